@@ -1,0 +1,145 @@
+//! /dev: the few devices that a program may expect, and none of the machine's.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::mount::MsFlags;
+use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
+use nix::unistd::symlinkat;
+use runtime::{Failure, Inside};
+
+use crate::mount::Mount;
+use crate::new_root::NewRoot;
+
+/// Name, major and minor number, and what it is for (the kernel's Documentation/admin-guide/devices.txt).
+const NODES: [(&str, u64, u64, &str); 6] = [
+    ("null", 1, 3, "swallows what is written"),
+    ("zero", 1, 5, "zeros without end"),
+    ("full", 1, 7, "a disk that is full (ENOSPC)"),
+    ("random", 1, 8, "random bytes"),
+    ("urandom", 1, 9, "random bytes"),
+    ("tty", 5, 0, "the terminal that controls us"),
+];
+
+const LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Fills /dev of the new root.
+pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
+    let place = root.system_directory("dev")?;
+    let tmpfs = |data| Mount::new("tmpfs", MsFlags::MS_NOSUID, Some(data));
+    tmpfs("mode=755,size=64k").make(
+        container,
+        place,
+        "devices of our choice, gone with the namespace",
+    )?;
+    for (name, major, minor, why) in NODES {
+        node(container, root, name, (major, minor), why)?;
+    }
+    for (name, target) in LINKS {
+        symlinkat(target, root, &Path::new("dev").join(name))
+            .map_err(|errno| Failure::of(format!("symlink(\"dev/{name}\")"), errno))?;
+    }
+    for name in ["pts", "shm", "mqueue"] {
+        mkdirat(
+            root,
+            &Path::new("dev").join(name),
+            Mode::from_bits_truncate(0o755),
+        )
+        .map_err(|errno| Failure::of(format!("mkdir(\"dev/{name}\")"), errno))?;
+    }
+    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    Mount::new("devpts", quiet, Some("newinstance,ptmxmode=0666,mode=0620")).make(
+        container,
+        "dev/pts",
+        "terminals of our own",
+    )?;
+    tmpfs("mode=1777,size=64m").make(
+        container,
+        "dev/shm",
+        "POSIX shared memory (shm_overview(7))",
+    )?;
+    Mount::new("mqueue", quiet | MsFlags::MS_NODEV, None).make(
+        container,
+        "dev/mqueue",
+        "POSIX message queues of our IPC namespace",
+    )?;
+    console(container, root)
+}
+
+/// A device is its two numbers: whoever may make a node has the device. A user
+/// namespace may not (EPERM), so there the host's own node is shown instead.
+fn node(
+    container: &Inside,
+    root: &NewRoot,
+    name: &str,
+    (major, minor): (u64, u64),
+    why: &str,
+) -> Result<()> {
+    let path = format!("dev/{name}");
+    let mode = Mode::from_bits_truncate(0o666);
+    let made = container.call(
+        format!("mknod({path:?}, S_IFCHR | 0666, makedev({major}, {minor}))"),
+        why,
+        format!("mknod -m 666 {path} c {major} {minor}"),
+        || {
+            mknodat(
+                root,
+                path.as_str(),
+                SFlag::S_IFCHR,
+                mode,
+                makedev(major, minor),
+            )
+        },
+    );
+    match made {
+        Err(Failure::Call {
+            errno: Errno::EPERM,
+            ..
+        }) => bind_over_new_file(
+            container,
+            root,
+            &path,
+            Path::new(&format!("/{path}")),
+            "mknod(2) is refused here: the host's own node",
+        ),
+        made => Ok(made?),
+    }
+}
+
+/// The terminal that the runtime made lives in the host's /dev/pts. Programs
+/// that ask for their terminal's name (ttyname(3)) find it here.
+fn console(container: &Inside, root: &NewRoot) -> Result<()> {
+    match &container.terminal {
+        Some(terminal) => bind_over_new_file(
+            container,
+            root,
+            "dev/console",
+            terminal,
+            "ttyname(3) shall find the terminal",
+        ),
+        None => Ok(()),
+    }
+}
+
+fn bind_over_new_file(
+    container: &Inside,
+    root: &NewRoot,
+    path: &str,
+    source: &Path,
+    why: &str,
+) -> Result<()> {
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    openat(root.as_fd(), path, flags, Mode::from_bits_truncate(0o600))
+        .map_err(|errno| Failure::of(format!("open({path:?}, O_CREAT)"), errno))?;
+    Mount::bind(source, MsFlags::empty()).make(container, path, why)?;
+    Ok(())
+}

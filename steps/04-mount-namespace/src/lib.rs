@@ -1,0 +1,140 @@
+#![forbid(unsafe_code)]
+//! Mounts of its own, and a root without a way back.
+//!
+//! A mount namespace
+//! ([mount_namespaces(7)](https://man7.org/linux/man-pages/man7/mount_namespaces.7.html))
+//! holds the table of mounts: what is mounted inside stays inside. With such a
+//! table, [pivot_root(2)](https://man7.org/linux/man-pages/man2/pivot_root.2.html)
+//! can do what chroot(2) can't: take the old root away, so that no `..` and no
+//! second chroot leads back to it.
+
+mod dev;
+mod mount;
+mod new_root;
+mod volume;
+
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, umount2};
+use nix::sched::CloneFlags;
+use nix::unistd::{chdir, pivot_root};
+use runtime::{Because, Feature, Inside, shell};
+
+use mount::Mount;
+use new_root::NewRoot;
+use volume::Volume;
+
+/// A table of mounts of its own.
+#[derive(Debug, clap::Args)]
+pub struct MountNamespace {}
+
+impl Feature for MountNamespace {
+    fn namespaces(&self) -> CloneFlags {
+        CloneFlags::CLONE_NEWNS
+    }
+
+    // The new table is a copy, and where systemd made `/` shared, copies keep
+    // telling each other about new mounts. Not by the same call as any other
+    // mount: MS_BIND | MS_PRIVATE would leave the propagation as it is.
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        Mount::change(MsFlags::MS_REC | MsFlags::MS_PRIVATE).make(
+            container,
+            "/",
+            "what is mounted from here on stays inside",
+        )?;
+        Ok(())
+    }
+}
+
+/// Another root, with all that a program expects there, and the old one gone.
+#[derive(Debug, clap::Args)]
+pub struct PivotRoot {
+    /// Show a file or directory of the host inside
+    #[arg(short, long = "volume", value_name = "SRC:DST[:ro]", value_parser = volume::parser())]
+    volumes: Vec<Volume>,
+
+    /// Mount the root directory read-only
+    #[arg(long)]
+    read_only: bool,
+}
+
+impl Feature for PivotRoot {
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        let root = NewRoot::enter(container)?;
+        mount_proc(container, &root)?;
+        dev::populate(container, &root)?;
+        mount_sys(container, &root)?;
+        for volume in &self.volumes {
+            volume.mount(container, &root)?;
+        }
+        if self.read_only {
+            mount::remount_read_only(container, ".", MsFlags::empty(), "--read-only")?;
+        }
+        pivot(container)
+    }
+}
+
+/// /proc shows the processes of the PID namespace that mounts it: ours.
+fn mount_proc(container: &Inside, root: &NewRoot) -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Mount::new("proc", flags, None)
+        .make(
+            container,
+            root.system_directory("proc")?,
+            "our processes, and no others",
+        )
+        .because(
+            Errno::EPERM,
+            "a fresh proc needs an old one that nothing covers; docker covers parts of it: \
+             run it outside docker, or in the lab (./scripts/lab.sh)",
+        )?;
+    Ok(())
+}
+
+/// /sys may be mounted by whoever owns the network namespace: it shows its
+/// devices. Read-only, because most of it steers the machine.
+fn mount_sys(container: &Inside, root: &NewRoot) -> Result<()> {
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let mount = Mount::new("sysfs", flags, None);
+    match mount.make(
+        container,
+        root.system_directory("sys")?,
+        "the machine's devices, to look at",
+    ) {
+        Err(runtime::Failure::Call {
+            errno: Errno::EPERM,
+            ..
+        }) => {
+            container.note("/sys stays empty: the network namespace is not ours (EPERM)");
+            Ok(())
+        }
+        mounted => Ok(mounted?),
+    }
+}
+
+/// After it the old root lies over the new one, at the same place: that is what
+/// umount2(2) takes away, with everything below it. Whoever still holds
+/// something open there keeps it alive; we hold nothing.
+fn pivot(container: &Inside) -> Result<()> {
+    container
+        .call(
+            "pivot_root(\".\", \".\")",
+            "the new root goes below the old one",
+            shell(["pivot_root", ".", "."]),
+            || pivot_root(".", "."),
+        )
+        .because(
+            Errno::EINVAL,
+            "on a machine that booted into an initramfs there is no root to pivot from",
+        )?;
+    container.call(
+        "umount2(\".\", MNT_DETACH)",
+        "the host's files lose their last name",
+        "umount -l .",
+        || umount2(".", MntFlags::MNT_DETACH),
+    )?;
+    container.call("chdir(\"/\")", "stand in the new root", "cd /", || {
+        chdir("/")
+    })?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Names below the new root, looked up as if it were already `/`.
+//!
+//! Somebody else may have filled the root directory, and made its `proc` a
+//! link to your /etc. A runtime that follows it mounts over the host's files
+//! (CVE-2019-19921, CVE-2023-27561). openat2(2) asks the kernel to take the
+//! directory for the root while it looks.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::mount::MsFlags;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::chdir;
+use runtime::{Because, Failure, Inside, shell};
+
+use crate::mount::Mount;
+
+/// Where something is mounted.
+#[derive(Debug)]
+pub enum Target {
+    /// A name that nobody but us could have made.
+    Name(PathBuf),
+    /// A place that was looked up below the new root, and its name there.
+    Place(OwnedFd, PathBuf),
+}
+
+impl Target {
+    /// The name to show.
+    pub fn shown(&self) -> &Path {
+        match self {
+            Target::Name(name) | Target::Place(_, name) => name,
+        }
+    }
+
+    /// The path for mount(2), which takes no descriptors.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Target::Name(name) => name.clone(),
+            Target::Place(fd, _) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
+        }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Target {
+    fn from(name: &P) -> Target {
+        Target::Name(name.as_ref().to_owned())
+    }
+}
+
+/// The new root, while the old one is still in use.
+#[derive(Debug)]
+pub struct NewRoot(OwnedFd);
+
+impl NewRoot {
+    /// Makes the root directory a mount, which pivot_root(2) demands, and goes
+    /// there: all names from now on are relative to it.
+    pub fn enter(container: &Inside) -> Result<NewRoot, Failure> {
+        let path = &container.rootfs;
+        Mount::bind(path, MsFlags::MS_REC).make(container, path, "the new root must be a mount")?;
+        let why = "names from here on are relative to it";
+        container.call(
+            format!("chdir({path:?})"),
+            why,
+            shell(["cd".as_ref(), path.as_os_str()]),
+            || chdir(path),
+        )?;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = openat(AT_FDCWD, ".", flags, Mode::empty());
+        Ok(NewRoot(
+            root.map_err(|errno| Failure::of("open(\".\")", errno))?,
+        ))
+    }
+
+    /// A directory that belongs to the system, /proc for one: made if it is
+    /// not there, and refused if it is a link. Nobody has a reason for one.
+    pub fn system_directory(&self, name: &str) -> Result<Target, Failure> {
+        let open = || self.open(Path::new(name), ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let found = match open() {
+            Err(Errno::ENOENT) => mkdirat(&self.0, name, DIRECTORY).and_then(|()| open()),
+            found => found,
+        };
+        let found = found
+            .map_err(|errno| Failure::of(format!("openat2({name:?}, RESOLVE_NO_SYMLINKS)"), errno))
+            .because(
+                Errno::ELOOP,
+                "it is a symbolic link in the root directory, which could lead out",
+            )?;
+        Ok(Target::Place(found, name.into()))
+    }
+
+    /// A place for a volume: what is missing of it is made.
+    pub fn place(&self, name: &Path, directory: bool) -> Result<Target, Failure> {
+        let found = match self.open(name, ResolveFlag::empty()) {
+            Err(Errno::ENOENT) => self.make(name, directory),
+            found => found,
+        };
+        let found =
+            found.map_err(|errno| Failure::of(format!("make a place for {name:?}"), errno))?;
+        let relative = name.strip_prefix("/").unwrap_or(name);
+        Ok(Target::Place(found, relative.into()))
+    }
+
+    /// Opened by O_PATH: not even a FIFO can make us wait.
+    fn open(&self, name: &Path, how: ResolveFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(how | ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        openat2(&self.0, name, how)
+    }
+
+    fn make(&self, name: &Path, directory: bool) -> nix::Result<OwnedFd> {
+        let last = name.file_name().ok_or(Errno::ENOENT)?;
+        let mut parent = self.0.try_clone().map_err(|_| Errno::EMFILE)?;
+        let mut so_far = PathBuf::new();
+        for component in name.parent().into_iter().flat_map(Path::components) {
+            so_far.push(component);
+            parent = match (self.open(&so_far, ResolveFlag::empty()), component) {
+                (Err(Errno::ENOENT), Component::Normal(missing)) => {
+                    mkdirat(&parent, missing, DIRECTORY)?;
+                    self.open(&so_far, ResolveFlag::empty())?
+                }
+                (found, _) => found?,
+            };
+        }
+        match directory {
+            true => mkdirat(&parent, last, DIRECTORY)?,
+            false => drop(openat(
+                &parent,
+                last,
+                NEW_FILE,
+                Mode::from_bits_truncate(0o644),
+            )?),
+        }
+        self.open(name, ResolveFlag::empty())
+    }
+}
+
+impl AsFd for NewRoot {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+const DIRECTORY: Mode = Mode::from_bits_truncate(0o755);
+/// O_EXCL: a link that somebody puts there meanwhile is not followed.
+const NEW_FILE: OFlag = OFlag::O_CREAT.union(OFlag::O_EXCL).union(OFlag::O_CLOEXEC);

@@ -1,0 +1,84 @@
+//! Volumes: a file or directory of the host, shown inside.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use runtime::{Because, Failure, Inside};
+
+use crate::mount::{Mount, remount_read_only};
+use crate::new_root::NewRoot;
+
+/// What `-v SRC:DST[:ro]` asks for.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// Absolute and without links, as of when the command line was read.
+    source: PathBuf,
+    destination: PathBuf,
+    read_only: bool,
+}
+
+/// For clap: a path need not be UTF-8.
+pub fn parser() -> impl TypedValueParser<Value = Volume> {
+    OsStringValueParser::new().try_map(Volume::parse)
+}
+
+impl Volume {
+    fn parse(text: OsString) -> Result<Volume, String> {
+        let parts: Vec<_> = text
+            .as_bytes()
+            .split(|&b| b == b':')
+            .map(OsStr::from_bytes)
+            .collect();
+        let (source, destination, read_only) = match parts[..] {
+            [source, destination] => (source, destination, false),
+            [source, destination, mode] if mode == "ro" => (source, destination, true),
+            [source, destination, mode] if mode == "rw" => (source, destination, false),
+            [_, _, mode] => return Err(format!("{mode:?} is neither ro nor rw")),
+            _ => return Err("a volume is SRC:DST or SRC:DST:ro".into()),
+        };
+        let destination = Path::new(destination);
+        if !destination.is_absolute() || destination.file_name().is_none() {
+            return Err(format!(
+                "{destination:?} is no absolute path below / in the container"
+            ));
+        }
+        let found = fs::canonicalize(source)
+            .map_err(|error| Failure::of(format!("realpath({source:?})"), error))
+            .because(
+                Errno::ENOENT,
+                "there is no such file or directory on the host",
+            );
+        Ok(Volume {
+            source: found.map_err(|failure| failure.to_string())?,
+            destination: destination.into(),
+            read_only,
+        })
+    }
+
+    /// Shows it below the new root, with everything that is mounted in it.
+    pub fn mount(&self, container: &Inside, root: &NewRoot) -> Result<()> {
+        let place = root.place(&self.destination, self.source.is_dir())?;
+        Mount::bind(&self.source, MsFlags::MS_REC)
+            .make(container, place, "--volume")
+            .because(
+                Errno::ENOTDIR,
+                "a file can only lie over a file, and a directory over a directory",
+            )?;
+        if self.read_only {
+            let place = root.place(&self.destination, self.source.is_dir())?;
+            remount_read_only(
+                container,
+                place,
+                MsFlags::MS_REC,
+                "a bind mount takes ro only when it is remounted",
+            )?;
+        }
+        Ok(())
+    }
+}

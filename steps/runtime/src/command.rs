@@ -1,0 +1,213 @@
+//! What the container runs: its arguments, its environment, its directory.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access, execve};
+
+use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
+use crate::narration::shell;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A variable for the command: `NAME=VALUE`, or `NAME` to pass the value of
+/// the runtime's own environment on, as with docker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    name: OsString,
+    /// `None` if the runtime has no such variable either.
+    value: Option<OsString>,
+}
+
+impl Variable {
+    /// # Errors
+    /// A text for the person who typed it, when there is no name.
+    pub fn parse(text: OsString) -> Result<Variable, String> {
+        let bytes = text.as_bytes();
+        let (name, value) = match bytes.iter().position(|&b| b == b'=') {
+            Some(at) => (
+                &bytes[..at],
+                Some(OsStr::from_bytes(&bytes[at + 1..]).to_owned()),
+            ),
+            None => (bytes, std::env::var_os(&text)),
+        };
+        match name {
+            [] => Err("a variable has a name: NAME=VALUE, or NAME to pass yours on".into()),
+            name => Ok(Variable {
+                name: OsStr::from_bytes(name).to_owned(),
+                value,
+            }),
+        }
+    }
+}
+
+/// The command, ready to be executed.
+#[derive(Debug)]
+pub struct Command {
+    argv: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    /// Nobody asked for it: it is the default `/bin/sh`.
+    is_default: bool,
+}
+
+impl Command {
+    /// The environment begins clean: what the host's shell has in its
+    /// variables (tokens, for one) is not the container's business.
+    #[must_use]
+    pub fn new(argv: &[OsString], variables: &[Variable]) -> Command {
+        let mut env = vec![
+            ("PATH".into(), PATH.into()),
+            ("HOME".into(), "/root".into()),
+        ];
+        env.extend(std::env::var_os("TERM").map(|term| ("TERM".into(), term)));
+        for Variable { name, value } in variables {
+            env.retain(|(other, _)| other != name);
+            env.extend(value.clone().map(|value| (name.clone(), value)));
+        }
+        let is_default = argv.is_empty();
+        let argv = if is_default {
+            vec!["/bin/sh".into()]
+        } else {
+            argv.to_vec()
+        };
+        Command {
+            argv,
+            env,
+            is_default,
+        }
+    }
+
+    /// The execve(2) of the command at `path`, and what a shell calls it.
+    #[must_use]
+    pub fn describe(&self, path: &Path) -> (String, String) {
+        let call = format!("execve({path:?}, {:?}, …)", self.argv);
+        (call, format!("exec {}", shell(&self.argv)))
+    }
+
+    /// Where the command lies inside the container.
+    ///
+    /// # Errors
+    /// [`Failure::Command`] with status 127 when there is none, 126 when it
+    /// can't be executed.
+    pub fn find(&self) -> Result<PathBuf, Failure> {
+        let name = &self.argv[0];
+        let mut refused = None;
+        for path in self.candidates() {
+            if path.is_file() && access(&path, AccessFlags::X_OK).is_ok() {
+                return Ok(path);
+            }
+            if path.exists() {
+                refused.get_or_insert(path);
+            }
+        }
+        Err(match refused {
+            Some(path) if path.is_dir() => not_executable(&path, "it is a directory"),
+            Some(path) => not_executable(
+                &path,
+                "EACCES: no permission to execute it (`chmod +x` gives it)",
+            ),
+            None if self.is_default => not_found(
+                "the root directory has no /bin/sh: name a command that it has, \
+                 or leave out --rootfs"
+                    .into(),
+            ),
+            None => not_found(format!(
+                "command {name:?} not found in the container: its root directory is not \
+                 the host's (PATH inside is {:?})",
+                self.path_variable()
+            )),
+        })
+    }
+
+    fn path_variable(&self) -> &OsStr {
+        let path = self.env.iter().find(|(name, _)| name == "PATH");
+        path.map_or(OsStr::new(""), |(_, value)| value)
+    }
+
+    fn candidates(&self) -> Vec<PathBuf> {
+        let name = &self.argv[0];
+        match name.as_bytes() {
+            [] => vec![],
+            bytes if bytes.contains(&b'/') => vec![PathBuf::from(name)],
+            _ => std::env::split_paths(self.path_variable())
+                .map(|dir| dir.join(name))
+                .collect(),
+        }
+    }
+
+    /// Replaces this process by the command at `path`
+    /// ([execve(2)](https://man7.org/linux/man-pages/man2/execve.2.html)).
+    ///
+    /// # Errors
+    /// [`Failure::Command`]: this only returns when it failed.
+    pub fn exec(&self, path: &Path) -> Result<Infallible, Failure> {
+        let path_c = c_string(path.as_os_str().to_owned())?;
+        let argv = self
+            .argv
+            .iter()
+            .cloned()
+            .map(c_string)
+            .collect::<Result<Vec<_>, _>>()?;
+        let env = self
+            .env
+            .iter()
+            .map(|(name, value)| c_string([name.as_os_str(), value].join(OsStr::new("="))));
+        let env = env.collect::<Result<Vec<_>, _>>()?;
+        execve(&path_c, &argv, &env).map_err(|errno| match errno {
+            // The file is there, we saw it: what is missing is what it names.
+            Errno::ENOENT => not_found(format!(
+                "execve({path:?}): ENOENT, although it exists: the interpreter or dynamic \
+                 loader that it names is not in the root directory"
+            )),
+            Errno::ENOEXEC => not_executable(path, "ENOEXEC: no program, and no #! line"),
+            errno => not_executable(path, &errno.to_string()),
+        })
+    }
+}
+
+fn c_string(text: OsString) -> Result<CString, Failure> {
+    CString::new(text.into_vec()).map_err(|_| Failure::Command {
+        status: NOT_EXECUTABLE,
+        message: "a word of the command contains a NUL byte".into(),
+    })
+}
+
+fn not_found(message: String) -> Failure {
+    Failure::Command {
+        status: NOT_FOUND,
+        message,
+    }
+}
+
+fn not_executable(path: &Path, reason: &str) -> Failure {
+    Failure::Command {
+        status: NOT_EXECUTABLE,
+        message: format!("execve({path:?}): {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_may_have_a_value_with_an_equals_sign_or_none() {
+        let parse = |text: &str| Variable::parse(text.into()).map(|v| (v.name, v.value));
+        assert_eq!(parse("A=b=c"), Ok(("A".into(), Some("b=c".into()))));
+        assert_eq!(parse("A="), Ok(("A".into(), Some("".into()))));
+        assert_eq!(parse("PATH"), Ok(("PATH".into(), std::env::var_os("PATH"))));
+        assert!(parse("=b").is_err());
+        assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn the_last_value_of_a_variable_counts() {
+        let variables = ["PATH=/a", "PATH=/b"].map(|v| Variable::parse(v.into()).unwrap());
+        let command = Command::new(&[], &variables);
+        assert_eq!(command.path_variable(), "/b");
+        assert_eq!(command.argv, ["/bin/sh"]);
+    }
+}

@@ -1,0 +1,286 @@
+//! The life of a container, as one story.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{chdir, getcwd, setsid};
+
+use crate::channel::{Channel, Message};
+use crate::command::{Command, Variable};
+use crate::failure::{Because, Failure, status_of};
+use crate::feature::{Feature, Host, Init, Inside};
+use crate::narration::{Narrator, Side, shell};
+use crate::process::{self, Child, Exit};
+use crate::rootfs::RootDirectory;
+use crate::signals::Signals;
+use crate::supervise::{accompany, wait_for_start};
+use crate::terminal::Terminal;
+
+/// What every container has, whatever kernel features it uses.
+#[derive(clap::Args)]
+pub struct Container {
+    /// Directory that becomes the container's / [default: one made on first use from this
+    /// machine's own tools]
+    #[arg(long, value_name = "DIR")]
+    rootfs: Option<PathBuf>,
+
+    /// Say nothing but errors
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Wait for Enter before each kernel call
+    #[arg(long, conflicts_with = "quiet")]
+    pause: bool,
+
+    /// Set an environment variable; K alone passes the value of your own on
+    #[arg(short, long = "env", value_name = "K=V",
+          value_parser = OsStringValueParser::new().try_map(Variable::parse))]
+    env: Vec<Variable>,
+
+    /// Working directory inside
+    #[arg(short, long, value_name = "DIR", default_value = "/")]
+    workdir: PathBuf,
+
+    /// Command to run inside, and its arguments [default: /bin/sh]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    command: Vec<OsString>,
+
+    #[arg(skip)]
+    features: Vec<Box<dyn Feature>>,
+}
+
+impl Container {
+    /// Adds a kernel feature. They take effect in the order in which they are added.
+    #[must_use]
+    pub fn with(mut self, feature: impl Feature + 'static) -> Container {
+        self.features.push(Box::new(feature));
+        self
+    }
+
+    /// Runs the container and tells what went wrong, if anything did.
+    /// The exit status is docker's: the command's own, 128+n when signal n
+    /// killed it, 125 when we failed, 126 or 127 when the command could not be
+    /// executed or found.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        ExitCode::from(match self.live() {
+            Ok(exit) => exit.status(),
+            Err(error) => {
+                // stderr may be closed: no reason to panic over an error.
+                let _ = writeln!(std::io::stderr(), "{}: {error:#}", program());
+                status_of(&error)
+            }
+        })
+    }
+
+    /// The parent's side of the story.
+    fn live(mut self) -> Result<Exit> {
+        process::close_on_exec_above_stderr().context("close_range(3, ~0, CLOEXEC)")?;
+        process::default_signals(&[Signal::SIGPIPE]);
+        let signals = Signals::block().context("signalfd()")?;
+        let narrator = Narrator::new(self.quiet, self.pause, &signals)?;
+        let rootfs = RootDirectory::open(self.rootfs.as_deref())?;
+        let mut terminal = Terminal::open()?;
+        let (ours, theirs) = Channel::pair().context("socketpair()")?;
+
+        let mut child = self.start(&Inheritance {
+            runtime: theirs,
+            narrator: &narrator,
+            rootfs: rootfs.path(),
+            terminal: terminal.as_ref(),
+            signals: &signals,
+        })?;
+        let host = Host {
+            pid: child.pid(),
+            rootfs: rootfs.path(),
+            narrator: &narrator,
+        };
+        for feature in &mut self.features {
+            feature.on_host(&host)?;
+        }
+        ours.send(&Message::Go)
+            .context("the container's first process is gone")?;
+        wait_for_start(&mut child, &ours, &signals)?;
+        let exit = accompany(&mut child, &signals, terminal.as_mut())?;
+        match ours
+            .receive()
+            .context("recvmsg() from the container's first process")?
+        {
+            Some(Message::Failed(status, message)) => bail!(Failure::Inside { status, message }),
+            _ => Ok(exit),
+        }
+    }
+
+    /// One clone(2), with the namespaces of all features: here the ways part.
+    fn start(&self, own: &Inheritance) -> Result<Child, Failure> {
+        let mut namespaces = CloneFlags::empty();
+        self.features
+            .iter()
+            .for_each(|feature| namespaces |= feature.namespaces());
+        let (call, shell) = describe_clone(namespaces);
+        own.narrator
+            .call(
+                Side::Host,
+                call,
+                "the container's first process",
+                shell,
+                || {
+                    Child::start(namespaces, || {
+                        self.first_process(own)
+                            .unwrap_or_else(|error| own.report(&error))
+                    })
+                },
+            )
+            .because(
+                Errno::ENOSPC,
+                "a limit in /proc/sys/user/max_*_namespaces is reached",
+            )
+            .because(
+                Errno::EINVAL,
+                "this kernel was built without one of these namespaces",
+            )
+    }
+
+    /// The child's side of the story, up to where the command takes its place.
+    fn first_process(&self, own: &Inheritance) -> Result<u8> {
+        // From now on the kernel kills us when the runtime dies. If it died
+        // before this line, there is nobody left to say "go".
+        set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG, SIGKILL)")?;
+        if own.runtime.receive()? != Some(Message::Go) {
+            bail!("the runtime is gone");
+        }
+        umask(Mode::empty());
+        let mut inside = Inside {
+            rootfs: own.rootfs.to_owned(),
+            terminal: own.terminal.map(Terminal::slave_path).transpose()?,
+            init: None,
+            narrator: own.narrator,
+        };
+        for feature in &self.features {
+            feature.inside(&mut inside)?;
+        }
+        umask(Mode::from_bits_truncate(0o022));
+        enter(&self.workdir, own.narrator)?;
+
+        let command = Command::new(&self.command, &self.env);
+        let path = command.find()?;
+        let (call, shell) = command.describe(&path);
+        own.narrator
+            .tell(Side::Inside, &call, "the command takes our place", &shell)?;
+        if let Some(terminal) = own.terminal {
+            terminal
+                .attach()
+                .context("dup2() of the container's terminal")?;
+        }
+        match inside.init {
+            None => own.execute(&command, &path),
+            Some(init) => own.stay(init, || {
+                own.execute(&command, &path)
+                    .unwrap_or_else(|error| own.report(&error))
+            }),
+        }
+    }
+}
+
+/// What the first process gets from the runtime.
+struct Inheritance<'a> {
+    runtime: Channel,
+    narrator: &'a Narrator<'a>,
+    rootfs: &'a Path,
+    terminal: Option<&'a Terminal>,
+    signals: &'a Signals,
+}
+
+impl Inheritance<'_> {
+    /// An error inside is told by the runtime: it still has a stderr.
+    fn report(&self, error: &anyhow::Error) -> u8 {
+        let status = status_of(error);
+        let _ = self
+            .runtime
+            .send(&Message::Failed(status, format!("{error:#}")));
+        status
+    }
+
+    /// In a session of its own, so that no terminal of the host is ours to
+    /// take, and with signals as a program expects them.
+    fn execute(&self, command: &Command, path: &Path) -> Result<u8> {
+        setsid().context("setsid()")?;
+        if let Some(terminal) = self.terminal {
+            terminal.control().context("ioctl(terminal, TIOCSCTTY)")?;
+        }
+        process::default_signals(&[]);
+        SigSet::empty().thread_set_mask().context("sigprocmask()")?;
+        self.runtime
+            .send(&Message::Starting)
+            .context("the runtime is gone")?;
+        match command.exec(path)? {}
+    }
+
+    /// PID 1 stays, and the command becomes its child.
+    fn stay(&self, init: Init, command: impl FnMut() -> u8) -> Result<u8> {
+        let command = Child::start(CloneFlags::empty(), command).context("clone()")?;
+        setsid().context("setsid()")?;
+        process::close_above_stderr_but(self.signals.as_fd()).context("close_range()")?;
+        Ok(init(command.into_pid(), self.signals)?.status())
+    }
+}
+
+/// The working directory is looked up inside, by a name that begins at the new
+/// root. Whether it is there is checked all the same: a path such as
+/// /proc/self/fd/7 can lead out (CVE-2024-21626).
+fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
+    let path = Path::new("/").join(directory);
+    if path != Path::new("/") {
+        let (call, shell) = (format!("chdir({path:?})"), shell([Path::new("cd"), &path]));
+        narrator
+            .call(Side::Inside, call, "--workdir", shell, || chdir(&path))
+            .because(Errno::ENOENT, "there is no such directory in the container")?;
+    }
+    match getcwd() {
+        Ok(cwd) if cwd.starts_with("/") => Ok(()),
+        _ => bail!(
+            "--workdir {}: leads out of the container's root directory",
+            path.display()
+        ),
+    }
+}
+
+/// clone(2) with its flags, and the unshare(1) that comes closest to it.
+fn describe_clone(namespaces: CloneFlags) -> (String, String) {
+    let mut flags: Vec<_> = namespaces.iter_names().map(|(name, _)| name).collect();
+    let options = flags.iter().map(|name| match *name {
+        "CLONE_NEWNS" => "--mount".to_owned(),
+        name => name.replace("CLONE_NEW", "--").to_lowercase(),
+    });
+    let words: Vec<_> = ["unshare".to_owned(), "--fork".to_owned()]
+        .into_iter()
+        .chain(options)
+        .collect();
+    let shell = if namespaces.is_empty() {
+        "( … ) &".to_owned()
+    } else {
+        words.join(" ")
+    };
+    flags.push("SIGCHLD");
+    (format!("clone({})", flags.join(" | ")), shell)
+}
+
+/// The name that we were called by, for messages.
+pub(crate) fn program() -> String {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let name = name
+        .as_deref()
+        .and_then(Path::file_name)
+        .unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,135 @@
+//! Errors that teach: the call with its arguments, the errno by its name, the
+//! likely cause, and what to do.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+/// The runtime failed before the command could start (docker's convention).
+pub const RUNTIME_FAILED: u8 = 125;
+/// The command exists and can't be executed.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// There is no such command.
+pub const NOT_FOUND: u8 = 127;
+
+/// Why a container did not come to be.
+#[derive(Debug)]
+pub enum Failure {
+    /// The kernel refused a call.
+    Call {
+        /// The call as a person would write it.
+        call: String,
+        /// The kernel's answer.
+        errno: Errno,
+        /// The likely cause, and the way out.
+        advice: Option<String>,
+    },
+    /// The command could not be executed.
+    Command {
+        /// [`NOT_EXECUTABLE`] or [`NOT_FOUND`].
+        status: u8,
+        /// What was wrong with it.
+        message: String,
+    },
+    /// The first process reported this before it gave up.
+    Inside {
+        /// The exit status that it asked for.
+        status: u8,
+        /// Its whole error.
+        message: String,
+    },
+    /// A person or a program asked us to stop.
+    Interrupted(Signal),
+}
+
+impl Failure {
+    /// The kernel's answer to `call`, with what usually lies behind it.
+    pub fn of(call: impl fmt::Display, error: impl Into<io::Error>) -> Failure {
+        let error = error.into();
+        let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let advice = usual_cause(errno).map(str::to_owned);
+        Failure::Call {
+            call: call.to_string(),
+            errno,
+            advice,
+        }
+    }
+
+    /// The exit status of a runtime that ends with this.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        match self {
+            Failure::Call { .. } => RUNTIME_FAILED,
+            Failure::Command { status, .. } | Failure::Inside { status, .. } => *status,
+            Failure::Interrupted(signal) => 128 + *signal as u8,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Call {
+                call,
+                errno,
+                advice,
+            } => {
+                write!(f, "{call}: {errno}")?;
+                advice
+                    .as_ref()
+                    .map_or(Ok(()), |advice| write!(f, " ({advice})"))
+            }
+            Failure::Command { message, .. } | Failure::Inside { message, .. } => {
+                f.write_str(message)
+            }
+            Failure::Interrupted(signal) => write!(f, "interrupted by {signal}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// What usually lies behind an errno, for whoever knows nothing better.
+fn usual_cause(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EPERM => {
+            "this needs a privilege of root; without sudo, run it in the playground: \
+             ./scripts/playground.sh"
+        }
+        Errno::EACCES => "a permission on the way to it is missing; `namei -l PATH` shows which",
+        Errno::ENOSYS => {
+            "this kernel does not know the call; ./scripts/doctor.sh says what will work"
+        }
+        _ => return None,
+    })
+}
+
+/// What a caller knows better than [`usual_cause`].
+pub trait Because<T> {
+    /// If the kernel said `errno`, then for this reason.
+    ///
+    /// # Errors
+    /// The same error, with the advice.
+    fn because(self, errno: Errno, advice: impl Into<String>) -> Result<T, Failure>;
+}
+
+impl<T> Because<T> for Result<T, Failure> {
+    fn because(mut self, expected: Errno, text: impl Into<String>) -> Result<T, Failure> {
+        if let Err(Failure::Call { errno, advice, .. }) = &mut self
+            && *errno == expected
+        {
+            *advice = Some(text.into());
+        }
+        self
+    }
+}
+
+/// The exit status for any error: the one that it carries, or 125.
+#[must_use]
+pub fn status_of(error: &anyhow::Error) -> u8 {
+    error
+        .downcast_ref::<Failure>()
+        .map_or(RUNTIME_FAILED, Failure::status)
+}

@@ -1,0 +1,103 @@
+//! The shape that all kernel features of the workshop share.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use nix::sched::CloneFlags;
+use nix::unistd::Pid;
+
+use crate::failure::Failure;
+use crate::narration::{Narrator, Side};
+use crate::process::Exit;
+use crate::signals::Signals;
+
+/// One kernel feature of a container: its command-line flags, and what it does
+/// on which side of the wall.
+pub trait Feature {
+    /// Namespaces that the clone(2) which starts the container must create.
+    fn namespaces(&self) -> CloneFlags {
+        CloneFlags::empty()
+    }
+
+    /// On the host, once the container's first process exists and waits.
+    ///
+    /// # Errors
+    /// Any: the container is then ended, and the error told.
+    fn on_host(&mut self, _container: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    /// Inside, before the command replaces us.
+    ///
+    /// # Errors
+    /// Any: the runtime tells it, and ends.
+    fn inside(&self, _container: &mut Inside) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The container as the host sees it.
+#[derive(Debug)]
+pub struct Host<'a> {
+    /// Its first process, in the host's numbers.
+    pub pid: Pid,
+    /// The directory that becomes its root.
+    pub rootfs: &'a Path,
+    pub(crate) narrator: &'a Narrator<'a>,
+}
+
+impl Host<'_> {
+    /// Makes a kernel call, after saying so: see [`Narrator::call`].
+    ///
+    /// # Errors
+    /// The kernel's answer, with the call.
+    pub fn call<T, E: Into<io::Error>>(
+        &self,
+        call: impl Display,
+        why: &str,
+        shell: impl Display,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, Failure> {
+        self.narrator.call(Side::Host, call, why, shell, body)
+    }
+}
+
+/// What PID 1 does while the command runs as its child: it gets the command's
+/// pid and the signals that arrive, and returns the command's end.
+pub type Init = fn(Pid, &Signals) -> nix::Result<Exit>;
+
+/// The container as its own first process sees it.
+#[derive(Debug)]
+pub struct Inside<'a> {
+    /// The directory that becomes the root. A feature may put another one in
+    /// its place, for the features after it.
+    pub rootfs: PathBuf,
+    /// The host's path of the container's terminal, if it has one.
+    pub terminal: Option<PathBuf>,
+    /// Set by a feature that wants to stay as PID 1.
+    pub init: Option<Init>,
+    pub(crate) narrator: &'a Narrator<'a>,
+}
+
+impl Inside<'_> {
+    /// Makes a kernel call, after saying so: see [`Narrator::call`].
+    ///
+    /// # Errors
+    /// The kernel's answer, with the call.
+    pub fn call<T, E: Into<io::Error>>(
+        &self,
+        call: impl Display,
+        why: &str,
+        shell: impl Display,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, Failure> {
+        self.narrator.call(Side::Inside, call, why, shell, body)
+    }
+
+    /// Says that something is left out, and why.
+    pub fn note(&self, text: impl Display) {
+        self.narrator.note(Side::Inside, text);
+    }
+}

@@ -1,0 +1,205 @@
+//! How a process begins: the only file of the workshop with `unsafe` in it.
+//!
+//! Three things here are out of the compiler's sight: what a child may do
+//! after clone(2), which file descriptors somebody else left open, and what a
+//! signal does that somebody else chose to ignore.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sched::{CloneFlags, clone};
+use nix::sys::signal::{self, SigHandler, Signal};
+use nix::unistd::Pid;
+use rustix::process::{WaitOptions, WaitStatus};
+
+/// Room for the child's first function calls. The kernel gives the pages only
+/// when they are touched.
+const STACK_BYTES: usize = 1 << 20;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this exit status.
+    Code(u8),
+    /// Killed by the signal of this number.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The exit status that a shell shows for it: its own, or 128+n.
+    #[must_use]
+    pub fn status(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(number) => 128 + number as u8,
+        }
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit status {code}"),
+            Exit::Signal(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
+        }
+    }
+}
+
+/// A child that we started. Dropped while it still runs, it is killed and
+/// waited for: no error path can leave a container behind.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    exit: Option<Exit>,
+}
+
+impl Child {
+    /// Starts a process that runs `body`, in new namespaces as `flags` say
+    /// ([clone(2)](https://man7.org/linux/man-pages/man2/clone.2.html)).
+    /// Its exit status is what `body` returns.
+    ///
+    /// # Errors
+    /// As clone(2): `EPERM` without the privilege for a namespace, `ENOSPC`
+    /// when a limit of namespaces is reached, `EINVAL` where the kernel was
+    /// built without one of them.
+    pub fn start(flags: CloneFlags, mut body: impl FnMut() -> u8) -> nix::Result<Child> {
+        let mut stack = vec![0; STACK_BYTES];
+        let body = Box::new(move || isize::from(body()));
+        // SAFETY: without CLONE_VM the child gets a copy of our memory, as
+        // after fork(2). What can be broken in such a copy is a lock that
+        // another thread held at that moment; this program has one thread.
+        let pid = unsafe { clone(body, &mut stack, flags, Some(libc::SIGCHLD)) }?;
+        Ok(Child { pid, exit: None })
+    }
+
+    /// Its process id, as seen from our PID namespace.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Leaves it to an init that waits for every child there is.
+    #[must_use]
+    pub fn into_pid(self) -> Pid {
+        std::mem::ManuallyDrop::new(self).pid
+    }
+
+    /// Sends it a signal. Until it is waited for, nobody else can have its pid.
+    ///
+    /// # Errors
+    /// As kill(2); `ESRCH` after its end.
+    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
+        match self.exit {
+            None => signal::kill(self.pid, signal),
+            Some(_) => Err(Errno::ESRCH),
+        }
+    }
+
+    /// Its end, if it has come.
+    ///
+    /// # Errors
+    /// As waitpid(2).
+    pub fn exit(&mut self) -> nix::Result<Option<Exit>> {
+        self.wait_with(WaitOptions::NOHANG)
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// As waitpid(2).
+    pub fn wait(&mut self) -> nix::Result<Exit> {
+        loop {
+            if let Some(exit) = self.wait_with(WaitOptions::empty())? {
+                return Ok(exit);
+            }
+        }
+    }
+
+    fn wait_with(&mut self, options: WaitOptions) -> nix::Result<Option<Exit>> {
+        if self.exit.is_none() {
+            let pid = rustix::process::Pid::from_raw(self.pid.as_raw());
+            match rustix::process::waitpid(pid, options) {
+                Ok(ended) => self.exit = ended.and_then(|(_, status)| exit_of(status)),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+            }
+        }
+        Ok(self.exit)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.signal(Signal::SIGKILL).is_ok() {
+            let _ = self.wait();
+        }
+    }
+}
+
+/// Waits for any child that has ended: what PID 1 does for orphans whose
+/// parents are gone. `None` while all children run, `ECHILD` without one.
+///
+/// # Errors
+/// As waitpid(2).
+pub fn reap_any() -> nix::Result<Option<(Pid, Exit)>> {
+    let reaped = rustix::process::wait(WaitOptions::NOHANG);
+    let reaped = reaped.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+    Ok(reaped.and_then(|(pid, status)| {
+        let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+        exit_of(status).map(|exit| (pid, exit))
+    }))
+}
+
+/// `None` for a process that was only stopped or continued.
+fn exit_of(status: WaitStatus) -> Option<Exit> {
+    let code = status.exit_status().map(|code| Exit::Code(code as u8));
+    code.or_else(|| status.terminating_signal().map(Exit::Signal))
+}
+
+/// Whoever started us may have left files and directories open. A container
+/// that inherits a directory of the host can walk out through it (fchdir(2)
+/// knows no root), so none survives the exec.
+///
+/// # Errors
+/// As close_range(2).
+pub fn close_on_exec_above_stderr() -> nix::Result<()> {
+    close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// A first process that stays (an init) never reaches an exec, and every
+/// descriptor that it keeps can be opened by the container as /proc/1/fd/N.
+///
+/// # Errors
+/// As close_range(2).
+pub(crate) fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
+    let kept = kept.as_raw_fd() as libc::c_uint;
+    if kept > 3 {
+        close_range(3, kept - 1, 0)?;
+    }
+    close_range(kept + 1, libc::c_uint::MAX, 0)
+}
+
+fn close_range(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> nix::Result<()> {
+    // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed yet. Without it the
+    // caller is an init, which never returns to those who own the descriptors.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    Errno::result(closed).map(drop)
+}
+
+/// Gives every signal but those in `keep` its default effect again. A shell's
+/// `trap '' INT` or `nohup` passes ignored signals on to its children: they
+/// would survive the exec into the container, and with SIGCHLD ignored nobody
+/// can be waited for.
+pub fn default_signals(keep: &[Signal]) {
+    let never = [Signal::SIGKILL, Signal::SIGSTOP];
+    for signal in Signal::iterator() {
+        if !never.contains(&signal) && !keep.contains(&signal) {
+            // SAFETY: the default effect runs no code of ours.
+            let _ = unsafe { signal::signal(signal, SigHandler::SigDfl) };
+        }
+    }
+}

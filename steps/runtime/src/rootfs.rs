@@ -1,0 +1,399 @@
+//! The root directory of a container, and how one is made without a download.
+
+use std::fs::{self, File, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use lddtree::DependencyAnalyzer;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+
+use crate::failure::{Because, Failure};
+
+/// Counts up when what is written below changes.
+const RECIPE: u32 = 1;
+
+/// What a container's shell wants to find: what the lessons use, and what a
+/// person types. Of the host's tools those that are there are taken.
+const TOOLS: &[&str] = &[
+    "sh",
+    "bash",
+    "awk",
+    "basename",
+    "cat",
+    "chgrp",
+    "chmod",
+    "chown",
+    "chroot",
+    "cp",
+    "cut",
+    "date",
+    "dd",
+    "df",
+    "dirname",
+    "du",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "find",
+    "findmnt",
+    "free",
+    "grep",
+    "head",
+    "hostname",
+    "id",
+    "ip",
+    "ipcmk",
+    "ipcrm",
+    "ipcs",
+    "kill",
+    "ln",
+    "ls",
+    "lsns",
+    "mkdir",
+    "mkfifo",
+    "mknod",
+    "mktemp",
+    "mount",
+    "mountpoint",
+    "mv",
+    "nc",
+    "nproc",
+    "nsenter",
+    "od",
+    "pidof",
+    "ping",
+    "pivot_root",
+    "printenv",
+    "printf",
+    "ps",
+    "pwd",
+    "readlink",
+    "realpath",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "setsid",
+    "sleep",
+    "sort",
+    "stat",
+    "stty",
+    "sync",
+    "tail",
+    "tee",
+    "test",
+    "timeout",
+    "top",
+    "touch",
+    "tr",
+    "true",
+    "tty",
+    "umount",
+    "uname",
+    "uniq",
+    "unshare",
+    "wc",
+    "wget",
+    "which",
+    "whoami",
+    "xargs",
+    "yes",
+];
+
+/// Beside the step that runs: the programs that attack come along, so that a
+/// container can try `attack escape-chroot` without further ado.
+const COMPANION: &str = "attack";
+
+/// The directory that becomes a container's root.
+#[derive(Debug)]
+pub struct RootDirectory {
+    path: PathBuf,
+    /// Held while the container lives: nobody removes a root that is in use.
+    _in_use: Option<Flock<File>>,
+}
+
+impl RootDirectory {
+    /// The directory that was asked for, else the default one.
+    ///
+    /// # Errors
+    /// As realpath(3), `ENOTDIR`; and whatever can go wrong while files are copied.
+    pub fn open(asked: Option<&Path>) -> Result<RootDirectory> {
+        let Some(asked) = asked else {
+            return RootDirectory::made_here();
+        };
+        let call = format!("--rootfs {}", asked.display());
+        let path = fs::canonicalize(asked)
+            .map_err(|error| Failure::of(&call, error))
+            .because(
+                Errno::ENOENT,
+                "there is no such directory; leave --rootfs out for a default",
+            )
+            .because(
+                Errno::EACCES,
+                "you may not enter a directory on the way to it",
+            )?;
+        if !path.is_dir() {
+            bail!(Failure::of(call, Errno::ENOTDIR));
+        }
+        Ok(RootDirectory {
+            path,
+            _in_use: None,
+        })
+    }
+
+    /// Its absolute path on the host, without symbolic links.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The default root directory: made on first use, and again when its
+    /// recipe or one of the programs in it changes.
+    fn made_here() -> Result<RootDirectory> {
+        let cache = cache_directory()?.join("container-workshop");
+        let sources = Sources::find();
+        let path = cache.join(format!("root-{:08x}", sources.fingerprint() as u32));
+        loop {
+            if let Some(in_use) = lock_existing(&path)? {
+                return Ok(RootDirectory {
+                    path,
+                    _in_use: Some(in_use),
+                });
+            }
+            make(&cache, &path, &sources).with_context(|| {
+                format!("make the default root directory in {}", cache.display())
+            })?;
+        }
+    }
+}
+
+/// A shared lock on a directory that exists, and still does once it is locked.
+fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
+    let Ok(directory) = File::open(path) else {
+        return Ok(None);
+    };
+    let locked = Flock::lock(directory, FlockArg::LockShared)
+        .map_err(|(_, errno)| Failure::of(format!("flock({path:?})"), errno))?;
+    let same = |there: fs::Metadata| Ok(there.ino() == locked.metadata()?.ino());
+    match fs::metadata(path).and_then(same) {
+        Ok(true) => Ok(Some(locked)),
+        _ => Ok(None),
+    }
+}
+
+/// Makes `path` in one step for whoever looks: in a directory beside it that
+/// is renamed when it is complete. One process at a time; what another one
+/// left behind when it was killed goes away first.
+fn make(cache: &Path, path: &Path, sources: &Sources) -> Result<()> {
+    fs::create_dir_all(cache)?;
+    let lock = File::create(cache.join("lock"))?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+    if path.exists() {
+        return Ok(());
+    }
+    remove_unused(cache)?;
+    let new = tempfile::Builder::new().prefix("new-").tempdir_in(cache)?;
+    sources.fill(new.path())?;
+    fs::set_permissions(new.path(), Permissions::from_mode(0o755))?;
+    fs::rename(new.keep(), path)?;
+    Ok(())
+}
+
+fn remove_unused(cache: &Path) -> Result<()> {
+    for entry in fs::read_dir(cache)?
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+    {
+        let directory = File::open(entry.path())?;
+        if Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The user's cache directory. Under sudo, HOME may be that of another user:
+/// files of root would be in their way there.
+fn cache_directory() -> Result<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    let ours =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|there| there.uid() == geteuid().as_raw());
+    let home = variable("HOME")
+        .filter(ours)
+        .map(|home| home.join(".cache"));
+    let system = geteuid().is_root().then(|| PathBuf::from("/var/cache"));
+    variable("XDG_CACHE_HOME").or(home).or(system).context(
+        "no place for the default root directory: set HOME or XDG_CACHE_HOME to a directory of \
+         yours, or name one with --rootfs",
+    )
+}
+
+/// The programs that a default root directory is made of.
+struct Sources {
+    busybox: Option<PathBuf>,
+    tools: Vec<(&'static str, PathBuf)>,
+    companion: Option<PathBuf>,
+}
+
+impl Sources {
+    fn find() -> Sources {
+        let mut directories: Vec<PathBuf> = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
+            .map(PathBuf::from)
+            .into();
+        directories.extend(
+            std::env::var_os("PATH")
+                .iter()
+                .flat_map(std::env::split_paths),
+        );
+        let find = |name: &str| {
+            directories
+                .iter()
+                .map(|dir| dir.join(name))
+                .find(|path| path.is_file())
+        };
+        let companion = std::env::current_exe()
+            .ok()
+            .map(|exe| exe.with_file_name(COMPANION));
+        Sources {
+            busybox: ["busybox", "busybox.static", "busybox-static"]
+                .into_iter()
+                .find_map(find),
+            tools: TOOLS
+                .iter()
+                .filter_map(|name| Some((*name, find(name)?)))
+                .collect(),
+            companion: companion.filter(|path| path.is_file()),
+        }
+    }
+
+    /// Differs whenever the root directory would.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        RECIPE.hash(&mut hasher);
+        let tools = self.tools.iter().map(|(_, path)| path);
+        for path in self.busybox.iter().chain(tools).chain(&self.companion) {
+            let there = fs::metadata(path).map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
+            (path, there.ok()).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn fill(&self, root: &Path) -> Result<()> {
+        skeleton(root)?;
+        match self.busybox.as_deref().filter(|busybox| is_static(busybox)) {
+            Some(busybox) => install_busybox(root, busybox)?,
+            None => {
+                for (name, path) in &self.tools {
+                    install(root, name, path)?;
+                }
+            }
+        }
+        if let Some(companion) = &self.companion {
+            install(root, COMPANION, companion)?;
+        }
+        if !root.join("bin/sh").exists() {
+            bail!(
+                "this machine has neither a static busybox nor a /bin/sh; name a root directory with --rootfs"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The directories and the few files that programs expect, in today's merged
+/// layout: /bin is /usr/bin.
+fn skeleton(root: &Path) -> Result<()> {
+    for directory in [
+        "usr/bin",
+        "usr/lib",
+        "usr/lib64",
+        "dev",
+        "etc",
+        "mnt",
+        "proc",
+        "root",
+        "run",
+        "sys",
+        "tmp",
+        "var",
+    ] {
+        fs::create_dir_all(root.join(directory))?;
+    }
+    for (link, target) in [
+        ("bin", "usr/bin"),
+        ("sbin", "usr/bin"),
+        ("usr/sbin", "bin"),
+        ("lib", "usr/lib"),
+        ("lib64", "usr/lib64"),
+    ] {
+        symlink(target, root.join(link))?;
+    }
+    fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777))?;
+    for (file, text) in [
+        (
+            "passwd",
+            "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+        ),
+        ("group", "root:x:0:\nnogroup:x:65534:\n"),
+        ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+        ("resolv.conf", ""),
+    ] {
+        fs::write(root.join("etc").join(file), text)?;
+    }
+    Ok(())
+}
+
+/// One file with many names: busybox looks at the name that it is called by.
+fn install_busybox(root: &Path, busybox: &Path) -> Result<()> {
+    let bin = root.join("bin");
+    fs::copy(busybox, bin.join("busybox"))?;
+    let list = Command::new(busybox).arg("--list").output()?;
+    let list = String::from_utf8(list.stdout).context("busybox --list")?;
+    for applet in list.lines().filter(|applet| *applet != "busybox") {
+        symlink("busybox", bin.join(applet))?;
+    }
+    Ok(())
+}
+
+fn is_static(program: &Path) -> bool {
+    let tree = DependencyAnalyzer::new("/".into()).analyze(program);
+    tree.is_ok_and(|tree| tree.interpreter.is_none() && tree.needed.is_empty())
+}
+
+/// Copies a program, its loader, and the libraries that its ELF header names,
+/// to where the loader will look for them. A script, or a program that does
+/// not run on this host either, is left out.
+fn install(root: &Path, name: &str, program: &Path) -> Result<()> {
+    let Ok(tree) = DependencyAnalyzer::new("/".into()).analyze(program) else {
+        return Ok(());
+    };
+    let libraries: Vec<_> = tree
+        .libraries
+        .values()
+        .map(|library| library.path.clone())
+        .collect();
+    if tree.libraries.values().any(|library| !library.found()) {
+        return Ok(());
+    }
+    let loader = tree.interpreter.map(PathBuf::from);
+    let cache = Some(PathBuf::from("/etc/ld.so.cache")).filter(|cache| cache.is_file());
+    for file in libraries.into_iter().chain(loader).chain(cache) {
+        let copy = root.join(file.strip_prefix("/").unwrap_or(&file));
+        if !copy.exists() {
+            fs::create_dir_all(copy.parent().unwrap_or(root))?;
+            fs::copy(&file, &copy).with_context(|| format!("copy {}", file.display()))?;
+        }
+    }
+    fs::copy(program, root.join("bin").join(name)).with_context(|| format!("copy {name}"))?;
+    Ok(())
+}

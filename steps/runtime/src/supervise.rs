@@ -1,0 +1,90 @@
+//! The runtime while the container lives: it waits, and passes on.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use crate::channel::{Channel, Message};
+use crate::failure::Failure;
+use crate::process::{Child, Exit};
+use crate::signals::Signals;
+use crate::terminal::Terminal;
+
+/// Until the command is executed, a request to end is ours to obey.
+pub fn wait_for_start(child: &mut Child, channel: &Channel, signals: &Signals) -> Result<()> {
+    loop {
+        let fds = [channel.as_fd(), signals.as_fd()];
+        let ready = which_are_ready(&mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)))?;
+        while let Some(signal) = signals.next()? {
+            if Signals::ends(signal) {
+                bail!(Failure::Interrupted(signal));
+            }
+        }
+        if ready[0] {
+            match channel
+                .receive()
+                .context("recvmsg() from the container's first process")?
+            {
+                Some(Message::Starting) => return Ok(()),
+                Some(Message::Failed(status, message)) => {
+                    bail!(Failure::Inside { status, message })
+                }
+                Some(Message::Go) => bail!("the container's first process speaks out of turn"),
+                None => bail!(
+                    "the container's first process died early: {}",
+                    child.wait()?
+                ),
+            }
+        }
+    }
+}
+
+/// While the command runs: pass signals on, carry what the terminals say, and
+/// wait for its end.
+pub fn accompany(
+    child: &mut Child,
+    signals: &Signals,
+    mut terminal: Option<&mut Terminal>,
+) -> Result<Exit> {
+    if let Some(terminal) = &mut terminal {
+        terminal.go_raw();
+    }
+    loop {
+        // Looked at first: its SIGCHLD may have been read while we waited for
+        // something else.
+        if let Some(exit) = child.exit().context("waitpid()")? {
+            if let Some(terminal) = &mut terminal {
+                terminal.finish();
+            }
+            return Ok(exit);
+        }
+        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(terminal.iter().flat_map(|terminal| terminal.poll_fds()));
+        let ready = which_are_ready(&mut fds)?;
+        while let Some(signal) = signals.next()? {
+            match (signal, &mut terminal) {
+                (Signal::SIGWINCH, Some(terminal)) => terminal.resize(),
+                (Signal::SIGCONT, Some(terminal)) => terminal.go_raw(),
+                _ if Signals::is_for_the_command(signal) => {
+                    child.signal(signal).context("kill()")?
+                }
+                _ => {}
+            }
+        }
+        if let Some(terminal) = &mut terminal {
+            terminal.carry(&ready[1..]);
+        }
+    }
+}
+
+/// Waits until something has happened, and says for each whether it was there.
+fn which_are_ready(fds: &mut [PollFd]) -> Result<Vec<bool>> {
+    match poll(fds, PollTimeout::NONE) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => bail!(Failure::of("poll()", errno)),
+    }
+    Ok(fds.iter().map(|fd| fd.any().unwrap_or(true)).collect())
+}

@@ -1,0 +1,222 @@
+//! A terminal of the container's own (pty(7)).
+//!
+//! A process that has the host's terminal open can put characters into its
+//! input, as if you had typed them (TIOCSTI, CVE-2017-5226 and its kin). So
+//! the command never gets it: the runtime makes a new pseudoterminal, gives
+//! the command one end, and carries bytes between the other end and yours.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags};
+use nix::pty::openpty;
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, tcgetpgrp, ttyname};
+use rustix::process::ioctl_tiocsctty;
+use rustix::termios::{tcgetwinsize, tcsetwinsize};
+
+use crate::failure::Failure;
+
+/// A pseudoterminal, and how it hangs together with the one we were started in.
+#[derive(Debug)]
+pub struct Terminal {
+    /// Our end.
+    master: File,
+    /// The container's end.
+    slave: OwnedFd,
+    /// Which of 0, 1, 2 are terminals: these the command gets anew.
+    replaces: [bool; 3],
+    /// The host's terminal, to which the command's output goes.
+    host: File,
+    /// How the host's terminal was set before we touched it.
+    before: Termios,
+    raw: bool,
+    /// Where a person types, until the end of their input.
+    keyboard: Option<File>,
+    /// Typed, and not yet taken by the command's side.
+    typed: Vec<u8>,
+}
+
+impl Terminal {
+    /// `None` where none of stdin, stdout and stderr is a terminal.
+    ///
+    /// # Errors
+    /// As openpty(3), tcgetattr(3).
+    pub fn open() -> Result<Option<Terminal>, Failure> {
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let replaces = [
+            stdin.is_terminal(),
+            stdout.is_terminal(),
+            stderr.is_terminal(),
+        ];
+        let host = match replaces {
+            [_, true, _] => stdout.as_fd().try_clone_to_owned(),
+            [true, ..] => stdin.as_fd().try_clone_to_owned(),
+            [_, _, true] => stderr.as_fd().try_clone_to_owned(),
+            _ => return Ok(None),
+        };
+        let host = File::from(host.map_err(|e| Failure::of("dup(2) of the terminal", e))?);
+        let keyboard = match replaces[0] {
+            true => stdin.as_fd().try_clone_to_owned().ok().map(File::from),
+            false => None,
+        };
+        let before = tcgetattr(&host).map_err(|e| Failure::of("tcgetattr(terminal)", e))?;
+        let pty = openpty(None, &before).map_err(|e| Failure::of("openpty()", e))?;
+        for fd in [&pty.master, &pty.slave] {
+            let flag = FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC);
+            fcntl(fd, flag).map_err(|e| Failure::of("fcntl(pty, FD_CLOEXEC)", e))?;
+        }
+        // A person may type faster than the command reads: never block on it.
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+            .map_err(|e| Failure::of("fcntl(pty, O_NONBLOCK)", e))?;
+        let terminal = Terminal {
+            master: File::from(pty.master),
+            slave: pty.slave,
+            replaces,
+            host,
+            before,
+            raw: false,
+            keyboard,
+            typed: Vec::new(),
+        };
+        terminal.resize();
+        Ok(Some(terminal))
+    }
+
+    /// The path of the container's end on the host.
+    ///
+    /// # Errors
+    /// As ttyname(3).
+    pub fn slave_path(&self) -> nix::Result<PathBuf> {
+        ttyname(&self.slave)
+    }
+
+    /// In the child: the container's end takes the place of the host's terminal.
+    ///
+    /// # Errors
+    /// As dup2(2).
+    pub fn attach(&self) -> nix::Result<()> {
+        let [stdin, stdout, stderr] = self.replaces;
+        if stdin {
+            dup2_stdin(&self.slave)?;
+        }
+        if stdout {
+            dup2_stdout(&self.slave)?;
+        }
+        if stderr {
+            dup2_stderr(&self.slave)?;
+        }
+        Ok(())
+    }
+
+    /// In the command's process: the terminal whose Ctrl-C is ours
+    /// (credentials(7), "Sessions").
+    ///
+    /// # Errors
+    /// As ioctl TIOCSCTTY; the caller must lead a session.
+    pub fn control(&self) -> nix::Result<()> {
+        ioctl_tiocsctty(&self.slave).map_err(|e| Errno::from_raw(e.raw_os_error()))
+    }
+
+    /// The window's size as it is now. Without one (a serial line) nothing changes.
+    pub fn resize(&self) {
+        if let Ok(size) = tcgetwinsize(&self.host) {
+            let _ = tcsetwinsize(&self.master, size);
+        }
+    }
+
+    /// Every key goes to the container unchanged, Ctrl-C too: its own terminal
+    /// makes signals of them. Only while we are in the foreground: a job in
+    /// the background that touches the terminal would be stopped.
+    pub fn go_raw(&mut self) {
+        let in_foreground = tcgetpgrp(&self.host) == Ok(getpgrp());
+        let a_person_types = self.replaces[0] && self.replaces[1];
+        if in_foreground && a_person_types {
+            let mut raw = self.before.clone();
+            cfmakeraw(&mut raw);
+            self.raw = tcsetattr(&self.host, SetArg::TCSADRAIN, &raw).is_ok();
+        }
+    }
+
+    fn restore(&mut self) {
+        if std::mem::take(&mut self.raw) {
+            let _ = tcsetattr(&self.host, SetArg::TCSADRAIN, &self.before);
+        }
+    }
+
+    /// What to wait for: our end, and the keyboard while it is ours.
+    #[must_use]
+    pub fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        let mut events = PollFlags::POLLIN;
+        events.set(PollFlags::POLLOUT, !self.typed.is_empty());
+        let mut fds = vec![PollFd::new(self.master.as_fd(), events)];
+        if let Some(keyboard) = &self.keyboard
+            && self.typed.is_empty()
+            && tcgetpgrp(keyboard) == Ok(getpgrp())
+        {
+            fds.push(PollFd::new(keyboard.as_fd(), PollFlags::POLLIN));
+        }
+        fds
+    }
+
+    /// Carries what there is, in both directions. `ready` are the answers for
+    /// [`Terminal::poll_fds`].
+    pub fn carry(&mut self, ready: &[bool]) {
+        if ready.get(1) == Some(&true) {
+            self.read_keyboard();
+        }
+        if !self.typed.is_empty()
+            && let Ok(taken) = self.master.write(&self.typed)
+        {
+            self.typed.drain(..taken);
+        }
+        if ready[0] {
+            self.carry_output();
+        }
+    }
+
+    fn read_keyboard(&mut self) {
+        let mut keys = [0; 4096];
+        let read = self
+            .keyboard
+            .as_mut()
+            .map(|keyboard| keyboard.read(&mut keys));
+        match read {
+            Some(Ok(length @ 1..)) => self.typed.extend_from_slice(&keys[..length]),
+            Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+            _ => self.keyboard = None,
+        }
+    }
+
+    /// One buffer of output; whether there was any.
+    fn carry_output(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        match self.master.read(&mut bytes) {
+            Ok(length @ 1..) => self.host.write_all(&bytes[..length]).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// The command is gone: what it wrote last is shown, and no more than the
+    /// kernel can hold for it, since a process that it left may write on.
+    pub fn finish(&mut self) {
+        const KERNEL_HOLDS: usize = 64 * 1024;
+        for _ in 0..KERNEL_HOLDS / 4096 {
+            if !self.carry_output() {
+                break;
+            }
+        }
+        self.restore();
+    }
+}
+
+/// On every way out the host's terminal is as it was.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
