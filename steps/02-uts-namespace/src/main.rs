@@ -24,9 +24,5 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli: Cli = runtime::parse();
-    cli.container
-        .with(cli.uts)
-        .with(cli.ipc)
-        .with(cli.chroot)
-        .run()
+    cli.container.with(cli.uts).with(cli.ipc).with(cli.chroot).run()
 }

@@ -45,8 +45,9 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         node(container, root, name, (major, minor), why)?;
     }
     for (name, target) in LINKS {
-        symlinkat(target, root, &Path::new("dev").join(name))
-            .map_err(|errno| Failure::of(format!("symlink(\"dev/{name}\")"), errno))?;
+        symlinkat(target, root, &Path::new("dev").join(name)).map_err(
+            |errno| Failure::of(format!("symlink(\"dev/{name}\")"), errno),
+        )?;
     }
     for name in ["pts", "shm", "mqueue"] {
         mkdirat(
@@ -54,14 +55,13 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
             &Path::new("dev").join(name),
             Mode::from_bits_truncate(0o755),
         )
-        .map_err(|errno| Failure::of(format!("mkdir(\"dev/{name}\")"), errno))?;
+        .map_err(|errno| {
+            Failure::of(format!("mkdir(\"dev/{name}\")"), errno)
+        })?;
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    Mount::new("devpts", quiet, Some("newinstance,ptmxmode=0666,mode=0620")).make(
-        container,
-        "dev/pts",
-        "terminals of our own",
-    )?;
+    Mount::new("devpts", quiet, Some("newinstance,ptmxmode=0666,mode=0620"))
+        .make(container, "dev/pts", "terminals of our own")?;
     tmpfs("mode=1777,size=64m").make(
         container,
         "dev/shm",
@@ -101,10 +101,7 @@ fn node(
         },
     );
     match made {
-        Err(Failure::Call {
-            errno: Errno::EPERM,
-            ..
-        }) => bind_over_new_file(
+        Err(Failure::Call { errno: Errno::EPERM, .. }) => bind_over_new_file(
             container,
             root,
             &path,
@@ -139,7 +136,9 @@ fn bind_over_new_file(
 ) -> Result<()> {
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     openat(root.as_fd(), path, flags, Mode::from_bits_truncate(0o600))
-        .map_err(|errno| Failure::of(format!("open({path:?}, O_CREAT)"), errno))?;
+        .map_err(|errno| {
+            Failure::of(format!("open({path:?}, O_CREAT)"), errno)
+        })?;
     Mount::bind(source, MsFlags::empty()).make(container, path, why)?;
     Ok(())
 }

@@ -67,8 +67,21 @@ impl Feature for PivotRoot {
         for volume in &self.volumes {
             volume.mount(container, &root)?;
         }
+        for (source, destination) in &container.files {
+            let place = root.place(destination, false)?;
+            Mount::bind(source, MsFlags::empty()).make(
+                container,
+                place,
+                "made for this container",
+            )?;
+        }
         if self.read_only {
-            mount::remount_read_only(container, ".", MsFlags::empty(), "--read-only")?;
+            mount::remount_read_only(
+                container,
+                ".",
+                MsFlags::empty(),
+                "--read-only",
+            )?;
         }
         pivot(container)
     }
@@ -94,18 +107,20 @@ fn mount_proc(container: &Inside, root: &NewRoot) -> Result<()> {
 /// /sys may be mounted by whoever owns the network namespace: it shows its
 /// devices. Read-only, because most of it steers the machine.
 fn mount_sys(container: &Inside, root: &NewRoot) -> Result<()> {
-    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let flags = MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NODEV
+        | MsFlags::MS_NOEXEC;
     let mount = Mount::new("sysfs", flags, None);
     match mount.make(
         container,
         root.system_directory("sys")?,
         "the machine's devices, to look at",
     ) {
-        Err(runtime::Failure::Call {
-            errno: Errno::EPERM,
-            ..
-        }) => {
-            container.note("/sys stays empty: the network namespace is not ours (EPERM)");
+        Err(runtime::Failure::Call { errno: Errno::EPERM, .. }) => {
+            container.note(
+                "/sys stays empty: the network namespace is not ours (EPERM)",
+            );
             Ok(())
         }
         mounted => Ok(mounted?),
@@ -133,8 +148,7 @@ fn pivot(container: &Inside) -> Result<()> {
         "umount -l .",
         || umount2(".", MntFlags::MNT_DETACH),
     )?;
-    container.call("chdir(\"/\")", "stand in the new root", "cd /", || {
-        chdir("/")
-    })?;
+    container
+        .call("chdir(\"/\")", "stand in the new root", "cd /", || chdir("/"))?;
     Ok(())
 }

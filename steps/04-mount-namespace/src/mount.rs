@@ -21,13 +21,12 @@ pub struct Mount<'a> {
 
 impl<'a> Mount<'a> {
     /// A new instance of a filesystem that the kernel makes up, such as proc.
-    pub fn new(kind: &'a str, flags: MsFlags, data: Option<&'a str>) -> Mount<'a> {
-        Mount {
-            source: kind.as_ref(),
-            kind: Some(kind),
-            flags,
-            data,
-        }
+    pub fn new(
+        kind: &'a str,
+        flags: MsFlags,
+        data: Option<&'a str>,
+    ) -> Mount<'a> {
+        Mount { source: kind.as_ref(), kind: Some(kind), flags, data }
     }
 
     /// What already lies at `source`, at one more place.
@@ -42,12 +41,7 @@ impl<'a> Mount<'a> {
 
     /// Not a mount, but other flags for the one that is there.
     pub fn change(flags: MsFlags) -> Mount<'a> {
-        Mount {
-            source: OsStr::new(""),
-            kind: None,
-            flags,
-            data: None,
-        }
+        Mount { source: OsStr::new(""), kind: None, flags, data: None }
     }
 
     /// Mounts it, on a place that a name or a descriptor says.
@@ -58,12 +52,7 @@ impl<'a> Mount<'a> {
         why: &str,
     ) -> Result<(), Failure> {
         let target = target.into();
-        let Mount {
-            source,
-            kind,
-            flags,
-            data,
-        } = self;
+        let Mount { source, kind, flags, data } = self;
         container.call(
             self.call(target.shown()),
             why,
@@ -73,8 +62,10 @@ impl<'a> Mount<'a> {
     }
 
     fn call(&self, target: &Path) -> String {
-        let flags: Vec<_> = self.flags.iter_names().map(|(name, _)| name).collect();
-        let mut arguments = vec![format!("{:?}", self.source), format!("{target:?}")];
+        let flags: Vec<_> =
+            self.flags.iter_names().map(|(name, _)| name).collect();
+        let mut arguments =
+            vec![format!("{:?}", self.source), format!("{target:?}")];
         arguments.extend(self.kind.map(|kind| format!("{kind:?}")));
         arguments.push(flags.join(" | "));
         arguments.extend(self.data.map(|data| format!("{data:?}")));
@@ -92,18 +83,11 @@ impl<'a> Mount<'a> {
         }
         if has(MsFlags::MS_BIND) && !has(MsFlags::MS_REMOUNT) {
             words.push(
-                if has(MsFlags::MS_REC) {
-                    "--rbind"
-                } else {
-                    "--bind"
-                }
-                .into(),
+                if has(MsFlags::MS_REC) { "--rbind" } else { "--bind" }.into(),
             );
         }
         words.extend(
-            self.kind
-                .into_iter()
-                .flat_map(|kind| ["-t".into(), kind.into()]),
+            self.kind.into_iter().flat_map(|kind| ["-t".into(), kind.into()]),
         );
         let mut options: Vec<_> = OPTIONS
             .iter()
@@ -151,10 +135,15 @@ pub fn remount_read_only(
 ) -> Result<(), Failure> {
     let target = target.into();
     let top = fs::canonicalize(target.path());
-    let top = top.map_err(|error| Failure::of(format!("realpath({:?})", target.shown()), error))?;
+    let top = top.map_err(|error| {
+        Failure::of(format!("realpath({:?})", target.shown()), error)
+    })?;
     for (place, options) in mounts_below(&top)? {
         if place == top || depth.contains(MsFlags::MS_REC) {
-            let flags = options | MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+            let flags = options
+                | MsFlags::MS_BIND
+                | MsFlags::MS_REMOUNT
+                | MsFlags::MS_RDONLY;
             Mount::change(flags).make(container, &place, why)?;
         }
     }
@@ -164,8 +153,9 @@ pub fn remount_read_only(
 /// The mounts at or below a directory, as mountinfo lists them
 /// (proc_pid_mountinfo(5)): field 5 is the place, field 6 the options.
 fn mounts_below(top: &Path) -> Result<Vec<(PathBuf, MsFlags)>, Failure> {
-    let table = fs::read("/proc/self/mountinfo")
-        .map_err(|error| Failure::of("read(\"/proc/self/mountinfo\")", error))?;
+    let table = fs::read("/proc/self/mountinfo").map_err(|error| {
+        Failure::of("read(\"/proc/self/mountinfo\")", error)
+    })?;
     let mounts = table.split(|&byte| byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|&byte| byte == b' ').skip(4);
         Some((unescape(fields.next()?), flags_of(fields.next()?)))
@@ -176,10 +166,7 @@ fn mounts_below(top: &Path) -> Result<Vec<(PathBuf, MsFlags)>, Failure> {
 fn flags_of(options: &[u8]) -> MsFlags {
     let options = String::from_utf8_lossy(options);
     let known = |word| {
-        OPTIONS
-            .iter()
-            .find(|(name, _)| *name == word)
-            .map(|(_, flag)| *flag)
+        OPTIONS.iter().find(|(name, _)| *name == word).map(|(_, flag)| *flag)
     };
     options.split(',').filter_map(known).collect()
 }
@@ -189,10 +176,10 @@ fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, after)) = rest.split_first() {
-        let octal = after
-            .get(..3)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let octal =
+            after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped =
+            octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
         match (byte, escaped) {
             (b'\\', Some(escaped)) => {
                 bytes.push(escaped);

@@ -38,7 +38,9 @@ impl Target {
     pub fn path(&self) -> PathBuf {
         match self {
             Target::Name(name) => name.clone(),
-            Target::Place(fd, _) => format!("/proc/self/fd/{}", fd.as_raw_fd()).into(),
+            Target::Place(fd, _) => {
+                format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+            }
         }
     }
 }
@@ -58,7 +60,11 @@ impl NewRoot {
     /// there: all names from now on are relative to it.
     pub fn enter(container: &Inside) -> Result<NewRoot, Failure> {
         let path = &container.rootfs;
-        Mount::bind(path, MsFlags::MS_REC).make(container, path, "the new root must be a mount")?;
+        Mount::bind(path, MsFlags::MS_REC).make(
+            container,
+            path,
+            "the new root must be a mount",
+        )?;
         let why = "names from here on are relative to it";
         container.call(
             format!("chdir({path:?})"),
@@ -68,17 +74,18 @@ impl NewRoot {
         )?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = openat(AT_FDCWD, ".", flags, Mode::empty());
-        Ok(NewRoot(
-            root.map_err(|errno| Failure::of("open(\".\")", errno))?,
-        ))
+        Ok(NewRoot(root.map_err(|errno| Failure::of("open(\".\")", errno))?))
     }
 
     /// A directory that belongs to the system, /proc for one: made if it is
     /// not there, and refused if it is a link. Nobody has a reason for one.
     pub fn system_directory(&self, name: &str) -> Result<Target, Failure> {
-        let open = || self.open(Path::new(name), ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let open =
+            || self.open(Path::new(name), ResolveFlag::RESOLVE_NO_SYMLINKS);
         let found = match open() {
-            Err(Errno::ENOENT) => mkdirat(&self.0, name, DIRECTORY).and_then(|()| open()),
+            Err(Errno::ENOENT) => {
+                mkdirat(&self.0, name, DIRECTORY).and_then(|()| open())
+            }
             found => found,
         };
         let found = found
@@ -91,22 +98,29 @@ impl NewRoot {
     }
 
     /// A place for a volume: what is missing of it is made.
-    pub fn place(&self, name: &Path, directory: bool) -> Result<Target, Failure> {
+    pub fn place(
+        &self,
+        name: &Path,
+        directory: bool,
+    ) -> Result<Target, Failure> {
         let found = match self.open(name, ResolveFlag::empty()) {
             Err(Errno::ENOENT) => self.make(name, directory),
             found => found,
         };
-        let found =
-            found.map_err(|errno| Failure::of(format!("make a place for {name:?}"), errno))?;
+        let found = found.map_err(|errno| {
+            Failure::of(format!("make a place for {name:?}"), errno)
+        })?;
         let relative = name.strip_prefix("/").unwrap_or(name);
         Ok(Target::Place(found, relative.into()))
     }
 
     /// Opened by O_PATH: not even a FIFO can make us wait.
     fn open(&self, name: &Path, how: ResolveFlag) -> nix::Result<OwnedFd> {
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(how | ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let how =
+            OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(
+                how | ResolveFlag::RESOLVE_IN_ROOT
+                    | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+            );
         openat2(&self.0, name, how)
     }
 
@@ -116,7 +130,8 @@ impl NewRoot {
         let mut so_far = PathBuf::new();
         for component in name.parent().into_iter().flat_map(Path::components) {
             so_far.push(component);
-            parent = match (self.open(&so_far, ResolveFlag::empty()), component) {
+            parent = match (self.open(&so_far, ResolveFlag::empty()), component)
+            {
                 (Err(Errno::ENOENT), Component::Normal(missing)) => {
                     mkdirat(&parent, missing, DIRECTORY)?;
                     self.open(&so_far, ResolveFlag::empty())?
@@ -145,4 +160,5 @@ impl AsFd for NewRoot {
 
 const DIRECTORY: Mode = Mode::from_bits_truncate(0o755);
 /// O_EXCL: a link that somebody puts there meanwhile is not followed.
-const NEW_FILE: OFlag = OFlag::O_CREAT.union(OFlag::O_EXCL).union(OFlag::O_CLOEXEC);
+const NEW_FILE: OFlag =
+    OFlag::O_CREAT.union(OFlag::O_EXCL).union(OFlag::O_CLOEXEC);

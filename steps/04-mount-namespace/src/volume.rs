@@ -37,9 +37,15 @@ impl Volume {
             .collect();
         let (source, destination, read_only) = match parts[..] {
             [source, destination] => (source, destination, false),
-            [source, destination, mode] if mode == "ro" => (source, destination, true),
-            [source, destination, mode] if mode == "rw" => (source, destination, false),
-            [_, _, mode] => return Err(format!("{mode:?} is neither ro nor rw")),
+            [source, destination, mode] if mode == "ro" => {
+                (source, destination, true)
+            }
+            [source, destination, mode] if mode == "rw" => {
+                (source, destination, false)
+            }
+            [_, _, mode] => {
+                return Err(format!("{mode:?} is neither ro nor rw"));
+            }
             _ => return Err("a volume is SRC:DST or SRC:DST:ro".into()),
         };
         let destination = Path::new(destination);
@@ -49,7 +55,9 @@ impl Volume {
             ));
         }
         let found = fs::canonicalize(source)
-            .map_err(|error| Failure::of(format!("realpath({source:?})"), error))
+            .map_err(|error| {
+                Failure::of(format!("realpath({source:?})"), error)
+            })
             .because(
                 Errno::ENOENT,
                 "there is no such file or directory on the host",

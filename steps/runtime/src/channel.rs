@@ -9,7 +9,10 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
 
 /// One thing that one side tells the other.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,7 +80,14 @@ impl Channel {
     pub fn send(&self, message: &Message) -> nix::Result<()> {
         let bytes = message.encode();
         let one = [IoSlice::new(&bytes)];
-        sendmsg::<()>(self.0.as_raw_fd(), &one, &[], MsgFlags::MSG_NOSIGNAL, None).map(drop)
+        sendmsg::<()>(
+            self.0.as_raw_fd(),
+            &one,
+            &[],
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        )
+        .map(drop)
     }
 
     /// Waits for the next message; `None` when the other side is gone.
@@ -88,7 +98,12 @@ impl Channel {
         let mut bytes = vec![0; LONGEST + 2];
         let length = loop {
             let mut one = [IoSliceMut::new(&mut bytes)];
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut one, None, MsgFlags::empty()) {
+            match recvmsg::<()>(
+                self.0.as_raw_fd(),
+                &mut one,
+                None,
+                MsgFlags::empty(),
+            ) {
                 Ok(received) => break received.bytes,
                 // A side that dies with a message unread resets the line.
                 Err(Errno::ECONNRESET) => break 0,
@@ -100,6 +115,18 @@ impl Channel {
             [] => Ok(None),
             bytes => Message::decode(bytes).map(Some).ok_or(Errno::EBADMSG),
         }
+    }
+}
+
+impl Channel {
+    /// Whether the other side is gone. What it said before still counts.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0]
+            .revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 }
 
@@ -129,7 +156,9 @@ mod tests {
     #[test]
     fn a_closed_line_is_no_message() {
         let (ours, theirs) = Channel::pair().unwrap();
+        assert!(!theirs.is_closed());
         drop(ours);
+        assert!(theirs.is_closed());
         assert_eq!(theirs.receive().unwrap(), None);
         assert_eq!(theirs.send(&Message::Starting), Err(Errno::EPIPE));
     }
@@ -137,8 +166,7 @@ mod tests {
     #[test]
     fn an_error_longer_than_a_message_is_cut_and_arrives() {
         let (ours, theirs) = Channel::pair().unwrap();
-        ours.send(&Message::Failed(125, "x".repeat(10 * LONGEST)))
-            .unwrap();
+        ours.send(&Message::Failed(125, "x".repeat(10 * LONGEST))).unwrap();
         let Some(Message::Failed(125, text)) = theirs.receive().unwrap() else {
             panic!("not the message that was sent")
         };

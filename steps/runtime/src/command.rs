@@ -11,7 +11,8 @@ use nix::unistd::{AccessFlags, access, execve};
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 use crate::narration::shell;
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A variable for the command: `NAME=VALUE`, or `NAME` to pass the value of
 /// the runtime's own environment on, as with docker.
@@ -35,11 +36,13 @@ impl Variable {
             None => (bytes, std::env::var_os(&text)),
         };
         match name {
-            [] => Err("a variable has a name: NAME=VALUE, or NAME to pass yours on".into()),
-            name => Ok(Variable {
-                name: OsStr::from_bytes(name).to_owned(),
-                value,
-            }),
+            [] => Err(
+                "a variable has a name: NAME=VALUE, or NAME to pass yours on"
+                    .into(),
+            ),
+            name => {
+                Ok(Variable { name: OsStr::from_bytes(name).to_owned(), value })
+            }
         }
     }
 }
@@ -58,26 +61,17 @@ impl Command {
     /// variables (tokens, for one) is not the container's business.
     #[must_use]
     pub fn new(argv: &[OsString], variables: &[Variable]) -> Command {
-        let mut env = vec![
-            ("PATH".into(), PATH.into()),
-            ("HOME".into(), "/root".into()),
-        ];
+        let mut env =
+            vec![("PATH".into(), PATH.into()), ("HOME".into(), "/root".into())];
         env.extend(std::env::var_os("TERM").map(|term| ("TERM".into(), term)));
         for Variable { name, value } in variables {
             env.retain(|(other, _)| other != name);
             env.extend(value.clone().map(|value| (name.clone(), value)));
         }
         let is_default = argv.is_empty();
-        let argv = if is_default {
-            vec!["/bin/sh".into()]
-        } else {
-            argv.to_vec()
-        };
-        Command {
-            argv,
-            env,
-            is_default,
-        }
+        let argv =
+            if is_default { vec!["/bin/sh".into()] } else { argv.to_vec() };
+        Command { argv, env, is_default }
     }
 
     /// The execve(2) of the command at `path`, and what a shell calls it.
@@ -151,10 +145,9 @@ impl Command {
             .cloned()
             .map(c_string)
             .collect::<Result<Vec<_>, _>>()?;
-        let env = self
-            .env
-            .iter()
-            .map(|(name, value)| c_string([name.as_os_str(), value].join(OsStr::new("="))));
+        let env = self.env.iter().map(|(name, value)| {
+            c_string([name.as_os_str(), value].join(OsStr::new("=")))
+        });
         let env = env.collect::<Result<Vec<_>, _>>()?;
         execve(&path_c, &argv, &env).map_err(|errno| match errno {
             // The file is there, we saw it: what is missing is what it names.
@@ -176,10 +169,7 @@ fn c_string(text: OsString) -> Result<CString, Failure> {
 }
 
 fn not_found(message: String) -> Failure {
-    Failure::Command {
-        status: NOT_FOUND,
-        message,
-    }
+    Failure::Command { status: NOT_FOUND, message }
 }
 
 fn not_executable(path: &Path, reason: &str) -> Failure {
@@ -195,17 +185,23 @@ mod tests {
 
     #[test]
     fn a_variable_may_have_a_value_with_an_equals_sign_or_none() {
-        let parse = |text: &str| Variable::parse(text.into()).map(|v| (v.name, v.value));
+        let parse = |text: &str| {
+            Variable::parse(text.into()).map(|v| (v.name, v.value))
+        };
         assert_eq!(parse("A=b=c"), Ok(("A".into(), Some("b=c".into()))));
         assert_eq!(parse("A="), Ok(("A".into(), Some("".into()))));
-        assert_eq!(parse("PATH"), Ok(("PATH".into(), std::env::var_os("PATH"))));
+        assert_eq!(
+            parse("PATH"),
+            Ok(("PATH".into(), std::env::var_os("PATH")))
+        );
         assert!(parse("=b").is_err());
         assert!(parse("").is_err());
     }
 
     #[test]
     fn the_last_value_of_a_variable_counts() {
-        let variables = ["PATH=/a", "PATH=/b"].map(|v| Variable::parse(v.into()).unwrap());
+        let variables =
+            ["PATH=/a", "PATH=/b"].map(|v| Variable::parse(v.into()).unwrap());
         let command = Command::new(&[], &variables);
         assert_eq!(command.path_variable(), "/b");
         assert_eq!(command.argv, ["/bin/sh"]);

@@ -13,7 +13,7 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, getcwd, setsid};
+use nix::unistd::{Gid, Uid, chdir, getcwd, setresgid, setresuid, setsid};
 
 use crate::channel::{Channel, Message};
 use crate::command::{Command, Variable};
@@ -85,11 +85,13 @@ impl Container {
 
     /// The parent's side of the story.
     fn live(mut self) -> Result<Exit> {
-        process::close_on_exec_above_stderr().context("close_range(3, ~0, CLOEXEC)")?;
+        process::close_on_exec_above_stderr()
+            .context("close_range(3, ~0, CLOEXEC)")?;
         process::default_signals(&[Signal::SIGPIPE]);
         let signals = Signals::block().context("signalfd()")?;
         let narrator = Narrator::new(self.quiet, self.pause, &signals)?;
-        let rootfs = RootDirectory::open(self.rootfs.as_deref())?;
+        let owner = self.features.iter().find_map(|feature| feature.owner());
+        let rootfs = RootDirectory::open(self.rootfs.as_deref(), owner)?;
         let mut terminal = Terminal::open()?;
         let (ours, theirs) = Channel::pair().context("socketpair()")?;
 
@@ -116,7 +118,9 @@ impl Container {
             .receive()
             .context("recvmsg() from the container's first process")?
         {
-            Some(Message::Failed(status, message)) => bail!(Failure::Inside { status, message }),
+            Some(Message::Failed(status, message)) => {
+                bail!(Failure::Inside { status, message })
+            }
             _ => Ok(exit),
         }
     }
@@ -153,9 +157,7 @@ impl Container {
 
     /// The child's side of the story, up to where the command takes its place.
     fn first_process(&self, own: &Inheritance) -> Result<u8> {
-        // From now on the kernel kills us when the runtime dies. If it died
-        // before this line, there is nobody left to say "go".
-        set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG, SIGKILL)")?;
+        own.die_with_the_runtime()?;
         if own.runtime.receive()? != Some(Message::Go) {
             bail!("the runtime is gone");
         }
@@ -163,7 +165,10 @@ impl Container {
         let mut inside = Inside {
             rootfs: own.rootfs.to_owned(),
             terminal: own.terminal.map(Terminal::slave_path).transpose()?,
+            scratch: None,
+            files: Vec::new(),
             init: None,
+            user: None,
             narrator: own.narrator,
         };
         for feature in &self.features {
@@ -175,19 +180,21 @@ impl Container {
         let command = Command::new(&self.command, &self.env);
         let path = command.find()?;
         let (call, shell) = command.describe(&path);
-        own.narrator
-            .tell(Side::Inside, &call, "the command takes our place", &shell)?;
+        own.narrator.tell(
+            Side::Inside,
+            &call,
+            "the command takes our place",
+            &shell,
+        )?;
         if let Some(terminal) = own.terminal {
-            terminal
-                .attach()
-                .context("dup2() of the container's terminal")?;
+            terminal.attach().context("dup2() of the container's terminal")?;
         }
+        let execute = || own.execute(&command, &path, inside.user);
         match inside.init {
-            None => own.execute(&command, &path),
-            Some(init) => own.stay(init, || {
-                own.execute(&command, &path)
-                    .unwrap_or_else(|error| own.report(&error))
-            }),
+            None => execute(),
+            Some(init) => {
+                own.stay(init, || execute().unwrap_or_else(|e| own.report(&e)))
+            }
         }
     }
 }
@@ -205,32 +212,53 @@ impl Inheritance<'_> {
     /// An error inside is told by the runtime: it still has a stderr.
     fn report(&self, error: &anyhow::Error) -> u8 {
         let status = status_of(error);
-        let _ = self
-            .runtime
-            .send(&Message::Failed(status, format!("{error:#}")));
+        let _ =
+            self.runtime.send(&Message::Failed(status, format!("{error:#}")));
         status
+    }
+
+    /// From now on the kernel kills us when the runtime dies. A change of ids
+    /// takes this back (prctl(2)), so it is said again after each. If the
+    /// runtime died before it was said, its end of the line is closed.
+    fn die_with_the_runtime(&self) -> Result<()> {
+        set_pdeathsig(Signal::SIGKILL)
+            .context("prctl(PR_SET_PDEATHSIG, SIGKILL)")?;
+        if self.runtime.is_closed() {
+            bail!("the runtime is gone");
+        }
+        Ok(())
     }
 
     /// In a session of its own, so that no terminal of the host is ours to
     /// take, and with signals as a program expects them.
-    fn execute(&self, command: &Command, path: &Path) -> Result<u8> {
+    fn execute(
+        &self,
+        command: &Command,
+        path: &Path,
+        user: Option<(Uid, Gid)>,
+    ) -> Result<u8> {
         setsid().context("setsid()")?;
         if let Some(terminal) = self.terminal {
             terminal.control().context("ioctl(terminal, TIOCSCTTY)")?;
         }
+        if let Some((uid, gid)) = user {
+            setresgid(gid, gid, gid).context("setresgid()")?;
+            setresuid(uid, uid, uid).context("setresuid()")?;
+        }
+        self.die_with_the_runtime()?;
         process::default_signals(&[]);
         SigSet::empty().thread_set_mask().context("sigprocmask()")?;
-        self.runtime
-            .send(&Message::Starting)
-            .context("the runtime is gone")?;
+        self.runtime.send(&Message::Starting).context("the runtime is gone")?;
         match command.exec(path)? {}
     }
 
     /// PID 1 stays, and the command becomes its child.
     fn stay(&self, init: Init, command: impl FnMut() -> u8) -> Result<u8> {
-        let command = Child::start(CloneFlags::empty(), command).context("clone()")?;
+        let command =
+            Child::start(CloneFlags::empty(), command).context("clone()")?;
         setsid().context("setsid()")?;
-        process::close_above_stderr_but(self.signals.as_fd()).context("close_range()")?;
+        process::close_above_stderr_but(self.signals.as_fd())
+            .context("close_range()")?;
         Ok(init(command.into_pid(), self.signals)?.status())
     }
 }
@@ -241,10 +269,14 @@ impl Inheritance<'_> {
 fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
     let path = Path::new("/").join(directory);
     if path != Path::new("/") {
-        let (call, shell) = (format!("chdir({path:?})"), shell([Path::new("cd"), &path]));
+        let (call, shell) =
+            (format!("chdir({path:?})"), shell([Path::new("cd"), &path]));
         narrator
             .call(Side::Inside, call, "--workdir", shell, || chdir(&path))
-            .because(Errno::ENOENT, "there is no such directory in the container")?;
+            .because(
+                Errno::ENOENT,
+                "there is no such directory in the container",
+            )?;
     }
     match getcwd() {
         Ok(cwd) if cwd.starts_with("/") => Ok(()),
@@ -257,7 +289,8 @@ fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
 
 /// clone(2) with its flags, and the unshare(1) that comes closest to it.
 fn describe_clone(namespaces: CloneFlags) -> (String, String) {
-    let mut flags: Vec<_> = namespaces.iter_names().map(|(name, _)| name).collect();
+    let mut flags: Vec<_> =
+        namespaces.iter_names().map(|(name, _)| name).collect();
     let options = flags.iter().map(|name| match *name {
         "CLONE_NEWNS" => "--mount".to_owned(),
         name => name.replace("CLONE_NEW", "--").to_lowercase(),
@@ -278,9 +311,6 @@ fn describe_clone(namespaces: CloneFlags) -> (String, String) {
 /// The name that we were called by, for messages.
 pub(crate) fn program() -> String {
     let name = std::env::args_os().next().map(PathBuf::from);
-    let name = name
-        .as_deref()
-        .and_then(Path::file_name)
-        .unwrap_or_default();
+    let name = name.as_deref().and_then(Path::file_name).unwrap_or_default();
     name.to_string_lossy().into_owned()
 }

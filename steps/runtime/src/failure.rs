@@ -50,11 +50,7 @@ impl Failure {
         let error = error.into();
         let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
         let advice = usual_cause(errno).map(str::to_owned);
-        Failure::Call {
-            call: call.to_string(),
-            errno,
-            advice,
-        }
+        Failure::Call { call: call.to_string(), errno, advice }
     }
 
     /// The exit status of a runtime that ends with this.
@@ -62,7 +58,8 @@ impl Failure {
     pub fn status(&self) -> u8 {
         match self {
             Failure::Call { .. } => RUNTIME_FAILED,
-            Failure::Command { status, .. } | Failure::Inside { status, .. } => *status,
+            Failure::Command { status, .. }
+            | Failure::Inside { status, .. } => *status,
             Failure::Interrupted(signal) => 128 + *signal as u8,
         }
     }
@@ -71,20 +68,17 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Call {
-                call,
-                errno,
-                advice,
-            } => {
+            Failure::Call { call, errno, advice } => {
                 write!(f, "{call}: {errno}")?;
                 advice
                     .as_ref()
                     .map_or(Ok(()), |advice| write!(f, " ({advice})"))
             }
-            Failure::Command { message, .. } | Failure::Inside { message, .. } => {
-                f.write_str(message)
+            Failure::Command { message, .. }
+            | Failure::Inside { message, .. } => f.write_str(message),
+            Failure::Interrupted(signal) => {
+                write!(f, "interrupted by {signal}")
             }
-            Failure::Interrupted(signal) => write!(f, "interrupted by {signal}"),
         }
     }
 }
@@ -98,7 +92,9 @@ fn usual_cause(errno: Errno) -> Option<&'static str> {
             "this needs a privilege of root; without sudo, run it in the playground: \
              ./scripts/playground.sh"
         }
-        Errno::EACCES => "a permission on the way to it is missing; `namei -l PATH` shows which",
+        Errno::EACCES => {
+            "a permission on the way to it is missing; `namei -l PATH` shows which"
+        }
         Errno::ENOSYS => {
             "this kernel does not know the call; ./scripts/doctor.sh says what will work"
         }
@@ -112,11 +108,19 @@ pub trait Because<T> {
     ///
     /// # Errors
     /// The same error, with the advice.
-    fn because(self, errno: Errno, advice: impl Into<String>) -> Result<T, Failure>;
+    fn because(
+        self,
+        errno: Errno,
+        advice: impl Into<String>,
+    ) -> Result<T, Failure>;
 }
 
 impl<T> Because<T> for Result<T, Failure> {
-    fn because(mut self, expected: Errno, text: impl Into<String>) -> Result<T, Failure> {
+    fn because(
+        mut self,
+        expected: Errno,
+        text: impl Into<String>,
+    ) -> Result<T, Failure> {
         if let Err(Failure::Call { errno, advice, .. }) = &mut self
             && *errno == expected
         {
@@ -129,7 +133,5 @@ impl<T> Because<T> for Result<T, Failure> {
 /// The exit status for any error: the one that it carries, or 125.
 #[must_use]
 pub fn status_of(error: &anyhow::Error) -> u8 {
-    error
-        .downcast_ref::<Failure>()
-        .map_or(RUNTIME_FAILED, Failure::status)
+    error.downcast_ref::<Failure>().map_or(RUNTIME_FAILED, Failure::status)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use nix::sched::CloneFlags;
-use nix::unistd::Pid;
+use nix::unistd::{Gid, Pid, Uid};
 
 use crate::failure::Failure;
 use crate::narration::{Narrator, Side};
@@ -36,6 +36,22 @@ pub trait Feature {
     fn inside(&self, _container: &mut Inside) -> Result<()> {
         Ok(())
     }
+
+    /// On the host, when the command has ended: what is there to tell of it.
+    /// What a feature made on the host it takes away in `Drop`, which comes on
+    /// every way out, and after the container's last process.
+    ///
+    /// # Errors
+    /// Any: told instead of the command's exit status.
+    fn after(&mut self, _container: &Host, _exit: Exit) -> Result<()> {
+        Ok(())
+    }
+
+    /// The ids on the host that are root inside, if they are not the runtime's
+    /// own: the default root directory is made for them.
+    fn owner(&self) -> Option<(Uid, Gid)> {
+        None
+    }
 }
 
 /// The container as the host sees it.
@@ -49,6 +65,11 @@ pub struct Host<'a> {
 }
 
 impl Host<'_> {
+    /// Says what is no kernel call, in one line.
+    pub fn note(&self, text: impl Display) {
+        self.narrator.note(Side::Host, text);
+    }
+
     /// Makes a kernel call, after saying so: see [`Narrator::call`].
     ///
     /// # Errors
@@ -76,8 +97,15 @@ pub struct Inside<'a> {
     pub rootfs: PathBuf,
     /// The host's path of the container's terminal, if it has one.
     pub terminal: Option<PathBuf>,
+    /// A directory on a tmpfs of the container's own, if a feature made one.
+    /// After the pivot it has no name any more, and with the container it goes.
+    pub scratch: Option<PathBuf>,
+    /// Files that features made, and where they shall lie in the new root.
+    pub files: Vec<(PathBuf, PathBuf)>,
     /// Set by a feature that wants to stay as PID 1.
     pub init: Option<Init>,
+    /// The ids that the command runs with, if not those of its first process.
+    pub user: Option<(Uid, Gid)>,
     pub(crate) narrator: &'a Narrator<'a>,
 }
 

@@ -16,7 +16,9 @@ use std::io::Write;
 
 pub use command::Variable;
 pub use container::Container;
-pub use failure::{Because, Failure, NOT_EXECUTABLE, NOT_FOUND, RUNTIME_FAILED};
+pub use failure::{
+    Because, Failure, NOT_EXECUTABLE, NOT_FOUND, RUNTIME_FAILED,
+};
 pub use feature::{Feature, Host, Init, Inside};
 pub use narration::{Narrator, Side, shell};
 pub use rootfs::RootDirectory;

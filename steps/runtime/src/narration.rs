@@ -35,9 +35,14 @@ pub struct Narrator<'a> {
 impl<'a> Narrator<'a> {
     /// # Errors
     /// With `pause` and no terminal to press Enter in, that of opening /dev/tty.
-    pub fn new(quiet: bool, pause: bool, signals: &'a Signals) -> Result<Narrator<'a>, Failure> {
+    pub fn new(
+        quiet: bool,
+        pause: bool,
+        signals: &'a Signals,
+    ) -> Result<Narrator<'a>, Failure> {
         colored::control::set_override(
-            io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+            io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
         );
         let stderr = io::stderr().as_fd().try_clone_to_owned();
         let stderr = stderr.map_err(|e| Failure::of("dup(2) of stderr", e))?;
@@ -125,7 +130,9 @@ impl<'a> Narrator<'a> {
             let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = [wait(terminal.as_fd()), wait(self.signals.as_fd())];
             let ready = poll(&mut fds, PollTimeout::NONE);
-            ready.map_err(|errno| Failure::of("poll(2) of the terminal", errno))?;
+            ready.map_err(|errno| {
+                Failure::of("poll(2) of the terminal", errno)
+            })?;
             let typed = fds[0].any().unwrap_or(true);
             while let Ok(Some(signal)) = self.signals.next() {
                 if Signals::ends(signal) {
@@ -153,7 +160,9 @@ fn one_line(text: impl Display) -> String {
 }
 
 /// Quotes words for a shell: what is shown can be typed.
-pub fn shell<S: AsRef<std::ffi::OsStr>>(words: impl IntoIterator<Item = S>) -> String {
+pub fn shell<S: AsRef<std::ffi::OsStr>>(
+    words: impl IntoIterator<Item = S>,
+) -> String {
     let words = words
         .into_iter()
         .map(|word| word.as_ref().to_string_lossy().into_owned());

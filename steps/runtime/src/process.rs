@@ -66,13 +66,17 @@ impl Child {
     /// As clone(2): `EPERM` without the privilege for a namespace, `ENOSPC`
     /// when a limit of namespaces is reached, `EINVAL` where the kernel was
     /// built without one of them.
-    pub fn start(flags: CloneFlags, mut body: impl FnMut() -> u8) -> nix::Result<Child> {
+    pub fn start(
+        flags: CloneFlags,
+        mut body: impl FnMut() -> u8,
+    ) -> nix::Result<Child> {
         let mut stack = vec![0; STACK_BYTES];
         let body = Box::new(move || isize::from(body()));
         // SAFETY: without CLONE_VM the child gets a copy of our memory, as
         // after fork(2). What can be broken in such a copy is a lock that
         // another thread held at that moment; this program has one thread.
-        let pid = unsafe { clone(body, &mut stack, flags, Some(libc::SIGCHLD)) }?;
+        let pid =
+            unsafe { clone(body, &mut stack, flags, Some(libc::SIGCHLD)) }?;
         Ok(Child { pid, exit: None })
     }
 
@@ -123,9 +127,13 @@ impl Child {
         if self.exit.is_none() {
             let pid = rustix::process::Pid::from_raw(self.pid.as_raw());
             match rustix::process::waitpid(pid, options) {
-                Ok(ended) => self.exit = ended.and_then(|(_, status)| exit_of(status)),
+                Ok(ended) => {
+                    self.exit = ended.and_then(|(_, status)| exit_of(status))
+                }
                 Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+                Err(errno) => {
+                    return Err(Errno::from_raw(errno.raw_os_error()));
+                }
             }
         }
         Ok(self.exit)
@@ -147,7 +155,8 @@ impl Drop for Child {
 /// As waitpid(2).
 pub fn reap_any() -> nix::Result<Option<(Pid, Exit)>> {
     let reaped = rustix::process::wait(WaitOptions::NOHANG);
-    let reaped = reaped.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+    let reaped =
+        reaped.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
     Ok(reaped.and_then(|(pid, status)| {
         let pid = Pid::from_raw(pid.as_raw_nonzero().get());
         exit_of(status).map(|exit| (pid, exit))
@@ -183,10 +192,15 @@ pub(crate) fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
     close_range(kept + 1, libc::c_uint::MAX, 0)
 }
 
-fn close_range(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> nix::Result<()> {
+fn close_range(
+    first: libc::c_uint,
+    last: libc::c_uint,
+    flags: libc::c_uint,
+) -> nix::Result<()> {
     // SAFETY: with CLOSE_RANGE_CLOEXEC nothing is closed yet. Without it the
     // caller is an init, which never returns to those who own the descriptors.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    let closed =
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     Errno::result(closed).map(drop)
 }
 

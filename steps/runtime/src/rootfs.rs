@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use lddtree::DependencyAnalyzer;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
+use nix::unistd::{Gid, Uid, geteuid};
 
 use crate::failure::{Because, Failure};
 
@@ -119,13 +120,17 @@ pub struct RootDirectory {
 }
 
 impl RootDirectory {
-    /// The directory that was asked for, else the default one.
+    /// The directory that was asked for, else the default one, whose files
+    /// then belong to `owner` (or to us).
     ///
     /// # Errors
     /// As realpath(3), `ENOTDIR`; and whatever can go wrong while files are copied.
-    pub fn open(asked: Option<&Path>) -> Result<RootDirectory> {
+    pub fn open(
+        asked: Option<&Path>,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<RootDirectory> {
         let Some(asked) = asked else {
-            return RootDirectory::made_here();
+            return RootDirectory::made_here(owner);
         };
         let call = format!("--rootfs {}", asked.display());
         let path = fs::canonicalize(asked)
@@ -141,10 +146,7 @@ impl RootDirectory {
         if !path.is_dir() {
             bail!(Failure::of(call, Errno::ENOTDIR));
         }
-        Ok(RootDirectory {
-            path,
-            _in_use: None,
-        })
+        Ok(RootDirectory { path, _in_use: None })
     }
 
     /// Its absolute path on the host, without symbolic links.
@@ -155,19 +157,23 @@ impl RootDirectory {
 
     /// The default root directory: made on first use, and again when its
     /// recipe or one of the programs in it changes.
-    fn made_here() -> Result<RootDirectory> {
+    fn made_here(owner: Option<(Uid, Gid)>) -> Result<RootDirectory> {
         let cache = cache_directory()?.join("container-workshop");
         let sources = Sources::find();
-        let path = cache.join(format!("root-{:08x}", sources.fingerprint() as u32));
+        let name = sources.recipe();
+        let path = match owner {
+            Some((uid, gid)) => cache.join(format!("{name}-{uid}-{gid}")),
+            None => cache.join(&name),
+        };
         loop {
             if let Some(in_use) = lock_existing(&path)? {
-                return Ok(RootDirectory {
-                    path,
-                    _in_use: Some(in_use),
-                });
+                return Ok(RootDirectory { path, _in_use: Some(in_use) });
             }
-            make(&cache, &path, &sources).with_context(|| {
-                format!("make the default root directory in {}", cache.display())
+            make(&cache, &path, &sources, owner).with_context(|| {
+                format!(
+                    "make the default root directory in {}",
+                    cache.display()
+                )
             })?;
         }
     }
@@ -180,7 +186,8 @@ fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
     };
     let locked = Flock::lock(directory, FlockArg::LockShared)
         .map_err(|(_, errno)| Failure::of(format!("flock({path:?})"), errno))?;
-    let same = |there: fs::Metadata| Ok(there.ino() == locked.metadata()?.ino());
+    let same =
+        |there: fs::Metadata| Ok(there.ino() == locked.metadata()?.ino());
     match fs::metadata(path).and_then(same) {
         Ok(true) => Ok(Some(locked)),
         _ => Ok(None),
@@ -190,26 +197,49 @@ fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
 /// Makes `path` in one step for whoever looks: in a directory beside it that
 /// is renamed when it is complete. One process at a time; what another one
 /// left behind when it was killed goes away first.
-fn make(cache: &Path, path: &Path, sources: &Sources) -> Result<()> {
+fn make(
+    cache: &Path,
+    path: &Path,
+    sources: &Sources,
+    owner: Option<(Uid, Gid)>,
+) -> Result<()> {
     fs::create_dir_all(cache)?;
     let lock = File::create(cache.join("lock"))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)?;
     if path.exists() {
         return Ok(());
     }
-    remove_unused(cache)?;
+    remove_outdated(cache, &sources.recipe())?;
     let new = tempfile::Builder::new().prefix("new-").tempdir_in(cache)?;
     sources.fill(new.path())?;
     fs::set_permissions(new.path(), Permissions::from_mode(0o755))?;
+    if let Some(owner) = owner {
+        give(new.path(), owner)?;
+    }
     fs::rename(new.keep(), path)?;
     Ok(())
 }
 
-fn remove_unused(cache: &Path) -> Result<()> {
-    for entry in fs::read_dir(cache)?
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-    {
+fn give(path: &Path, owner: (Uid, Gid)) -> Result<()> {
+    lchown(path, Some(owner.0.as_raw()), Some(owner.1.as_raw()))?;
+    if path.is_dir() && !path.is_symlink() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), owner)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes away roots of older recipes, and what was left behind by those who
+/// were killed while they made one. Not those that somebody lives in.
+fn remove_outdated(cache: &Path, recipe: &str) -> Result<()> {
+    for entry in fs::read_dir(cache)?.flatten() {
+        let current =
+            entry.file_name().as_bytes().starts_with(recipe.as_bytes());
+        if current || !entry.path().is_dir() {
+            continue;
+        }
         let directory = File::open(entry.path())?;
         if Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok() {
             fs::remove_dir_all(entry.path())?;
@@ -218,21 +248,18 @@ fn remove_unused(cache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The user's cache directory. Under sudo, HOME may be that of another user:
-/// files of root would be in their way there.
+/// The user's cache directory. Root's is the system's: under sudo, HOME may be
+/// that of another user, where files of root would be in the way, and nobody
+/// whose ids are mapped may pass through /root.
 fn cache_directory() -> Result<PathBuf> {
     let variable = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
+        std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute())
     };
-    let ours =
-        |path: &PathBuf| fs::metadata(path).is_ok_and(|there| there.uid() == geteuid().as_raw());
-    let home = variable("HOME")
-        .filter(ours)
-        .map(|home| home.join(".cache"));
-    let system = geteuid().is_root().then(|| PathBuf::from("/var/cache"));
-    variable("XDG_CACHE_HOME").or(home).or(system).context(
+    let own = || match geteuid().is_root() {
+        true => Some(PathBuf::from("/var/cache")),
+        false => variable("HOME").map(|home| home.join(".cache")),
+    };
+    variable("XDG_CACHE_HOME").or_else(own).context(
         "no place for the default root directory: set HOME or XDG_CACHE_HOME to a directory of \
          yours, or name one with --rootfs",
     )
@@ -247,13 +274,12 @@ struct Sources {
 
 impl Sources {
     fn find() -> Sources {
-        let mut directories: Vec<PathBuf> = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
-            .map(PathBuf::from)
-            .into();
+        let mut directories: Vec<PathBuf> =
+            ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
+                .map(PathBuf::from)
+                .into();
         directories.extend(
-            std::env::var_os("PATH")
-                .iter()
-                .flat_map(std::env::split_paths),
+            std::env::var_os("PATH").iter().flat_map(std::env::split_paths),
         );
         let find = |name: &str| {
             directories
@@ -276,16 +302,17 @@ impl Sources {
         }
     }
 
-    /// Differs whenever the root directory would.
-    fn fingerprint(&self) -> u64 {
+    /// A name that differs whenever the root directory would.
+    fn recipe(&self) -> String {
         let mut hasher = DefaultHasher::new();
         RECIPE.hash(&mut hasher);
         let tools = self.tools.iter().map(|(_, path)| path);
         for path in self.busybox.iter().chain(tools).chain(&self.companion) {
-            let there = fs::metadata(path).map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
+            let there = fs::metadata(path)
+                .map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
             (path, there.ok()).hash(&mut hasher);
         }
-        hasher.finish()
+        format!("root-{:08x}", hasher.finish() as u32)
     }
 
     fn fill(&self, root: &Path) -> Result<()> {
@@ -377,23 +404,23 @@ fn install(root: &Path, name: &str, program: &Path) -> Result<()> {
     let Ok(tree) = DependencyAnalyzer::new("/".into()).analyze(program) else {
         return Ok(());
     };
-    let libraries: Vec<_> = tree
-        .libraries
-        .values()
-        .map(|library| library.path.clone())
-        .collect();
+    let libraries: Vec<_> =
+        tree.libraries.values().map(|library| library.path.clone()).collect();
     if tree.libraries.values().any(|library| !library.found()) {
         return Ok(());
     }
     let loader = tree.interpreter.map(PathBuf::from);
-    let cache = Some(PathBuf::from("/etc/ld.so.cache")).filter(|cache| cache.is_file());
+    let cache =
+        Some(PathBuf::from("/etc/ld.so.cache")).filter(|cache| cache.is_file());
     for file in libraries.into_iter().chain(loader).chain(cache) {
         let copy = root.join(file.strip_prefix("/").unwrap_or(&file));
         if !copy.exists() {
             fs::create_dir_all(copy.parent().unwrap_or(root))?;
-            fs::copy(&file, &copy).with_context(|| format!("copy {}", file.display()))?;
+            fs::copy(&file, &copy)
+                .with_context(|| format!("copy {}", file.display()))?;
         }
     }
-    fs::copy(program, root.join("bin").join(name)).with_context(|| format!("copy {name}"))?;
+    fs::copy(program, root.join("bin").join(name))
+        .with_context(|| format!("copy {name}"))?;
     Ok(())
 }

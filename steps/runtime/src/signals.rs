@@ -7,12 +7,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Those that ask a program to end.
-const END: [Signal; 4] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-];
+const END: [Signal; 4] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 /// Those that are the command's business alone.
 const MESSAGES: [Signal; 2] = [Signal::SIGUSR1, Signal::SIGUSR2];
 /// Those that are ours: a child ended, the window changed, we are in the foreground again.

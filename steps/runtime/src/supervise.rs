@@ -14,10 +14,16 @@ use crate::signals::Signals;
 use crate::terminal::Terminal;
 
 /// Until the command is executed, a request to end is ours to obey.
-pub fn wait_for_start(child: &mut Child, channel: &Channel, signals: &Signals) -> Result<()> {
+pub fn wait_for_start(
+    child: &mut Child,
+    channel: &Channel,
+    signals: &Signals,
+) -> Result<()> {
     loop {
         let fds = [channel.as_fd(), signals.as_fd()];
-        let ready = which_are_ready(&mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)))?;
+        let ready = which_are_ready(
+            &mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        )?;
         while let Some(signal) = signals.next()? {
             if Signals::ends(signal) {
                 bail!(Failure::Interrupted(signal));
@@ -32,7 +38,9 @@ pub fn wait_for_start(child: &mut Child, channel: &Channel, signals: &Signals) -
                 Some(Message::Failed(status, message)) => {
                     bail!(Failure::Inside { status, message })
                 }
-                Some(Message::Go) => bail!("the container's first process speaks out of turn"),
+                Some(Message::Go) => {
+                    bail!("the container's first process speaks out of turn")
+                }
                 None => bail!(
                     "the container's first process died early: {}",
                     child.wait()?

@@ -15,7 +15,9 @@ use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 use nix::pty::openpty;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, tcgetpgrp, ttyname};
+use nix::unistd::{
+    dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, tcgetpgrp, ttyname,
+};
 use rustix::process::ioctl_tiocsctty;
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
 
@@ -48,27 +50,29 @@ impl Terminal {
     /// As openpty(3), tcgetattr(3).
     pub fn open() -> Result<Option<Terminal>, Failure> {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let replaces = [
-            stdin.is_terminal(),
-            stdout.is_terminal(),
-            stderr.is_terminal(),
-        ];
+        let replaces =
+            [stdin.is_terminal(), stdout.is_terminal(), stderr.is_terminal()];
         let host = match replaces {
             [_, true, _] => stdout.as_fd().try_clone_to_owned(),
             [true, ..] => stdin.as_fd().try_clone_to_owned(),
             [_, _, true] => stderr.as_fd().try_clone_to_owned(),
             _ => return Ok(None),
         };
-        let host = File::from(host.map_err(|e| Failure::of("dup(2) of the terminal", e))?);
+        let host = File::from(
+            host.map_err(|e| Failure::of("dup(2) of the terminal", e))?,
+        );
         let keyboard = match replaces[0] {
             true => stdin.as_fd().try_clone_to_owned().ok().map(File::from),
             false => None,
         };
-        let before = tcgetattr(&host).map_err(|e| Failure::of("tcgetattr(terminal)", e))?;
-        let pty = openpty(None, &before).map_err(|e| Failure::of("openpty()", e))?;
+        let before = tcgetattr(&host)
+            .map_err(|e| Failure::of("tcgetattr(terminal)", e))?;
+        let pty =
+            openpty(None, &before).map_err(|e| Failure::of("openpty()", e))?;
         for fd in [&pty.master, &pty.slave] {
             let flag = FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC);
-            fcntl(fd, flag).map_err(|e| Failure::of("fcntl(pty, FD_CLOEXEC)", e))?;
+            fcntl(fd, flag)
+                .map_err(|e| Failure::of("fcntl(pty, FD_CLOEXEC)", e))?;
         }
         // A person may type faster than the command reads: never block on it.
         fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
@@ -119,7 +123,8 @@ impl Terminal {
     /// # Errors
     /// As ioctl TIOCSCTTY; the caller must lead a session.
     pub fn control(&self) -> nix::Result<()> {
-        ioctl_tiocsctty(&self.slave).map_err(|e| Errno::from_raw(e.raw_os_error()))
+        ioctl_tiocsctty(&self.slave)
+            .map_err(|e| Errno::from_raw(e.raw_os_error()))
     }
 
     /// The window's size as it is now. Without one (a serial line) nothing changes.
@@ -181,12 +186,12 @@ impl Terminal {
 
     fn read_keyboard(&mut self) {
         let mut keys = [0; 4096];
-        let read = self
-            .keyboard
-            .as_mut()
-            .map(|keyboard| keyboard.read(&mut keys));
+        let read =
+            self.keyboard.as_mut().map(|keyboard| keyboard.read(&mut keys));
         match read {
-            Some(Ok(length @ 1..)) => self.typed.extend_from_slice(&keys[..length]),
+            Some(Ok(length @ 1..)) => {
+                self.typed.extend_from_slice(&keys[..length])
+            }
             Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
             _ => self.keyboard = None,
         }

@@ -1,0 +1,116 @@
+#![forbid(unsafe_code)]
+//! Runs a step's binary and looks at it from outside: what the kernel says of
+//! it in /proc, not what it says of itself.
+//!
+//! A test binary is a list of claims, each a function that panics if the claim
+//! does not hold, and that calls one of [`needs`] first if it can't be judged
+//! everywhere:
+//!
+//! ```ignore
+//! testbed::main!(the_host_keeps_its_name, pid_1_reaps_orphans);
+//!
+//! fn the_host_keeps_its_name() {
+//!     needs::root();
+//!     let container = Step::new("02-uts-namespace").args(["--hostname", "box"]).start();
+//!     assert_ne!(proc::namespace(container.pid(), "uts"), proc::own_namespace("uts"));
+//! }
+//! ```
+//!
+//! Claims of one binary run one after the other: each may compare the whole
+//! host before and after.
+
+pub mod host;
+pub mod needs;
+pub mod proc;
+mod record;
+mod step;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+pub use step::{Running, Step, binary};
+
+/// The claims of a test binary, and its `main`. One that is forgotten here is
+/// dead code, which the compiler reports.
+#[macro_export]
+macro_rules! main {
+    ($($claim:ident),+ $(,)?) => {
+        fn main() -> std::process::ExitCode {
+            $crate::run(&[$((stringify!($claim), $claim as fn())),+])
+        }
+    };
+}
+
+/// Thrown by a claim that can't be judged here.
+struct Skip(String);
+
+/// Ends the running claim as skipped, loudly: neither passed nor failed.
+pub fn skip(reason: impl Into<String>) -> ! {
+    panic::resume_unwind(Box::new(Skip(reason.into())))
+}
+
+/// What [`main!`] calls.
+#[must_use]
+pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trial = |&(name, claim): &(&'static str, fn())| {
+        Trial::ignorable_test(name, move || judge(name, claim))
+    };
+    libtest_mimic::run(&arguments, claims.iter().map(trial).collect())
+        .exit_code()
+}
+
+fn judge(name: &str, claim: fn()) -> Result<Completion, Failed> {
+    match panic::catch_unwind(AssertUnwindSafe(claim)) {
+        Ok(()) => {
+            record::append(name, "pass", "");
+            Ok(Completion::Completed)
+        }
+        Err(thrown) => match thrown.downcast::<Skip>() {
+            Ok(skip) => {
+                record::append(name, "skip", &skip.0);
+                Ok(Completion::ignored_with(format!("SKIP: {}", skip.0)))
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text =
+                    text.or_else(|| panic.downcast_ref::<&str>().copied());
+                record::append(name, "fail", text.unwrap_or("panicked"));
+                Err(text.unwrap_or("panicked").into())
+            }
+        },
+    }
+}
+
+/// A word that nobody can guess: facts of a test are made at random, so that
+/// no program can pass it by saying what is expected.
+#[must_use]
+pub fn token() -> String {
+    let bytes = std::fs::read("/proc/sys/kernel/random/uuid")
+        .expect("read a random uuid");
+    let text: String = String::from_utf8_lossy(&bytes)
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .collect();
+    format!("t{}", &text[..16])
+}
+
+/// Asks until the answer is there. What the kernel does at its own pace can't
+/// be judged at the first look.
+///
+/// # Panics
+/// When five seconds have not been enough.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within 5 s: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

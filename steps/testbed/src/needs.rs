@@ -1,0 +1,70 @@
+//! What a claim can't do without. Where it lacks, the claim is skipped, and
+//! the reason is told.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::{proc, skip};
+
+const CAP_SYS_ADMIN: u64 = 1 << 21;
+
+/// Root where we are: of the host, or of the playground.
+pub fn root() {
+    if !is_root() {
+        skip("needs root, of the host or of a playground");
+    }
+}
+
+/// Root of the host itself, not of a user namespace.
+pub fn host_root() {
+    if !is_root() || !in_first_user_namespace() {
+        skip("needs root of the host itself");
+    }
+}
+
+/// Somebody without privileges.
+pub fn ordinary_user() {
+    if is_root() {
+        skip("needs an ordinary user");
+    }
+}
+
+/// A pretended host: what is broken there can be thrown away.
+pub fn playground() {
+    if std::env::var_os("PLAYGROUND").is_none() {
+        skip("needs the playground");
+    }
+}
+
+/// The lab's virtual machine: what is broken there can be thrown away.
+pub fn lab() {
+    if std::env::var_os("LAB").is_none() {
+        skip("needs the lab");
+    }
+}
+
+/// A program on the PATH.
+pub fn command(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin"), "/sbin".into()]);
+    let found = found.map(|dir| dir.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        skip(format!("needs {name} (./scripts/setup.sh installs it)"))
+    })
+}
+
+/// Whether we have CAP_SYS_ADMIN in our user namespace.
+#[must_use]
+pub fn is_root() -> bool {
+    let capabilities =
+        proc::status(std::process::id() as i32, "CapEff").unwrap_or_default();
+    u64::from_str_radix(&capabilities, 16).unwrap_or(0) & CAP_SYS_ADMIN != 0
+}
+
+/// The first user namespace is the one in which every id means itself.
+#[must_use]
+pub fn in_first_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}

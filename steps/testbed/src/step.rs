@@ -1,0 +1,200 @@
+//! A step's binary at work.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{eventually, proc};
+
+/// The path of a binary of this workspace: beside the tests, or where
+/// `WORKSHOP_BIN` says.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let beside = || {
+        let exe = std::env::current_exe().expect("our own path");
+        exe.ancestors().nth(2).expect("target/debug/deps").to_owned()
+    };
+    let directory =
+        std::env::var_os("WORKSHOP_BIN").map_or_else(beside, PathBuf::from);
+    let path = directory.join(name);
+    assert!(
+        path.is_file(),
+        "{} is not there: cargo build --workspace",
+        path.display()
+    );
+    path
+}
+
+/// A container that is about to start.
+#[derive(Debug)]
+pub struct Step {
+    command: Command,
+}
+
+impl Step {
+    /// A step by the name of its binary. Quiet, unless told otherwise.
+    #[must_use]
+    pub fn new(name: &str) -> Step {
+        let mut command = Command::new(binary(name));
+        command.arg("--quiet");
+        Step { command }
+    }
+
+    /// With its narration.
+    #[must_use]
+    pub fn telling(name: &str) -> Step {
+        Step { command: Command::new(binary(name)) }
+    }
+
+    /// Options, then the command.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(
+        mut self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Step {
+        self.command.args(args);
+        self
+    }
+
+    /// A command line for the shell inside.
+    #[must_use]
+    pub fn sh(self, script: &str) -> Step {
+        self.args(["--", "/bin/sh", "-c", script])
+    }
+
+    /// The `std` command, for what this does not offer.
+    pub fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+
+    /// Runs it to its end, without input.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn output(mut self) -> Output {
+        self.command.stdin(Stdio::null()).output().expect("start the step")
+    }
+
+    /// Its stdout, without the last line feed, after a success.
+    ///
+    /// # Panics
+    /// When its exit status is not 0.
+    #[must_use]
+    pub fn stdout(self) -> String {
+        let output = self.output();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// Starts it, with pipes for stdin and stdout. stderr is ours.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn start(mut self) -> Running {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = self.command.spawn().expect("start the step");
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Running { child, stdin, stdout }
+    }
+
+    /// Starts a shell inside that waits: it is there to be looked at. The
+    /// command's own process has really been executed when this returns.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_waiting(self) -> Running {
+        let mut running = self.sh("echo ready; read line").start();
+        assert_eq!(running.line(), "ready");
+        running
+    }
+}
+
+/// A container that runs. Dropped, its runtime is killed.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// The runtime's process.
+    #[must_use]
+    pub fn runtime(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// The container's first process, in our numbers.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        let first = || proc::children(self.runtime()).first().copied();
+        eventually("the container's first process", first)
+    }
+
+    /// The next line of its stdout, without the line feed.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout
+            .as_mut()
+            .expect("stdout")
+            .read_line(&mut line)
+            .expect("a line");
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// Says a line to it.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().expect("stdin"), "{line}")
+            .expect("somebody listens");
+    }
+
+    /// Sends the runtime a signal.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.runtime()), signal)
+            .expect("signal the runtime");
+    }
+
+    /// Closes its stdin and waits: the exit status (128+n for a runtime that
+    /// was itself killed by signal n), and the rest of its stdout.
+    ///
+    /// # Panics
+    /// When it can't be waited for.
+    pub fn finish(mut self) -> (i32, String) {
+        drop(self.stdin.take());
+        let mut rest = String::new();
+        if let Some(mut stdout) = self.stdout.take() {
+            let _ = stdout.read_to_string(&mut rest);
+        }
+        let status = self.child.wait().expect("wait for the step");
+        use std::os::unix::process::ExitStatusExt;
+        let signal = status.signal().map(|number| 128 + number);
+        (status.code().or(signal).expect("a code or a signal"), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
