@@ -14,8 +14,10 @@ use runtime::{Failure, Inside};
 use crate::mount::Mount;
 use crate::new_root::NewRoot;
 
+type Node = (&'static str, u64, u64, &'static str);
+
 /// Name, major and minor number, and what it is for (the kernel's Documentation/admin-guide/devices.txt).
-const NODES: [(&str, u64, u64, &str); 6] = [
+const NODES: [Node; 6] = [
     ("null", 1, 3, "swallows what is written"),
     ("zero", 1, 5, "zeros without end"),
     ("full", 1, 7, "a disk that is full (ENOSPC)"),
@@ -41,8 +43,12 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         place,
         "devices of our choice, gone with the namespace",
     )?;
-    for (name, major, minor, why) in NODES {
-        node(container, root, name, (major, minor), why)?;
+    let mut refused = false;
+    for node in NODES {
+        refused = refused || !make(container, root, node)?;
+        if refused {
+            show_the_hosts(container, root, node)?;
+        }
     }
     for (name, target) in LINKS {
         symlinkat(target, root, &Path::new("dev").join(name)).map_err(
@@ -76,40 +82,37 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
 }
 
 /// A device is its two numbers: whoever may make a node has the device. A user
-/// namespace may not (EPERM), so there the host's own node is shown instead.
-fn node(
-    container: &Inside,
-    root: &NewRoot,
-    name: &str,
-    (major, minor): (u64, u64),
-    why: &str,
-) -> Result<()> {
+/// namespace may not: `false` when the kernel says so.
+fn make(container: &Inside, root: &NewRoot, node: Node) -> Result<bool> {
+    let (name, major, minor, why) = node;
     let path = format!("dev/{name}");
-    let mode = Mode::from_bits_truncate(0o666);
+    let (device, mode) =
+        (makedev(major, minor), Mode::from_bits_truncate(0o666));
     let made = container.call(
         format!("mknod({path:?}, S_IFCHR | 0666, makedev({major}, {minor}))"),
         why,
         format!("mknod -m 666 {path} c {major} {minor}"),
-        || {
-            mknodat(
-                root,
-                path.as_str(),
-                SFlag::S_IFCHR,
-                mode,
-                makedev(major, minor),
-            )
-        },
+        || mknodat(root, path.as_str(), SFlag::S_IFCHR, mode, device),
     );
     match made {
-        Err(Failure::Call { errno: Errno::EPERM, .. }) => bind_over_new_file(
-            container,
-            root,
-            &path,
-            Path::new(&format!("/{path}")),
-            "mknod(2) is refused here: the host's own node",
-        ),
-        made => Ok(made?),
+        Err(Failure::Call { errno: Errno::EPERM, .. }) => {
+            container.note(
+                "mknod: EPERM in a user namespace; so, the host's own nodes",
+            );
+            Ok(false)
+        }
+        made => Ok(made.map(|()| true)?),
     }
+}
+
+fn show_the_hosts(
+    container: &Inside,
+    root: &NewRoot,
+    node: Node,
+) -> Result<()> {
+    let (name, _, _, why) = node;
+    let host = Path::new("/dev").join(name);
+    bind_over_new_file(container, root, &format!("dev/{name}"), &host, why)
 }
 
 /// The terminal that the runtime made lives in the host's /dev/pts. Programs

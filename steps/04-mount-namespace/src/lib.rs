@@ -20,7 +20,9 @@ use nix::sched::CloneFlags;
 use nix::unistd::{chdir, pivot_root};
 use runtime::{Because, Feature, Inside, shell};
 
-use mount::Mount;
+pub use mount::Mount;
+pub use new_root::Target;
+
 use new_root::NewRoot;
 use volume::Volume;
 

@@ -17,7 +17,7 @@ use nix::unistd::{Gid, Uid, chdir, getcwd, setresgid, setresuid, setsid};
 
 use crate::channel::{Channel, Message};
 use crate::command::{Command, Variable};
-use crate::failure::{Because, Failure, status_of};
+use crate::failure::{Because, Failure, status_of, told};
 use crate::feature::{Feature, Host, Init, Inside};
 use crate::narration::{Narrator, Side, shell};
 use crate::process::{self, Child, Exit};
@@ -77,7 +77,12 @@ impl Container {
             Ok(exit) => exit.status(),
             Err(error) => {
                 // stderr may be closed: no reason to panic over an error.
-                let _ = writeln!(std::io::stderr(), "{}: {error:#}", program());
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "{}: {}",
+                    program(),
+                    told(&error)
+                );
                 status_of(&error)
             }
         })
@@ -91,8 +96,16 @@ impl Container {
         let signals = Signals::block().context("signalfd()")?;
         let narrator = Narrator::new(self.quiet, self.pause, &signals)?;
         let owner = self.features.iter().find_map(|feature| feature.owner());
+        for feature in &mut self.features {
+            feature.before(&narrator, owner)?;
+        }
         let rootfs = RootDirectory::open(self.rootfs.as_deref(), owner)?;
         let mut terminal = Terminal::open()?;
+        if let (Some(owner), Some(terminal)) = (owner, &terminal) {
+            terminal
+                .give(owner)
+                .context("fchown() of the container's terminal")?;
+        }
         let (ours, theirs) = Channel::pair().context("socketpair()")?;
 
         let mut child = self.start(&Inheritance {
@@ -113,16 +126,17 @@ impl Container {
         ours.send(&Message::Go)
             .context("the container's first process is gone")?;
         wait_for_start(&mut child, &ours, &signals)?;
-        let exit = accompany(&mut child, &signals, terminal.as_mut())?;
-        match ours
-            .receive()
-            .context("recvmsg() from the container's first process")?
+        let alarm = self.features.iter().find_map(|feature| feature.alarm());
+        let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
+        if let Some(Message::Failed(status, message)) =
+            ours.receive().context("recvmsg()")?
         {
-            Some(Message::Failed(status, message)) => {
-                bail!(Failure::Inside { status, message })
-            }
-            _ => Ok(exit),
+            bail!(Failure::Told { status, message });
         }
+        for feature in &mut self.features {
+            feature.after(&host, exit)?;
+        }
+        Ok(exit)
     }
 
     /// One clone(2), with the namespaces of all features: here the ways part.
@@ -143,6 +157,13 @@ impl Container {
                         self.first_process(own)
                             .unwrap_or_else(|error| own.report(&error))
                     })
+                },
+            )
+            .because(
+                Errno::EPERM,
+                match namespaces.contains(CloneFlags::CLONE_NEWUSER) {
+                    true => NO_USER_NAMESPACE,
+                    false => NOT_ROOT,
                 },
             )
             .because(
@@ -174,6 +195,7 @@ impl Container {
         for feature in &self.features {
             feature.inside(&mut inside)?;
         }
+        own.die_with_the_runtime()?;
         umask(Mode::from_bits_truncate(0o022));
         enter(&self.workdir, own.narrator)?;
 
@@ -199,6 +221,11 @@ impl Container {
     }
 }
 
+const NO_USER_NAMESPACE: &str = "user namespaces are off for you here: \
+    ./scripts/doctor.sh says what mends it";
+const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
+    playground: ./scripts/playground.sh";
+
 /// What the first process gets from the runtime.
 struct Inheritance<'a> {
     runtime: Channel,
@@ -212,8 +239,7 @@ impl Inheritance<'_> {
     /// An error inside is told by the runtime: it still has a stderr.
     fn report(&self, error: &anyhow::Error) -> u8 {
         let status = status_of(error);
-        let _ =
-            self.runtime.send(&Message::Failed(status, format!("{error:#}")));
+        let _ = self.runtime.send(&Message::Failed(status, told(error)));
         status
     }
 
@@ -242,6 +268,11 @@ impl Inheritance<'_> {
             terminal.control().context("ioctl(terminal, TIOCSCTTY)")?;
         }
         if let Some((uid, gid)) = user {
+            if let Some(terminal) = self.terminal {
+                terminal
+                    .give((uid, gid))
+                    .context("fchown() of the terminal")?;
+            }
             setresgid(gid, gid, gid).context("setresgid()")?;
             setresuid(uid, uid, uid).context("setresuid()")?;
         }

@@ -7,6 +7,8 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use crate::narration::one_line;
+
 /// The runtime failed before the command could start (docker's convention).
 pub const RUNTIME_FAILED: u8 = 125;
 /// The command exists and can't be executed.
@@ -33,11 +35,12 @@ pub enum Failure {
         /// What was wrong with it.
         message: String,
     },
-    /// The first process reported this before it gave up.
-    Inside {
-        /// The exit status that it asked for.
+    /// What the first process reported before it gave up, or what a feature
+    /// has to tell of the container's end.
+    Told {
+        /// The exit status that goes with it.
         status: u8,
-        /// Its whole error.
+        /// The whole message.
         message: String,
     },
     /// A person or a program asked us to stop.
@@ -58,8 +61,9 @@ impl Failure {
     pub fn status(&self) -> u8 {
         match self {
             Failure::Call { .. } => RUNTIME_FAILED,
-            Failure::Command { status, .. }
-            | Failure::Inside { status, .. } => *status,
+            Failure::Command { status, .. } | Failure::Told { status, .. } => {
+                *status
+            }
             Failure::Interrupted(signal) => 128 + *signal as u8,
         }
     }
@@ -75,7 +79,7 @@ impl fmt::Display for Failure {
                     .map_or(Ok(()), |advice| write!(f, " ({advice})"))
             }
             Failure::Command { message, .. }
-            | Failure::Inside { message, .. } => f.write_str(message),
+            | Failure::Told { message, .. } => f.write_str(message),
             Failure::Interrupted(signal) => {
                 write!(f, "interrupted by {signal}")
             }
@@ -128,6 +132,18 @@ impl<T> Because<T> for Result<T, Failure> {
         }
         self
     }
+}
+
+/// An error in one line, with each errno by its name.
+pub fn told(error: &anyhow::Error) -> String {
+    let cause = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<io::Error>();
+        match io.and_then(io::Error::raw_os_error) {
+            Some(number) => Errno::from_raw(number).to_string(),
+            None => cause.to_string(),
+        }
+    };
+    one_line(error.chain().map(cause).collect::<Vec<_>>().join(": "))
 }
 
 /// The exit status for any error: the one that it carries, or 125.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -21,6 +22,19 @@ pub trait Feature {
         CloneFlags::empty()
     }
 
+    /// On the host, before there is any process. `owner` is who will be root
+    /// inside, if not ourselves.
+    ///
+    /// # Errors
+    /// Any: told, and nothing begins.
+    fn before(
+        &mut self,
+        _runtime: &Narrator,
+        _owner: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
     /// On the host, once the container's first process exists and waits.
     ///
     /// # Errors
@@ -35,6 +49,11 @@ pub trait Feature {
     /// Any: the runtime tells it, and ends.
     fn inside(&self, _container: &mut Inside) -> Result<()> {
         Ok(())
+    }
+
+    /// Readable when the container must end at once.
+    fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// On the host, when the command has ended: what is there to tell of it.

@@ -1,5 +1,6 @@
 //! What is no kernel feature: start a process, wait for it, report.
 
+mod cache;
 mod channel;
 mod command;
 mod container;
@@ -14,6 +15,7 @@ mod terminal;
 
 use std::io::Write;
 
+pub use cache::CachedDirectory;
 pub use command::Variable;
 pub use container::Container;
 pub use failure::{
@@ -38,8 +40,10 @@ pub fn parse<Cli: clap::Parser>() -> Cli {
             .map(str::trim)
             .take_while(|line| !line.starts_with("Usage:"));
         let told: Vec<_> = told.filter(|line| !line.is_empty()).collect();
-        let told = told.join("; ");
+        let told = narration::one_line(told.join("; "));
         let told = told.strip_prefix("error: ").unwrap_or(&told);
+        let told =
+            told.trim_end_matches("; For more information, try '--help'.");
         let program = container::program();
         let _ = writeln!(
             std::io::stderr(),

@@ -83,6 +83,19 @@ impl<'a> Narrator<'a> {
         body().map_err(|error| Failure::of(call, error))
     }
 
+    /// For work that takes its time: whether somebody asked us to stop.
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`] if so.
+    pub fn interrupted(&self) -> Result<(), Failure> {
+        while let Ok(Some(signal)) = self.signals.next() {
+            if Signals::ends(signal) {
+                return Err(Failure::Interrupted(signal));
+            }
+        }
+        Ok(())
+    }
+
     /// Says that something is left out, and why. Nothing to pause for.
     pub fn note(&self, side: Side, text: impl Display) {
         if !self.quiet {
@@ -134,11 +147,7 @@ impl<'a> Narrator<'a> {
                 Failure::of("poll(2) of the terminal", errno)
             })?;
             let typed = fds[0].any().unwrap_or(true);
-            while let Ok(Some(signal)) = self.signals.next() {
-                if Signals::ends(signal) {
-                    return Err(Failure::Interrupted(signal));
-                }
-            }
+            self.interrupted()?;
             if typed {
                 let mut line = [0; 256];
                 // The end of input is as good an answer as Enter.
@@ -151,7 +160,7 @@ impl<'a> Narrator<'a> {
 
 /// A file's name may hold line feeds and escape sequences. Shown as they are,
 /// they could forge lines of this story.
-fn one_line(text: impl Display) -> String {
+pub fn one_line(text: impl Display) -> String {
     let escape = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
         false => c.to_string(),

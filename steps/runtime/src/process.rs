@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, clone};
-use nix::sys::signal::{self, SigHandler, Signal};
+use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus};
 
@@ -209,11 +209,24 @@ fn close_range(
 /// would survive the exec into the container, and with SIGCHLD ignored nobody
 /// can be waited for.
 pub fn default_signals(keep: &[Signal]) {
-    let never = [Signal::SIGKILL, Signal::SIGSTOP];
-    for signal in Signal::iterator() {
-        if !never.contains(&signal) && !keep.contains(&signal) {
-            // SAFETY: the default effect runs no code of ours.
-            let _ = unsafe { signal::signal(signal, SigHandler::SigDfl) };
-        }
+    /// What the kernel takes for "default": no handler, no flags, no mask.
+    static DEFAULT: [u64; 4] = [0; 4];
+    const SIGNAL_SET_BYTES: usize = 8;
+    let kept = |number| keep.iter().any(|&signal| signal as i32 == number);
+    // Up to the last realtime signal. The C library hides two of them, 32 and
+    // 33, which a caller can ignore all the same: hence not by signal(2).
+    for number in (1..=64).filter(|&number| !kept(number)) {
+        // SAFETY: the kernel only reads DEFAULT, as long as its own struct is
+        // at most, and the default effect runs no code of ours. For SIGKILL
+        // and SIGSTOP it answers EINVAL: they can't be ignored.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                &raw const DEFAULT,
+                std::ptr::null::<u64>(),
+                SIGNAL_SET_BYTES,
+            )
+        };
     }
 }

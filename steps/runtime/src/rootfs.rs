@@ -1,8 +1,7 @@
 //! The root directory of a container, and how one is made without a download.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,9 +9,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use lddtree::DependencyAnalyzer;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Gid, Uid, geteuid};
+use nix::unistd::{Gid, Uid};
 
+use crate::cache::CachedDirectory;
 use crate::failure::{Because, Failure};
 
 /// Counts up when what is written below changes.
@@ -20,92 +19,15 @@ const RECIPE: u32 = 1;
 
 /// What a container's shell wants to find: what the lessons use, and what a
 /// person types. Of the host's tools those that are there are taken.
-const TOOLS: &[&str] = &[
-    "sh",
-    "bash",
-    "awk",
-    "basename",
-    "cat",
-    "chgrp",
-    "chmod",
-    "chown",
-    "chroot",
-    "cp",
-    "cut",
-    "date",
-    "dd",
-    "df",
-    "dirname",
-    "du",
-    "echo",
-    "env",
-    "expr",
-    "false",
-    "find",
-    "findmnt",
-    "free",
-    "grep",
-    "head",
-    "hostname",
-    "id",
-    "ip",
-    "ipcmk",
-    "ipcrm",
-    "ipcs",
-    "kill",
-    "ln",
-    "ls",
-    "lsns",
-    "mkdir",
-    "mkfifo",
-    "mknod",
-    "mktemp",
-    "mount",
-    "mountpoint",
-    "mv",
-    "nc",
-    "nproc",
-    "nsenter",
-    "od",
-    "pidof",
-    "ping",
-    "pivot_root",
-    "printenv",
-    "printf",
-    "ps",
-    "pwd",
-    "readlink",
-    "realpath",
-    "rm",
-    "rmdir",
-    "sed",
-    "seq",
-    "setsid",
-    "sleep",
-    "sort",
-    "stat",
-    "stty",
-    "sync",
-    "tail",
-    "tee",
-    "test",
-    "timeout",
-    "top",
-    "touch",
-    "tr",
-    "true",
-    "tty",
-    "umount",
-    "uname",
-    "uniq",
-    "unshare",
-    "wc",
-    "wget",
-    "which",
-    "whoami",
-    "xargs",
-    "yes",
-];
+const TOOLS: &str = "
+    sh bash awk basename cat chgrp chmod chown chroot cp cut date dd df
+    dirname du echo env expr false find findmnt free grep head hostname id
+    ip ipcmk ipcrm ipcs kill ln ls lsns mkdir mkfifo mknod mktemp mount
+    mountpoint mv nc nproc nsenter od pidof ping pivot_root printenv
+    printf ps pwd readlink realpath rm rmdir sed seq setsid sleep sort
+    stat stty sync tail tee test timeout top touch tr true tty umount
+    uname uniq unshare wc wget which whoami xargs yes
+";
 
 /// Beside the step that runs: the programs that attack come along, so that a
 /// container can try `attack escape-chroot` without further ado.
@@ -115,8 +37,8 @@ const COMPANION: &str = "attack";
 #[derive(Debug)]
 pub struct RootDirectory {
     path: PathBuf,
-    /// Held while the container lives: nobody removes a root that is in use.
-    _in_use: Option<Flock<File>>,
+    /// Held while the container lives.
+    _cached: Option<CachedDirectory>,
 }
 
 impl RootDirectory {
@@ -146,7 +68,7 @@ impl RootDirectory {
         if !path.is_dir() {
             bail!(Failure::of(call, Errno::ENOTDIR));
         }
-        Ok(RootDirectory { path, _in_use: None })
+        Ok(RootDirectory { path, _cached: None })
     }
 
     /// Its absolute path on the host, without symbolic links.
@@ -158,67 +80,20 @@ impl RootDirectory {
     /// The default root directory: made on first use, and again when its
     /// recipe or one of the programs in it changes.
     fn made_here(owner: Option<(Uid, Gid)>) -> Result<RootDirectory> {
-        let cache = cache_directory()?.join("container-workshop");
         let sources = Sources::find();
-        let name = sources.recipe();
-        let path = match owner {
-            Some((uid, gid)) => cache.join(format!("{name}-{uid}-{gid}")),
-            None => cache.join(&name),
+        let family = match owner {
+            Some((uid, gid)) => format!("root-{uid}-{gid}"),
+            None => "root".to_owned(),
         };
-        loop {
-            if let Some(in_use) = lock_existing(&path)? {
-                return Ok(RootDirectory { path, _in_use: Some(in_use) });
-            }
-            make(&cache, &path, &sources, owner).with_context(|| {
-                format!(
-                    "make the default root directory in {}",
-                    cache.display()
-                )
-            })?;
-        }
+        let make = |root: &Path| {
+            sources.fill(root)?;
+            owner.map_or(Ok(()), |owner| give(root, owner))
+        };
+        let cached = CachedDirectory::open(&family, &sources.recipe(), make)
+            .context("make the default root directory")?;
+        let path = cached.path().to_owned();
+        Ok(RootDirectory { path, _cached: Some(cached) })
     }
-}
-
-/// A shared lock on a directory that exists, and still does once it is locked.
-fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
-    let Ok(directory) = File::open(path) else {
-        return Ok(None);
-    };
-    let locked = Flock::lock(directory, FlockArg::LockShared)
-        .map_err(|(_, errno)| Failure::of(format!("flock({path:?})"), errno))?;
-    let same =
-        |there: fs::Metadata| Ok(there.ino() == locked.metadata()?.ino());
-    match fs::metadata(path).and_then(same) {
-        Ok(true) => Ok(Some(locked)),
-        _ => Ok(None),
-    }
-}
-
-/// Makes `path` in one step for whoever looks: in a directory beside it that
-/// is renamed when it is complete. One process at a time; what another one
-/// left behind when it was killed goes away first.
-fn make(
-    cache: &Path,
-    path: &Path,
-    sources: &Sources,
-    owner: Option<(Uid, Gid)>,
-) -> Result<()> {
-    fs::create_dir_all(cache)?;
-    let lock = File::create(cache.join("lock"))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)?;
-    if path.exists() {
-        return Ok(());
-    }
-    remove_outdated(cache, &sources.recipe())?;
-    let new = tempfile::Builder::new().prefix("new-").tempdir_in(cache)?;
-    sources.fill(new.path())?;
-    fs::set_permissions(new.path(), Permissions::from_mode(0o755))?;
-    if let Some(owner) = owner {
-        give(new.path(), owner)?;
-    }
-    fs::rename(new.keep(), path)?;
-    Ok(())
 }
 
 fn give(path: &Path, owner: (Uid, Gid)) -> Result<()> {
@@ -229,40 +104,6 @@ fn give(path: &Path, owner: (Uid, Gid)) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Takes away roots of older recipes, and what was left behind by those who
-/// were killed while they made one. Not those that somebody lives in.
-fn remove_outdated(cache: &Path, recipe: &str) -> Result<()> {
-    for entry in fs::read_dir(cache)?.flatten() {
-        let current =
-            entry.file_name().as_bytes().starts_with(recipe.as_bytes());
-        if current || !entry.path().is_dir() {
-            continue;
-        }
-        let directory = File::open(entry.path())?;
-        if Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok() {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// The user's cache directory. Root's is the system's: under sudo, HOME may be
-/// that of another user, where files of root would be in the way, and nobody
-/// whose ids are mapped may pass through /root.
-fn cache_directory() -> Result<PathBuf> {
-    let variable = |name| {
-        std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute())
-    };
-    let own = || match geteuid().is_root() {
-        true => Some(PathBuf::from("/var/cache")),
-        false => variable("HOME").map(|home| home.join(".cache")),
-    };
-    variable("XDG_CACHE_HOME").or_else(own).context(
-        "no place for the default root directory: set HOME or XDG_CACHE_HOME to a directory of \
-         yours, or name one with --rootfs",
-    )
 }
 
 /// The programs that a default root directory is made of.
@@ -295,8 +136,8 @@ impl Sources {
                 .into_iter()
                 .find_map(find),
             tools: TOOLS
-                .iter()
-                .filter_map(|name| Some((*name, find(name)?)))
+                .split_whitespace()
+                .filter_map(|name| Some((name, find(name)?)))
                 .collect(),
             companion: companion.filter(|path| path.is_file()),
         }
@@ -312,7 +153,7 @@ impl Sources {
                 .map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
             (path, there.ok()).hash(&mut hasher);
         }
-        format!("root-{:08x}", hasher.finish() as u32)
+        format!("{:08x}", hasher.finish() as u32)
     }
 
     fn fill(&self, root: &Path) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The runtime while the container lives: it waits, and passes on.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -36,7 +36,7 @@ pub fn wait_for_start(
             {
                 Some(Message::Starting) => return Ok(()),
                 Some(Message::Failed(status, message)) => {
-                    bail!(Failure::Inside { status, message })
+                    bail!(Failure::Told { status, message })
                 }
                 Some(Message::Go) => {
                     bail!("the container's first process speaks out of turn")
@@ -51,10 +51,11 @@ pub fn wait_for_start(
 }
 
 /// While the command runs: pass signals on, carry what the terminals say, and
-/// wait for its end.
+/// wait for its end. When `alarm` is readable, we bring it about.
 pub fn accompany(
     child: &mut Child,
     signals: &Signals,
+    mut alarm: Option<BorrowedFd>,
     mut terminal: Option<&mut Terminal>,
 ) -> Result<Exit> {
     if let Some(terminal) = &mut terminal {
@@ -69,9 +70,15 @@ pub fn accompany(
             }
             return Ok(exit);
         }
-        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        let ours = [Some(signals.as_fd()), alarm].into_iter().flatten();
+        let mut fds: Vec<_> =
+            ours.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         fds.extend(terminal.iter().flat_map(|terminal| terminal.poll_fds()));
-        let ready = which_are_ready(&mut fds)?;
+        let mut ready = which_are_ready(&mut fds)?.split_off(1);
+        if alarm.is_some() && ready.remove(0) {
+            alarm = None;
+            child.signal(Signal::SIGKILL).context("kill()")?;
+        }
         while let Some(signal) = signals.next()? {
             match (signal, &mut terminal) {
                 (Signal::SIGWINCH, Some(terminal)) => terminal.resize(),
@@ -83,7 +90,7 @@ pub fn accompany(
             }
         }
         if let Some(terminal) = &mut terminal {
-            terminal.carry(&ready[1..]);
+            terminal.carry(&ready);
         }
     }
 }

@@ -16,7 +16,8 @@ use nix::poll::{PollFd, PollFlags};
 use nix::pty::openpty;
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{
-    dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, tcgetpgrp, ttyname,
+    Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getpgrp, tcgetpgrp,
+    ttyname,
 };
 use rustix::process::ioctl_tiocsctty;
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
@@ -26,8 +27,8 @@ use crate::failure::Failure;
 /// A pseudoterminal, and how it hangs together with the one we were started in.
 #[derive(Debug)]
 pub struct Terminal {
-    /// Our end.
-    master: File,
+    /// Our end, until a hang-up.
+    master: Option<File>,
     /// The container's end.
     slave: OwnedFd,
     /// Which of 0, 1, 2 are terminals: these the command gets anew.
@@ -78,7 +79,7 @@ impl Terminal {
         fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
             .map_err(|e| Failure::of("fcntl(pty, O_NONBLOCK)", e))?;
         let terminal = Terminal {
-            master: File::from(pty.master),
+            master: Some(File::from(pty.master)),
             slave: pty.slave,
             replaces,
             host,
@@ -97,6 +98,15 @@ impl Terminal {
     /// As ttyname(3).
     pub fn slave_path(&self) -> nix::Result<PathBuf> {
         ttyname(&self.slave)
+    }
+
+    /// Whom the container's end belongs to: who owns it may open it again, as
+    /// `echo > /dev/stderr` does.
+    ///
+    /// # Errors
+    /// As fchown(2).
+    pub fn give(&self, (uid, gid): (Uid, Gid)) -> nix::Result<()> {
+        fchown(&self.slave, Some(uid), Some(gid))
     }
 
     /// In the child: the container's end takes the place of the host's terminal.
@@ -130,7 +140,7 @@ impl Terminal {
     /// The window's size as it is now. Without one (a serial line) nothing changes.
     pub fn resize(&self) {
         if let Ok(size) = tcgetwinsize(&self.host) {
-            let _ = tcsetwinsize(&self.master, size);
+            let _ = self.master.as_ref().map(|m| tcsetwinsize(m, size));
         }
     }
 

@@ -1,0 +1,97 @@
+#![forbid(unsafe_code)]
+//! Root inside who is nobody outside.
+//!
+//! A user namespace
+//! ([user_namespaces(7)](https://man7.org/linux/man-pages/man7/user_namespaces.7.html))
+//! gives numbers of its own to users, and powers of its own to its root: over
+//! what belongs to the namespace, and over nothing else. So an ordinary user
+//! may make one, and with it all the other namespaces: no sudo from here on.
+
+mod ids;
+
+use anyhow::{Result, bail};
+use clap::builder::ValueParser;
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use runtime::{Feature, Host, Inside};
+
+use ids::Mapping;
+
+/// Users and groups of its own.
+#[derive(Debug, clap::Args)]
+pub struct UserNamespace {
+    /// Run the command as this user inside
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = ValueParser::new(user))]
+    user: Option<(Uid, Gid)>,
+
+    #[arg(skip = Mapping::for_us())]
+    mapping: Mapping,
+}
+
+impl Feature for UserNamespace {
+    // Together with the others in one clone(2): the kernel makes the user
+    // namespace first, and the others belong to it.
+    fn namespaces(&self) -> CloneFlags {
+        CloneFlags::CLONE_NEWUSER
+    }
+
+    // The child can't map itself to ids that are not its own. It waits.
+    fn on_host(&mut self, container: &Host) -> Result<()> {
+        self.mapping.write(container)
+    }
+
+    // Until it takes an id that is mapped, a process is 65534 ("nobody") in
+    // its own namespace, and what it makes would belong to nobody.
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        let dropped = container.call(
+            "setgroups([])",
+            "the host's groups would still open the host's doors",
+            "setpriv --clear-groups",
+            || setgroups(&[]),
+        );
+        match dropped {
+            // Denied for good where gid_map was written without a privilege:
+            // a group may also be there to keep its members out (CVE-2014-8989).
+            Err(runtime::Failure::Call { errno: Errno::EPERM, .. }) => {
+                container.note(
+                    "our groups stay: setgroups is denied in this namespace",
+                );
+            }
+            dropped => dropped?,
+        }
+        let (root, wheel) = (Uid::from_raw(0), Gid::from_raw(0));
+        container.call(
+            "setresgid(0, 0, 0)",
+            "root's group inside",
+            "setpriv --regid 0",
+            || setresgid(wheel, wheel, wheel),
+        )?;
+        container.call(
+            "setresuid(0, 0, 0)",
+            "root inside",
+            "setpriv --reuid 0",
+            || setresuid(root, root, root),
+        )?;
+        if let Some((uid, gid)) = self.user {
+            self.mapping.demand(uid.as_raw().max(gid.as_raw()))?;
+            container.user = Some((uid, gid));
+        }
+        Ok(())
+    }
+
+    fn owner(&self) -> Option<(Uid, Gid)> {
+        self.mapping.root()
+    }
+}
+
+/// `UID` or `UID:GID`. Without a group it is 0, as with docker.
+fn user(text: &str) -> Result<(Uid, Gid)> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
+    match (uid.parse(), gid.parse()) {
+        (Ok(uid), Ok(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
+        _ => bail!(
+            "a user is UID or UID:GID, in numbers: names are those of the host"
+        ),
+    }
+}

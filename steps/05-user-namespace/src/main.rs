@@ -1,0 +1,44 @@
+#![forbid(unsafe_code)]
+//! The container so far: its own users, hostname, IPC, processes, mounts and
+//! root. From here on nobody needs sudo.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mount_namespace::{MountNamespace, PivotRoot};
+use pid_namespace::PidNamespace;
+use runtime::Container;
+use user_namespace::UserNamespace;
+use uts_namespace::{IpcNamespace, UtsNamespace};
+
+/// Step 05: and with users of its own: root inside is nobody outside
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    container: Container,
+    #[command(flatten)]
+    user: UserNamespace,
+    #[command(flatten)]
+    uts: UtsNamespace,
+    #[command(flatten)]
+    ipc: IpcNamespace,
+    #[command(flatten)]
+    pid: PidNamespace,
+    #[command(flatten)]
+    mount: MountNamespace,
+    #[command(flatten)]
+    pivot: PivotRoot,
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = runtime::parse();
+    cli.container
+        .with(cli.user)
+        .with(cli.uts)
+        .with(cli.ipc)
+        .with(cli.pid)
+        .with(cli.mount)
+        .with(cli.pivot)
+        .run()
+}

@@ -1,0 +1,137 @@
+#![forbid(unsafe_code)]
+//! A limit to memory, processors and processes.
+//!
+//! A control group
+//! ([cgroups(7)](https://man7.org/linux/man-pages/man7/cgroups.7.html)) is a
+//! directory: a process whose number is written into it is counted there, with
+//! all its children to come, and held below the limits that its files name.
+//! Namespaces decide what a process sees; this decides what it gets.
+
+mod limits;
+mod tree;
+mod v1;
+mod v2;
+
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use mount_namespace::Mount;
+use nix::mount::MsFlags;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Gid, Uid};
+use runtime::process::Exit;
+use runtime::{Failure, Feature, Host, Inside, Narrator};
+
+pub use limits::Limits;
+
+/// Limits, and the namespace that hides the tree above them.
+#[derive(Debug, clap::Args)]
+pub struct Cgroups {
+    #[command(flatten)]
+    limits: Limits,
+
+    /// Which of the two this host has.
+    #[arg(skip = v2::has_controllers())]
+    is_v2: bool,
+
+    #[arg(skip)]
+    cgroup: Option<Cgroup>,
+}
+
+/// The container's cgroup, in the hierarchy that this host has.
+#[derive(Debug)]
+enum Cgroup {
+    V1(v1::Cgroup),
+    V2(v2::Cgroup),
+}
+
+impl Feature for Cgroups {
+    fn before(
+        &mut self,
+        runtime: &Narrator,
+        _: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        match self.limits.any() {
+            true if self.is_v2 => v2::ask_systemd_for_delegation(runtime),
+            _ => Ok(()),
+        }
+    }
+
+    // Before the command's first instruction: a limit that comes later finds
+    // the memory already taken and the children already forked.
+    fn on_host(&mut self, container: &Host) -> Result<()> {
+        let made = match self.is_v2 {
+            true => v2::Cgroup::make(container, &self.limits).map(Cgroup::V2),
+            false => v1::Cgroup::make(container, &self.limits).map(Cgroup::V1),
+        };
+        match made {
+            Ok(cgroup) => self.cgroup = Some(cgroup),
+            Err(error) if self.limits.any() => bail!(error),
+            Err(error) => {
+                container.note(format!("without a cgroup: {error:#}"))
+            }
+        }
+        Ok(())
+    }
+
+    // Not by clone(2): a cgroup namespace takes the cgroup that a process is
+    // in at that moment for its root. By now we are in ours.
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        container.call(
+            "unshare(CLONE_NEWCGROUP)",
+            "our cgroup becomes the root of all that we see",
+            "unshare --cgroup",
+            || unshare(CloneFlags::CLONE_NEWCGROUP),
+        )?;
+        // Not by looking at the tree: the host's is out of sight by now.
+        make_place(container)?;
+        match self.is_v2 {
+            true => v2::mount(container),
+            false => v1::mount(container),
+        }
+    }
+
+    fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        match self.cgroup.as_ref()? {
+            Cgroup::V1(cgroup) => cgroup.out_of_memory(),
+            // There the kernel ends the whole group (memory.oom.group).
+            Cgroup::V2(_) => None,
+        }
+    }
+
+    fn after(&mut self, _container: &Host, exit: Exit) -> Result<()> {
+        let out_of_memory = match &self.cgroup {
+            Some(Cgroup::V1(cgroup)) => cgroup.was_out_of_memory(),
+            Some(Cgroup::V2(cgroup)) => cgroup.was_out_of_memory(),
+            None => false,
+        };
+        match (out_of_memory, self.limits.memory_as_typed()) {
+            (true, Some(limit)) => bail!(Failure::Told {
+                status: exit.status(),
+                message: format!(
+                    "the container reached its memory limit of {limit}; exit {}",
+                    exit.status()
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where programs look for cgroups.
+const PLACE: &str = "/sys/fs/cgroup";
+
+/// sysfs has a directory for it. Where sysfs could not be mounted, because the
+/// network namespace is the host's, a tmpfs takes its place.
+fn make_place(container: &Inside) -> Result<()> {
+    if !Path::new(PLACE).is_dir() {
+        let why = "a place for the cgroups: sysfs is not ours to mount";
+        Mount::new("tmpfs", MsFlags::MS_NOSUID, Some("mode=755,size=64k"))
+            .make(container, "/sys", why)?;
+        fs::create_dir_all(PLACE)
+            .with_context(|| format!("mkdir -p {PLACE}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! The limits, as docker's flags name them.
+
+use std::fs;
+use std::thread::available_parallelism;
+
+/// One period of the processor's accounts, in microseconds (the kernel's default).
+pub const PERIOD: u64 = 100_000;
+
+/// What a container may use at most.
+#[derive(Debug, clap::Args)]
+pub struct Limits {
+    /// Memory, with a unit of b, k, m or g
+    #[arg(short, long, value_name = "SIZE", value_parser = size)]
+    memory: Option<Size>,
+
+    /// Processors, as a decimal number
+    #[arg(long, value_name = "N", value_parser = processors)]
+    cpus: Option<f64>,
+
+    /// Processes and threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pids_limit: Option<u32>,
+}
+
+/// A number of bytes, and how it was typed.
+#[derive(Debug, Clone, PartialEq)]
+struct Size {
+    bytes: u64,
+    typed: String,
+}
+
+impl Limits {
+    /// Whether anything is limited.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.memory.is_some()
+            || self.cpus.is_some()
+            || self.pids_limit.is_some()
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        self.memory.as_ref().map(|size| size.bytes)
+    }
+
+    /// As the person who typed it would call it.
+    #[must_use]
+    pub fn memory_as_typed(&self) -> Option<&str> {
+        self.memory.as_ref().map(|size| size.typed.as_str())
+    }
+
+    /// Microseconds of processor time in each [`PERIOD`].
+    #[must_use]
+    pub fn quota(&self) -> Option<u64> {
+        self.cpus.map(|cpus| (cpus * PERIOD as f64) as u64)
+    }
+
+    /// Processes and threads together: the kernel counts tasks.
+    #[must_use]
+    pub fn pids(&self) -> Option<u32> {
+        self.pids_limit
+    }
+}
+
+/// The least that docker takes, too: below it not even a shell starts.
+const LEAST: u64 = 6 << 20;
+
+fn size(text: &str) -> Result<Size, String> {
+    let (number, unit) = match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(at) => text.split_at(at),
+        None => (text, "b"),
+    };
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "b" => 1_u64,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => {
+            return Err(format!("{unit:?} is no unit of memory: b, k, m or g"));
+        }
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "a size is a number and a unit: 64m, 1.5g")?;
+    let bytes = number * factor as f64;
+    let machine = memory_of_the_machine();
+    match bytes {
+        _ if !number.is_finite() => {
+            Err("a size is a number and a unit: 64m, 1.5g".into())
+        }
+        _ if bytes < LEAST as f64 => Err(
+            "no container starts in less than 6m; leave it out to set no limit"
+                .into(),
+        ),
+        _ if machine.is_some_and(|machine| bytes > machine as f64) => {
+            Err(format!(
+                "the machine itself has {}m: this would limit nothing",
+                machine.unwrap_or_default() >> 20
+            ))
+        }
+        _ => Ok(Size { bytes: bytes as u64, typed: text.to_owned() }),
+    }
+}
+
+/// In bytes (proc_meminfo(5)).
+fn memory_of_the_machine() -> Option<u64> {
+    let table = fs::read_to_string("/proc/meminfo").ok()?;
+    let total =
+        table.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = total.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kilobytes << 10)
+}
+
+fn processors(text: &str) -> Result<f64, String> {
+    let there = available_parallelism().map_or(1, usize::from) as f64;
+    match text.parse::<f64>() {
+        Ok(cpus) if cpus > there => Err(format!("this machine has {there}")),
+        Ok(cpus) if cpus >= 0.01 => Ok(cpus),
+        Ok(_) => Err("the least is 0.01; leave it out to set no limit".into()),
+        Err(_) => Err("a number of processors is a decimal number: 0.5".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_a_unit_and_may_be_a_fraction() {
+        for (text, bytes) in
+            [("64M", 64 << 20), ("1.5g", 3 << 29), ("8192k", 8 << 20)]
+        {
+            assert_eq!(size(text), Ok(Size { bytes, typed: text.into() }));
+        }
+        assert_eq!(size("67108864").map(|size| size.bytes), Ok(64 << 20));
+    }
+
+    #[test]
+    fn what_is_no_size_or_limits_nothing_is_refused() {
+        for text in [
+            "0", "-64m", "1m", "64x", "m", "", "nan", "inf", "1e30g", "64 m",
+            "6.m.m",
+        ] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_processors_is_one_that_the_machine_has() {
+        assert_eq!(processors("0.5"), Ok(0.5));
+        for text in ["0", "-1", "100000", "nan", "one", ""] {
+            assert!(processors(text).is_err(), "{text:?}");
+        }
+    }
+}

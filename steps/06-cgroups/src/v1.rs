@@ -1,0 +1,163 @@
+//! cgroup v1: a tree for each controller
+//! (the kernel's Documentation/admin-guide/cgroup-v1).
+//!
+//! The same limits under other names. What v2 gained: one place for a process
+//! instead of one in each tree, so that memory and writing to disk are counted
+//! together; `memory.oom.group`, `cgroup.kill`; and delegation that is safe.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use mount_namespace::Mount;
+use nix::mount::MsFlags;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use runtime::{Failure, Host, Inside};
+
+use crate::PLACE;
+use crate::limits::{Limits, PERIOD};
+use crate::tree::{self, Directory, write};
+use crate::v2::QUIET;
+
+/// The container's cgroups.
+#[derive(Debug)]
+pub struct Cgroup {
+    _memory: Directory,
+    _processor: Directory,
+    _pids: Directory,
+    out_of_memory: EventFd,
+}
+
+impl Cgroup {
+    /// Makes them, with their limits, and puts the container's first process in.
+    pub fn make(container: &Host, limits: &Limits) -> Result<Cgroup> {
+        let make =
+            |controller: &str,
+             limit: &dyn Fn(&Directory) -> Result<(), Failure>| {
+                let place = tree::place(Some(controller));
+                let (_, parent) = place.with_context(|| {
+                    format!("no {controller} cgroup is mounted")
+                })?;
+                Directory::make(container, &parent, limit)
+            };
+        let memory = make("memory", &|directory| {
+            limit_memory(container, directory, limits)
+        })?;
+        let out_of_memory =
+            watch(&memory).context("ask for an event when memory runs out")?;
+        Ok(Cgroup {
+            _memory: memory,
+            _processor: make("cpu", &|directory| {
+                limit_processor(container, directory, limits)
+            })?,
+            _pids: make("pids", &|directory| {
+                limit_pids(container, directory, limits)
+            })?,
+            out_of_memory,
+        })
+    }
+
+    /// Readable when the memory ran out. The kernel kills one process then; a
+    /// whole container ends only if somebody ends it.
+    pub fn out_of_memory(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.out_of_memory.as_fd())
+    }
+
+    /// Whether the memory ran out. Not by the count of kills: our own may have
+    /// come before the kernel's.
+    pub fn was_out_of_memory(&self) -> bool {
+        self.out_of_memory.read().is_ok_and(|times| times > 0)
+    }
+}
+
+fn limit_memory(
+    container: &Host,
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    let Some(bytes) = limits.memory() else {
+        return Ok(());
+    };
+    let set = |file, why| {
+        write(container, &directory.file(file), &bytes.to_string(), why)
+    };
+    set("memory.limit_in_bytes", "bytes; beyond them the OOM killer comes")?;
+    // Only where the kernel accounts swap. Its limit is that of both together.
+    match directory.file("memory.memsw.limit_in_bytes").exists() {
+        true => {
+            set("memory.memsw.limit_in_bytes", "else the rest goes to the disk")
+        }
+        false => Ok(()),
+    }
+}
+
+fn limit_processor(
+    container: &Host,
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    let Some(quota) = limits.quota() else {
+        return Ok(());
+    };
+    let set = |file, value: u64, why| {
+        write(container, &directory.file(file), &value.to_string(), why)
+    };
+    set("cpu.cfs_period_us", PERIOD, "microseconds of a period")?;
+    set("cpu.cfs_quota_us", quota, "microseconds in each period")
+}
+
+fn limit_pids(
+    container: &Host,
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    let Some(count) = limits.pids() else {
+        return Ok(());
+    };
+    write(
+        container,
+        &directory.file("pids.max"),
+        &count.to_string(),
+        "then fork(2) fails with EAGAIN",
+    )
+}
+
+/// An eventfd, and the file that it is about, go into cgroup.event_control
+/// (Documentation/admin-guide/cgroup-v1/memory.rst, 10).
+fn watch(memory: &Directory) -> Result<EventFd> {
+    let event =
+        EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let about = File::open(memory.file("memory.oom_control"))?;
+    let numbers =
+        format!("{} {}", event.as_fd().as_raw_fd(), about.as_raw_fd());
+    fs::write(memory.file("cgroup.event_control"), numbers)?;
+    Ok(event)
+}
+
+/// Shows the trees inside: the root of each is now our own cgroup.
+pub fn mount(container: &Inside) -> Result<()> {
+    Mount::new("tmpfs", MsFlags::MS_NOSUID, Some("mode=755,size=64k")).make(
+        container,
+        PLACE,
+        "a place for one tree a controller",
+    )?;
+    let trees = fs::read_to_string("/proc/self/cgroup")
+        .context("read /proc/self/cgroup")?;
+    for controllers in trees.lines().filter_map(|line| line.split(':').nth(1)) {
+        if controllers
+            .split(',')
+            .any(|name| ["memory", "cpu", "pids"].contains(&name))
+        {
+            let place = Path::new(PLACE).join(controllers);
+            fs::create_dir(&place)
+                .with_context(|| format!("mkdir({place:?})"))?;
+            Mount::new("cgroup", QUIET, Some(controllers)).make(
+                container,
+                &place,
+                "what is counted, to look at",
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! cgroup v2: one tree for all controllers
+//! (the kernel's Documentation/admin-guide/cgroup-v2.rst).
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use mount_namespace::Mount;
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::sys::signal::SigSet;
+use nix::unistd::geteuid;
+use runtime::{Because, Failure, Host, Inside, Narrator, Side, shell};
+
+use crate::PLACE;
+use crate::limits::{Limits, PERIOD};
+use crate::tree::{self, Directory, write};
+
+/// Whether the controllers of this host are here, and not in a v1 hierarchy.
+pub fn has_controllers() -> bool {
+    let controllers =
+        tree::place(None).map(|(root, _)| root.join("cgroup.controllers"));
+    let controllers =
+        controllers.and_then(|file| fs::read_to_string(file).ok());
+    controllers.is_some_and(|list| {
+        list.split_whitespace().any(|name| name == "memory")
+    })
+}
+
+/// The container's cgroup.
+#[derive(Debug)]
+pub struct Cgroup(Directory);
+
+impl Cgroup {
+    /// Makes it, with its limits, and puts the container's first process in.
+    pub fn make(container: &Host, limits: &Limits) -> Result<Cgroup> {
+        let parent = parent(container)?;
+        let directory = Directory::make(container, &parent, |directory| {
+            limit(container, directory, limits)
+        })?;
+        Ok(Cgroup(directory))
+    }
+
+    /// Whether the kernel killed a process for want of memory.
+    pub fn was_out_of_memory(&self) -> bool {
+        self.0.count("memory.events", "oom_kill") > 0
+    }
+}
+
+/// One file kills all that live here, forks in flight included.
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::write(self.0.file("cgroup.kill"), "1");
+    }
+}
+
+fn limit(
+    container: &Host,
+    directory: &Directory,
+    limits: &Limits,
+) -> Result<(), Failure> {
+    let set = |file: &str, value: String, why| {
+        write(container, &directory.file(file), &value, why).because(
+            Errno::ENOENT,
+            "this controller is not delegated to you: ./scripts/doctor.sh says what mends it",
+        )
+    };
+    if let Some(bytes) = limits.memory() {
+        set(
+            "memory.max",
+            bytes.to_string(),
+            "bytes; beyond them the OOM killer comes",
+        )?;
+        if directory.file("memory.swap.max").exists() {
+            set(
+                "memory.swap.max",
+                "0".into(),
+                "else the rest goes to the disk",
+            )?;
+        }
+        set(
+            "memory.oom.group",
+            "1".into(),
+            "half a container is of no use: all or none",
+        )?;
+    }
+    if let Some(quota) = limits.quota() {
+        set(
+            "cpu.max",
+            format!("{quota} {PERIOD}"),
+            "microseconds in each period",
+        )?;
+    }
+    if let Some(count) = limits.pids() {
+        set("pids.max", count.to_string(), "then fork(2) fails with EAGAIN")?;
+    }
+    Ok(())
+}
+
+/// Where the container's cgroup goes. Root has the whole tree; what an
+/// ordinary user has was delegated to them.
+fn parent(container: &Host) -> Result<PathBuf> {
+    let (root, own) =
+        tree::place(None).context("no cgroup2 filesystem is mounted")?;
+    if !geteuid().is_root() {
+        return make_room(container, &own);
+    }
+    enable(container, &root)?;
+    let parent = root.join("container-workshop");
+    match fs::create_dir(&parent) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made.map_err(|error| {
+            Failure::of(format!("mkdir({parent:?})"), error)
+        })?,
+    }
+    enable(container, &parent)?;
+    Ok(parent)
+}
+
+/// No internal processes: a cgroup that hands controllers on to those below it
+/// has no processes of its own (cgroups(7)), else EBUSY. So whoever is here, us
+/// too, moves to a leaf first.
+fn make_room(container: &Host, own: &Path) -> Result<PathBuf> {
+    if let Some(parent) = own.parent().filter(|_| own.ends_with(LEAF)) {
+        return Ok(parent.to_owned());
+    }
+    let leaf = own.join(LEAF);
+    container
+        .call(
+            format!("mkdir({leaf:?})"),
+            "a leaf for whoever is in the way",
+            shell(["mkdir".as_ref(), leaf.as_os_str()]),
+            || fs::create_dir(&leaf),
+        )
+        .because(Errno::EACCES, tree::NOT_OURS)?;
+    let here = fs::read_to_string(own.join("cgroup.procs"))
+        .context("read cgroup.procs")?;
+    for pid in here.lines() {
+        write(
+            container,
+            &leaf.join("cgroup.procs"),
+            pid,
+            "no internal processes",
+        )?;
+    }
+    enable(container, own)?;
+    Ok(own.to_owned())
+}
+
+const LEAF: &str = "runtime";
+
+/// A controller works below a cgroup only when it is enabled there.
+fn enable(container: &Host, directory: &Path) -> Result<()> {
+    let read = |file: &str| {
+        fs::read_to_string(directory.join(file)).unwrap_or_default()
+    };
+    let (there, enabled) =
+        (read("cgroup.controllers"), read("cgroup.subtree_control"));
+    let has = |list: &str, name: &str| {
+        list.split_whitespace().any(|word| word == name)
+    };
+    let missing: Vec<_> = ["memory", "cpu", "pids"]
+        .into_iter()
+        .filter(|name| has(&there, name) && !has(&enabled, name))
+        .map(|name| format!("+{name}"))
+        .collect();
+    if !missing.is_empty() {
+        let file = directory.join("cgroup.subtree_control");
+        write(container, &file, &missing.join(" "), "controllers for the cgroups below").because(
+            Errno::EBUSY,
+            "other processes live in this cgroup: no internal processes (cgroups(7))",
+        )?;
+    }
+    Ok(())
+}
+
+/// In a login session an ordinary user owns no cgroup. Their systemd has some
+/// to delegate: a transient scope, in which we begin anew (systemd.scope(5)).
+pub fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
+    let bus =
+        env::var_os("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join("bus"));
+    let reachable = bus.is_some_and(|bus| UnixStream::connect(bus).is_ok());
+    if geteuid().is_root()
+        || env::var_os(ASKED).is_some()
+        || !has_controllers()
+        || !reachable
+    {
+        return Ok(());
+    }
+    let mut words: Vec<OsString> = SCOPE.iter().map(OsString::from).collect();
+    words.push(env::current_exe().context("our own path")?.into());
+    words.extend(env::args_os().skip(1));
+    let call = format!("execve({}, …)", SCOPE.join(" "));
+    runtime.call(
+        Side::Host,
+        call,
+        "a cgroup that is ours to divide",
+        shell(&words),
+        || {
+            SigSet::empty().thread_set_mask()?;
+            // It only comes back if there is no systemd-run.
+            Err::<(), _>(
+                Command::new(&words[0])
+                    .args(&words[1..])
+                    .env(ASKED, "1")
+                    .exec(),
+            )
+        },
+    )?;
+    Ok(())
+}
+
+const SCOPE: [&str; 6] = [
+    "systemd-run",
+    "--user",
+    "--scope",
+    "--quiet",
+    "--property=Delegate=yes",
+    "--",
+];
+/// In our environment once we have asked: not again.
+const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
+
+/// Shows the tree inside: its root is now our own cgroup.
+pub fn mount(container: &Inside) -> Result<()> {
+    Mount::new("cgroup2", QUIET, None).make(
+        container,
+        PLACE,
+        "what is counted, to look at",
+    )?;
+    Ok(())
+}
+
+/// Read-only: whoever may write here may lift the limits.
+pub const QUIET: MsFlags = MsFlags::MS_RDONLY
+    .union(MsFlags::MS_NOSUID)
+    .union(MsFlags::MS_NODEV)
+    .union(MsFlags::MS_NOEXEC);

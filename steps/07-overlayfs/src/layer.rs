@@ -1,0 +1,125 @@
+//! The lower layers: directories, and tar files that were unpacked.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid};
+use runtime::{Because, CachedDirectory, Failure, Narrator};
+
+use crate::tar_file;
+
+/// What `--layer DIR|TAR` asks for, by its absolute name.
+#[derive(Debug, Clone)]
+pub struct Layer(PathBuf);
+
+/// For clap: a path need not be UTF-8.
+pub fn parser() -> impl TypedValueParser<Value = Layer> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        let found = fs::canonicalize(&text)
+            .map_err(|error| Failure::of(format!("realpath({text:?})"), error))
+            .because(Errno::ENOENT, "there is no such directory or tar file");
+        found.map(Layer)
+    })
+}
+
+/// All layers but the lowest, as directories; the topmost is the last.
+#[derive(Debug, Default)]
+pub struct Layers {
+    directories: Vec<PathBuf>,
+    /// Those of them that came from tar files: in use while this lives.
+    _unpacked: Vec<CachedDirectory>,
+}
+
+impl Layers {
+    /// Unpacks what is a tar file, once for all runs.
+    pub fn open(
+        layers: &[Layer],
+        runtime: &Narrator,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<Layers> {
+        let mut opened = Layers::default();
+        for Layer(path) in layers {
+            let directory = match path.is_dir() {
+                true => path.clone(),
+                false => {
+                    let cached = tar_file::unpacked(path, runtime, owner)?;
+                    let directory = cached.path().to_owned();
+                    opened._unpacked.push(cached);
+                    directory
+                }
+            };
+            opened.must_not_overlap(&directory)?;
+            opened.directories.push(directory);
+        }
+        Ok(opened)
+    }
+
+    /// A directory that is seen twice, or lies in another, changes under the
+    /// overlay's feet: what that does is undefined (overlayfs.rst).
+    pub fn must_not_overlap(&self, path: &Path) -> Result<()> {
+        let overlaps = |other: &&PathBuf| {
+            path.starts_with(other) || other.starts_with(path)
+        };
+        match self.directories.iter().find(overlaps) {
+            Some(other) if other == path => {
+                bail!(
+                    "{}: the same directory twice in one overlay",
+                    path.display()
+                )
+            }
+            Some(other) => bail!(
+                "{} and {}: one lies in the other, so both would change at once",
+                path.display(),
+                other.display()
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// For `lowerdir`.
+    pub fn names_from_the_top(&self) -> impl Iterator<Item = &Path> {
+        self.directories.iter().rev().map(PathBuf::as_path)
+    }
+}
+
+/// A colon separates layers, and a comma options: within a name a backslash
+/// takes their meaning away.
+pub fn escape(path: &Path) -> String {
+    let mut escaped = String::new();
+    for c in path.to_string_lossy().chars() {
+        if [':', ',', '\\'].contains(&c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_contain_what_separates_names() {
+        assert_eq!(escape(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+    }
+
+    #[test]
+    fn no_layer_lies_in_another() {
+        let directories = vec![PathBuf::from("/a/b"), "/c".into()];
+        let layers = Layers { directories, ..Layers::default() };
+        for path in ["/a/b", "/a/b/c", "/a", "/", "/c"] {
+            assert!(
+                layers.must_not_overlap(Path::new(path)).is_err(),
+                "{path}"
+            );
+        }
+        for path in ["/a/bc", "/a/c", "/d"] {
+            assert!(layers.must_not_overlap(Path::new(path)).is_ok(), "{path}");
+        }
+    }
+}

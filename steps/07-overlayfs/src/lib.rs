@@ -1,0 +1,121 @@
+#![forbid(unsafe_code)]
+//! Layers, and writes that are thrown away.
+//!
+//! An overlay (the kernel's Documentation/filesystems/overlayfs.rst) shows
+//! several directories as one. The lower ones are never written: a file that
+//! changes is copied up into the upper one first. So many containers share one
+//! root directory, and none of them can poison it for the next.
+
+mod layer;
+mod tar_file;
+mod upper;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use mount_namespace::Mount;
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::unistd::{Gid, Uid, chdir};
+use runtime::{Because, Feature, Inside, Narrator, shell};
+
+use layer::{Layer, Layers};
+use upper::Upper;
+
+/// A root directory in layers.
+#[derive(Debug, clap::Args)]
+pub struct Overlayfs {
+    /// Lay a directory or tar file over the root directory; the last on top
+    #[arg(long = "layer", value_name = "DIR|TAR", value_parser = layer::parser())]
+    layers: Vec<Layer>,
+
+    /// Keep what is written here, to be a layer of the next run
+    #[arg(long, value_name = "DIR", value_parser = upper::parser())]
+    upper: Option<Upper>,
+
+    #[arg(skip)]
+    lower: Layers,
+}
+
+impl Feature for Overlayfs {
+    fn before(
+        &mut self,
+        runtime: &Narrator,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        self.lower = Layers::open(&self.layers, runtime, owner)?;
+        if let Some(upper) = &mut self.upper {
+            self.lower.must_not_overlap(upper.path())?;
+            upper.prepare(owner)?;
+        }
+        Ok(())
+    }
+
+    // After the mount namespace is private, before the root is pivoted into.
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        let root = container.rootfs.clone();
+        container.call(
+            format!("chdir({root:?})"),
+            "the lowest layer is `.` from here: the next mount covers its name",
+            shell(["cd".as_ref(), root.as_os_str()]),
+            || chdir(&root),
+        )?;
+        Mount::new("tmpfs", MsFlags::empty(), Some("mode=755")).make(
+            container,
+            &root,
+            "memory for what is written; gone with the last process",
+        )?;
+        let directory = |name: &str| -> Result<PathBuf> {
+            let path = root.join(name);
+            fs::create_dir(&path).with_context(|| format!("mkdir {path:?}"))?;
+            Ok(path)
+        };
+        let merged = directory("merged")?;
+        let (upper, work) = match &self.upper {
+            Some(upper) => (upper.path().to_owned(), upper.work()),
+            None => (directory("upper")?, directory("work")?),
+        };
+        self.mount(container, &upper, &work, &merged)?;
+        container.scratch = Some(root);
+        container.rootfs = merged;
+        Ok(())
+    }
+}
+
+impl Overlayfs {
+    /// The topmost layer comes first. `userxattr`: what overlayfs notes on a
+    /// file goes into attributes that a user namespace may write (Linux 5.11).
+    fn mount(
+        &self,
+        container: &Inside,
+        upper: &Path,
+        work: &Path,
+        merged: &Path,
+    ) -> Result<()> {
+        let names = self.lower.names_from_the_top().chain([Path::new(".")]);
+        let names: Vec<_> = names.map(layer::escape).collect();
+        let data = format!(
+            "lowerdir={},upperdir={},workdir={},userxattr",
+            names.join(":"),
+            layer::escape(upper),
+            layer::escape(work)
+        );
+        Mount::new("overlay", MsFlags::empty(), Some(&data))
+            .make(container, merged, "all layers as one directory")
+            .because(Errno::EINVAL, ADVICE)
+            .because(
+                Errno::EPERM,
+                "overlayfs in a user namespace needs Linux 5.11",
+            )
+            .because(
+                Errno::ENODEV,
+                "this kernel has no overlayfs: `sudo modprobe overlay`",
+            )?;
+        Ok(())
+    }
+}
+
+const ADVICE: &str = "an upper directory can't lie on another overlay, as \
+    everything in docker does, nor on NFS; and no more than two overlays may \
+    lie over each other: use a directory on a disk or a tmpfs";

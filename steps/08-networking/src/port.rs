@@ -1,0 +1,179 @@
+//! Published ports: doors in the wall.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+
+use nix::errno::Errno;
+use runtime::{Because, Failure, Narrator, Side};
+
+/// What `-p [IP:]HOST:CONTAINER[/tcp|/udp]` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// The host's address, if not all of them.
+    pub address: Option<Ipv4Addr>,
+    /// The host's port.
+    pub host: u16,
+    /// The container's port.
+    pub container: u16,
+    /// tcp or udp.
+    pub protocol: Protocol,
+}
+
+/// Who speaks through a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Connections.
+    Tcp,
+    /// Single packets.
+    Udp,
+}
+
+impl Published {
+    /// Whether a packet could mean both.
+    pub fn collides_with(&self, other: &Published) -> bool {
+        self.protocol == other.protocol
+            && self.host == other.host
+            && (self.address == other.address
+                || self.address.is_none()
+                || other.address.is_none())
+    }
+
+    /// Takes the port on the host, and keeps it: nobody else can, and if
+    /// somebody has, we learn it here and not by silence. No packet ever
+    /// comes to this socket: the rules send them on before.
+    pub fn reserve(&self, runtime: &Narrator) -> Result<OwnedFd, Failure> {
+        let Published { host, protocol, .. } = self;
+        let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let socket = SocketAddrV4::new(address, *host);
+        let (options, call) = match protocol {
+            Protocol::Tcp => ("-l", format!("bind({socket}), listen()")),
+            Protocol::Udp => ("-lu", format!("bind({socket}/udp)")),
+        };
+        let why = "the published port is ours, or we learn who has it";
+        let shell = format!("nc {options} {address} {host}");
+        runtime
+            .call(Side::Host, call, why, shell, || match protocol {
+                Protocol::Tcp => TcpListener::bind(socket).map(OwnedFd::from),
+                Protocol::Udp => UdpSocket::bind(socket).map(OwnedFd::from),
+            })
+            .because(
+                Errno::EADDRINUSE,
+                format!(
+                    "port {host} is taken on the host; \
+                     `ss -Hlnp sport = :{host}` shows by whom"
+                ),
+            )
+            .because(
+                Errno::EADDRNOTAVAIL,
+                format!("{address} is no address of this host"),
+            )
+            .because(
+                Errno::EACCES,
+                "ports below 1024 are root's; choose a higher one",
+            )
+    }
+}
+
+impl FromStr for Published {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Published, String> {
+        let (ports, protocol) = match text.split_once('/') {
+            None => (text, Protocol::Tcp),
+            Some((ports, "tcp")) => (ports, Protocol::Tcp),
+            Some((ports, "udp")) => (ports, Protocol::Udp),
+            Some((_, other)) => {
+                return Err(format!("{other:?} is neither tcp nor udp"));
+            }
+        };
+        let parts: Vec<_> = ports.split(':').collect();
+        let (address, host, container) = match parts[..] {
+            [host, container] => (None, host, container),
+            [address, host, container] => {
+                let parsed = address.parse().map_err(|_| {
+                    format!("{address:?} is no IPv4 address, as 127.0.0.1 is")
+                })?;
+                (Some(parsed), host, container)
+            }
+            _ => {
+                return Err("a published port is HOST:CONTAINER, as 8080:80, \
+                            or IP:HOST:CONTAINER, and /udp if it is not tcp"
+                    .into());
+            }
+        };
+        // 0.0.0.0 is how others say: all of them.
+        let address = address.filter(|address| !address.is_unspecified());
+        let (host, container) = (port(host)?, port(container)?);
+        Ok(Published { address, host, container, protocol })
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(port @ 1..) if digits => Ok(port),
+        _ => Err(format!("{text:?} is no port: they go from 1 to 65535")),
+    }
+}
+
+impl fmt::Display for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(address) = self.address {
+            write!(f, "{address}:")?;
+        }
+        write!(f, "{}:{}/{}", self.host, self.container, self.protocol)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_read_as_it_is_written() {
+        for (text, written) in [
+            ("8080:80", "8080:80/tcp"),
+            ("53:5353/udp", "53:5353/udp"),
+            ("127.0.0.1:1:65535/tcp", "127.0.0.1:1:65535/tcp"),
+            ("0.0.0.0:8080:80", "8080:80/tcp"),
+        ] {
+            let port: Published = text.parse().unwrap();
+            assert_eq!(port.to_string(), written);
+            assert_eq!(written.parse(), Ok(port));
+        }
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused() {
+        for text in [
+            "", ":", "80", "80:", ":80", "0:80", "80:0", "65536:80",
+            "80:65536", "+80:80", "-1:80", "80:80/sctp", "80:80/", "a:b",
+            "1.2.3:80:80", "[::1]:80:80", "1:2:3:4", " 80:80", "80-81:80-81",
+        ] {
+            assert!(text.parse::<Published>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_collides_with_all_addresses_and_with_itself() {
+        let port = |text: &str| text.parse::<Published>().unwrap();
+        let all = port("80:80");
+        assert!(all.collides_with(&port("80:81")));
+        assert!(all.collides_with(&port("127.0.0.1:80:80")));
+        assert!(!all.collides_with(&port("80:80/udp")));
+        assert!(!all.collides_with(&port("81:80")));
+        let one = port("127.0.0.1:80:80");
+        assert!(!one.collides_with(&port("127.0.0.2:80:80")));
+    }
+}

@@ -1,0 +1,123 @@
+//! Directories that are made once and kept: default root directories, and
+//! layers that were unpacked.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+
+use crate::failure::Failure;
+
+/// A directory of the cache. While this lives, nobody takes it away.
+#[derive(Debug)]
+pub struct CachedDirectory {
+    path: PathBuf,
+    _in_use: Flock<File>,
+}
+
+impl CachedDirectory {
+    /// The directory of this family and version; `fill` makes what is in it,
+    /// if it is not there yet. Other versions of the family go away then,
+    /// unless somebody uses them.
+    ///
+    /// # Errors
+    /// Without a cache directory, or as `fill`.
+    pub fn open(
+        family: &str,
+        version: &str,
+        fill: impl Fn(&Path) -> Result<()>,
+    ) -> Result<CachedDirectory> {
+        let cache = cache_directory()?.join("container-workshop");
+        let path = cache.join(format!("{family}.{version}"));
+        loop {
+            if let Some(_in_use) = lock_existing(&path)? {
+                return Ok(CachedDirectory { path, _in_use });
+            }
+            make(&cache, family, &path, &fill)
+                .with_context(|| format!("in {}", cache.display()))?;
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// A shared lock on a directory that exists, and still does once it is locked.
+fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
+    let Ok(directory) = File::open(path) else {
+        return Ok(None);
+    };
+    let locked = Flock::lock(directory, FlockArg::LockShared)
+        .map_err(|(_, errno)| Failure::of(format!("flock({path:?})"), errno))?;
+    let same =
+        |there: fs::Metadata| Ok(there.ino() == locked.metadata()?.ino());
+    match fs::metadata(path).and_then(same) {
+        Ok(true) => Ok(Some(locked)),
+        _ => Ok(None),
+    }
+}
+
+/// Makes `path` in one step for whoever looks: in a directory beside it that
+/// is renamed when it is complete. One process at a time; what another one
+/// left behind when it was killed goes away first.
+fn make(
+    cache: &Path,
+    family: &str,
+    path: &Path,
+    fill: impl Fn(&Path) -> Result<()>,
+) -> Result<()> {
+    fs::create_dir_all(cache)?;
+    let lock = File::create(cache.join("lock"))?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| errno)?;
+    if path.exists() {
+        return Ok(());
+    }
+    remove_outdated(cache, family)?;
+    let new = tempfile::Builder::new().prefix(NEW).tempdir_in(cache)?;
+    fill(new.path())?;
+    fs::set_permissions(new.path(), Permissions::from_mode(0o755))?;
+    fs::rename(new.keep(), path)?;
+    Ok(())
+}
+
+const NEW: &str = "new-";
+
+/// Takes away older versions that nobody uses, and what was left behind by
+/// those who were killed while they made one.
+fn remove_outdated(cache: &Path, family: &str) -> Result<()> {
+    for entry in fs::read_dir(cache)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.split('.').next() != Some(family) && !name.starts_with(NEW) {
+            continue;
+        }
+        let directory = File::open(entry.path())?;
+        if Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The user's cache directory. Root's is the system's: under sudo, HOME may be
+/// that of another user, where files of root would be in the way, and nobody
+/// whose ids are mapped may pass through /root.
+fn cache_directory() -> Result<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute())
+    };
+    let own = || match geteuid().is_root() {
+        true => Some(PathBuf::from("/var/cache")),
+        false => variable("HOME").map(|home| home.join(".cache")),
+    };
+    variable("XDG_CACHE_HOME").or_else(own).context(
+        "no place for what is made once and kept: set HOME or XDG_CACHE_HOME \
+         to a directory of yours",
+    )
+}
