@@ -22,8 +22,9 @@
 pub mod host;
 pub mod needs;
 pub mod proc;
-mod record;
+pub mod record;
 mod step;
+mod terminal;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -32,6 +33,12 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 pub use step::{Running, Step, binary};
+pub use terminal::Terminal;
+
+/// The steps that share one contract on the command line, whatever kernel
+/// features they use.
+pub const STEPS: [&str; 4] =
+    ["01-chroot", "02-uts-namespace", "03-pid-namespace", "04-mount-namespace"];
 
 /// The claims of a test binary, and its `main`. One that is forgotten here is
 /// dead code, which the compiler reports.
@@ -67,19 +74,19 @@ pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
 fn judge(name: &str, claim: fn()) -> Result<Completion, Failed> {
     match panic::catch_unwind(AssertUnwindSafe(claim)) {
         Ok(()) => {
-            record::append(name, "pass", "");
+            record::tell(name, "pass", "");
             Ok(Completion::Completed)
         }
         Err(thrown) => match thrown.downcast::<Skip>() {
             Ok(skip) => {
-                record::append(name, "skip", &skip.0);
+                record::tell(name, "skip", &skip.0);
                 Ok(Completion::ignored_with(format!("SKIP: {}", skip.0)))
             }
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text =
                     text.or_else(|| panic.downcast_ref::<&str>().copied());
-                record::append(name, "fail", text.unwrap_or("panicked"));
+                record::tell(name, "fail", text.unwrap_or("panicked"));
                 Err(text.unwrap_or("panicked").into())
             }
         },

@@ -97,6 +97,20 @@ pub fn exe(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
+/// Everything whose environment holds this word. A container's first process
+/// has the runtime's environment until its exec, and after it what `-e` passes
+/// on: a mark there finds all of a container, and nothing of anyone else's.
+#[must_use]
+pub fn marked(mark: &str) -> Vec<i32> {
+    let is_marked = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ"));
+        environment.is_ok_and(|bytes| {
+            bytes.windows(mark.len()).any(|part| part == mark.as_bytes())
+        })
+    };
+    all().into_iter().filter(is_marked).collect()
+}
+
 /// Whether it runs: a zombie does not.
 #[must_use]
 pub fn runs(pid: i32) -> bool {

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{eventually, proc};
+use crate::{Terminal, eventually, proc};
 
 /// The path of a binary of this workspace: beside the tests, or where
 /// `WORKSHOP_BIN` says.
@@ -17,13 +17,14 @@ use crate::{eventually, proc};
 /// When it was not built.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let beside = || {
-        let exe = std::env::current_exe().expect("our own path");
-        exe.ancestors().nth(2).expect("target/debug/deps").to_owned()
+    let exe = std::env::current_exe().expect("our own path");
+    // target/debug/deps/TEST-HASH, and the binary in target/debug.
+    let beside = exe.ancestors().nth(2).expect("a directory").join(name);
+    let named = || std::env::var_os("WORKSHOP_BIN").map(PathBuf::from);
+    let path = match beside.is_file() {
+        true => beside,
+        false => named().unwrap_or_default().join(name),
     };
-    let directory =
-        std::env::var_os("WORKSHOP_BIN").map_or_else(beside, PathBuf::from);
-    let path = directory.join(name);
     assert!(
         path.is_file(),
         "{} is not there: cargo build --workspace",
@@ -105,6 +106,31 @@ impl Step {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().map(BufReader::new);
         Running { child, stdin, stdout }
+    }
+
+    /// Starts it in a terminal, as the leader of a session.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn on_terminal(self) -> Terminal {
+        Terminal::start(self.command)
+    }
+
+    /// Hands it to a shell of the host, whose script starts it by `"$@"`. The
+    /// shell passes this step's variables on.
+    #[must_use]
+    pub fn in_shell(self, script: &str) -> Step {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", script, "bash"]);
+        shell.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Step { command: shell }
     }
 
     /// Starts a shell inside that waits: it is there to be looked at. The

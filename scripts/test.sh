@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# Sets up, and tests everything: format, lints, scripts, units, and every claim
+# about the containers in every environment that this machine offers.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+    cat <<'USAGE'
+usage: scripts/test.sh [--quick] [NAME...]
+
+Without a NAME: all stages, a line each with its time. With: the claims of the
+test binaries that have it in their name (chroot, attacks, lessons ...), in all
+environments.
+
+  --quick  only what is judged in the playground
+  --help   this text
+
+Environments
+  host-root, host-learner               on this machine, with and without root
+  playground-root, playground-learner   in a pretended host (playground.sh)
+  playground-one-id                     there, by a user without /etc/subuid
+
+An ordinary user has host-learner and playground-learner as themselves. What
+can't be judged in one environment is skipped there, with its reason; what was
+judged nowhere fails the run.
+USAGE
+}
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+started=$SECONDS
+failed_stages=()
+
+# A line for a stage: its name, its time, and what it printed if it failed.
+stage() {
+    local name=$1 begin=$SECONDS verdict=ok
+    shift
+    printf '%-28s' "$name"
+    "$@" >"$logs/$name" 2>&1 || verdict=FAILED
+    printf '%-7s %4d s\n' "$verdict" $((SECONDS - begin))
+    if [[ $verdict == FAILED ]]; then
+        failed_stages+=("$name")
+        grep -v '^#record' "$logs/$name" | tail -n 60
+    fi
+}
+
+check_scripts() {
+    git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x
+}
+
+# Where cargo put the test binaries that judge containers: those of tests/.
+claim_binaries() {
+    cargo test --workspace --test '*' --no-run 2>&1 | tee /dev/stderr |
+        sed -n 's/^ *Executable tests\/.* (\(.*\))$/\1/p' >"$logs/binaries"
+    [[ -s $logs/binaries ]]
+}
+
+# Every chosen binary in one environment: `judge NAME COMMAND...`, where
+# COMMAND runs its arguments there. One that dies says so in the record.
+judge() {
+    local environment=$1 binary status=0
+    shift
+    while read -r binary; do
+        [[ $binary =~ $names ]] || continue
+        TEST_ENVIRONMENT=$environment timeout --kill-after=5 600 \
+            "$@" "$binary" </dev/null 2>&1 || {
+            status=$?
+            printf '\n#record\t%s\t%s\t%s\tfail\t%s\n' "$environment" \
+                "$(basename "${binary%-*}")" all_claims "exit status $status"
+        }
+    done <"$logs/binaries"
+    return "$status"
+}
+
+environments() {
+    local -a learner=() one_id=()
+    if ((EUID == 0)); then
+        learner=(./scripts/as-learner.sh --)
+        one_id=(./scripts/as-learner.sh --no-subuid --)
+        [[ -n $quick ]] || stage host-root judge host-root env
+        stage playground-root judge playground-root ./scripts/playground.sh --
+        stage playground-one-id judge playground-one-id "${one_id[@]}" ./scripts/playground.sh --
+    fi
+    [[ -n $quick ]] || stage host-learner judge host-learner "${learner[@]}" env
+    stage playground-learner judge playground-learner "${learner[@]}" ./scripts/playground.sh --
+}
+
+quick='' names=''
+for argument in "$@"; do
+    case $argument in
+    --quick) quick=yes ;;
+    --help) usage && exit ;;
+    -*) usage >&2 && exit 2 ;;
+    *) names+=${names:+|}$argument ;;
+    esac
+done
+
+stage setup ./scripts/setup.sh --test
+# An ordinary user's PATH lacks the directories where some tools live.
+export PATH=$PATH:/usr/sbin:/sbin
+if [[ -z $names ]]; then
+    stage format cargo fmt --all --check
+    stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
+    stage shellcheck check_scripts
+fi
+stage build cargo build --workspace --quiet
+stage build-tests claim_binaries
+# Not a release build that somebody made before: what is tested is what is here.
+WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
+export WORKSHOP_BIN
+if [[ -z $names ]]; then
+    stage units cargo test --workspace --quiet --lib --bins
+    stage documentation cargo test --workspace --quiet --doc
+fi
+if [[ -s $logs/binaries ]]; then
+    environments
+fi
+
+printf '\n'
+# Units say `test result: ok. N passed; N failed`: as one claim each binary.
+units() {
+    sed -n 's/^test result: \(ok\|FAILED\)\. \([0-9]*\) passed; \([0-9]*\) failed.*/\2 \3/p' \
+        "$logs"/units "$logs"/documentation 2>/dev/null |
+        awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
+}
+cat "$logs"/host-* "$logs"/playground-* 2>/dev/null |
+    ./target/debug/test-matrix >"$logs/matrix" || failed_stages+=(matrix)
+sed '$d' "$logs/matrix"
+printf '\n%d s in all' $((SECONDS - started))
+((${#failed_stages[@]} == 0)) || printf '; failed: %s' "${failed_stages[*]}"
+read -r units_passed units_failed < <(units)
+sed -n '$p' "$logs/matrix" | awk -v p="$units_passed" -v f="$units_failed" \
+    '{ printf "\n%d passed, %d failed, %d skipped\n", $1 + p, $3 + f, $5 }'
+((${#failed_stages[@]} == 0))

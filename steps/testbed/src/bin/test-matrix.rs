@@ -1,0 +1,195 @@
+#![forbid(unsafe_code)]
+//! Reads the output of test binaries from stdin and prints the matrix of
+//! claims × environments. Fails when a claim failed, or was judged nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal, Read};
+use std::process::ExitCode;
+
+use testbed::record::MARK;
+
+/// What came of a claim in one environment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Pass,
+    Fail,
+    /// With the number of its reason.
+    Skip(usize),
+}
+
+#[derive(Default)]
+struct Matrix {
+    environments: Vec<String>,
+    claims: BTreeMap<(String, String), BTreeMap<usize, Verdict>>,
+    reasons: Vec<String>,
+    failures: Vec<String>,
+}
+
+impl Matrix {
+    fn read(text: &str) -> Matrix {
+        let mut matrix = Matrix::default();
+        for line in text.lines().filter_map(|line| line.strip_prefix(MARK)) {
+            let fields: Vec<_> = line.split('\t').skip(1).collect();
+            if let [environment, binary, claim, result, reason] = fields[..] {
+                matrix.add(environment, binary, claim, result, reason);
+            }
+        }
+        matrix
+    }
+
+    fn add(
+        &mut self,
+        environment: &str,
+        binary: &str,
+        claim: &str,
+        result: &str,
+        reason: &str,
+    ) {
+        let column = number(&mut self.environments, environment);
+        let verdict = match result {
+            "pass" => Verdict::Pass,
+            "skip" => Verdict::Skip(number(&mut self.reasons, reason) + 1),
+            _ => {
+                self.failures.push(format!(
+                    "{environment}: {binary}: {claim}: {reason}"
+                ));
+                Verdict::Fail
+            }
+        };
+        let row = self
+            .claims
+            .entry((binary.to_owned(), claim.to_owned()))
+            .or_default();
+        row.insert(column, verdict);
+    }
+
+    /// Claims that no environment could judge.
+    fn judged_nowhere(&self) -> BTreeSet<&(String, String)> {
+        let judged = |row: &BTreeMap<_, _>| {
+            row.values().any(|v| !matches!(v, Verdict::Skip(_)))
+        };
+        self.claims
+            .iter()
+            .filter(|(_, row)| !judged(row))
+            .map(|(claim, _)| claim)
+            .collect()
+    }
+
+    fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
+        self.claims
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter(|v| wanted(v))
+            .count()
+    }
+
+    fn print(&self, colour: bool) {
+        let paint = |code: &str, text: String| match colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text,
+        };
+        for (column, environment) in self.environments.iter().enumerate() {
+            println!("{} {environment}", "     │".repeat(column) + "     ┌");
+        }
+        let mut last = "";
+        for ((binary, claim), row) in &self.claims {
+            if binary != last {
+                println!("{}", paint("1", binary.clone()));
+                last = binary;
+            }
+            let cells = (0..self.environments.len()).map(|column| {
+                match row.get(&column) {
+                    Some(Verdict::Pass) => paint("32", "  pass".into()),
+                    Some(Verdict::Fail) => paint("31", "  FAIL".into()),
+                    Some(Verdict::Skip(reason)) => {
+                        paint("33", format!("{:>6}", format!("s{reason}")))
+                    }
+                    None => "      ".into(),
+                }
+            });
+            println!("{}  {claim}", cells.collect::<String>());
+        }
+        for (number, reason) in self.reasons.iter().enumerate() {
+            println!("s{}: skipped: {reason}", number + 1);
+        }
+        for failure in &self.failures {
+            println!("{}", paint("31", format!("FAIL  {failure}")));
+        }
+        for (binary, claim) in self.judged_nowhere() {
+            let text =
+                format!("FAIL  {binary}: {claim}: judged in no environment");
+            println!("{}", paint("31", text));
+        }
+    }
+}
+
+/// The place of a text in a list, which grows if it is not there.
+fn number(list: &mut Vec<String>, text: &str) -> usize {
+    list.iter().position(|there| there == text).unwrap_or_else(|| {
+        list.push(text.to_owned());
+        list.len() - 1
+    })
+}
+
+fn main() -> ExitCode {
+    let mut text = String::new();
+    if let Err(error) = io::stdin().read_to_string(&mut text) {
+        eprintln!("test-matrix: {error}");
+        return ExitCode::FAILURE;
+    }
+    let matrix = Matrix::read(&text);
+    matrix.print(io::stdout().is_terminal());
+    let failed =
+        matrix.count(|v| *v == Verdict::Fail) + matrix.judged_nowhere().len();
+    let passed = matrix.count(|v| *v == Verdict::Pass);
+    let skipped = matrix.count(|v| matches!(v, Verdict::Skip(_)));
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(lines: &[&str]) -> Matrix {
+        Matrix::read(&lines.join("\n").replace('|', "\t"))
+    }
+
+    #[test]
+    fn a_claim_that_is_judged_nowhere_is_found() {
+        let lines = [
+            "#record|host|b|seen|skip|needs root",
+            "#record|host|b|never|skip|needs root",
+        ];
+        let elsewhere = "#record|playground|b|seen|pass|";
+        let matrix = matrix(&[lines[0], lines[1], elsewhere]);
+        let nowhere: Vec<_> =
+            matrix.judged_nowhere().into_iter().map(|c| c.1.as_str()).collect();
+        assert_eq!(nowhere, ["never"]);
+        assert_eq!(matrix.reasons, ["needs root"]);
+    }
+
+    #[test]
+    fn what_is_no_record_is_passed_over() {
+        let matrix = matrix(&[
+            "test a ... ok",
+            "#record|host|b|a|pass|",
+            "noise #record|x",
+        ]);
+        assert_eq!(matrix.count(|v| *v == Verdict::Pass), 1);
+    }
+
+    #[test]
+    fn a_failure_counts_though_it_passes_elsewhere() {
+        let matrix = matrix(&[
+            "#record|host|b|a|fail|because",
+            "#record|play|b|a|pass|",
+        ]);
+        assert_eq!(matrix.failures, ["host: b: a: because"]);
+        assert!(matrix.judged_nowhere().is_empty());
+    }
+}
