@@ -1,12 +1,16 @@
 //! The root directory of a container, and how one is made without a download.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use goblin::container::Ctx;
+use goblin::elf::Elf;
+use goblin::elf::program_header::{PT_INTERP, ProgramHeader};
 use lddtree::DependencyAnalyzer;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
@@ -108,39 +112,35 @@ fn give(path: &Path, owner: (Uid, Gid)) -> Result<()> {
 
 /// The programs that a default root directory is made of.
 struct Sources {
+    /// A static one: it needs nothing else.
     busybox: Option<PathBuf>,
+    /// Without it, the host's own tools.
     tools: Vec<(&'static str, PathBuf)>,
     companion: Option<PathBuf>,
 }
 
 impl Sources {
     fn find() -> Sources {
-        let mut directories: Vec<PathBuf> =
-            ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
-                .map(PathBuf::from)
-                .into();
-        directories.extend(
-            std::env::var_os("PATH").iter().flat_map(std::env::split_paths),
-        );
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let places: Vec<_> = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"]
+            .into_iter()
+            .map(PathBuf::from)
+            .chain(std::env::split_paths(&path))
+            .collect();
         let find = |name: &str| {
-            directories
-                .iter()
-                .map(|dir| dir.join(name))
-                .find(|path| path.is_file())
+            places.iter().map(|dir| dir.join(name)).find(|path| path.is_file())
         };
-        let companion = std::env::current_exe()
-            .ok()
-            .map(|exe| exe.with_file_name(COMPANION));
-        Sources {
-            busybox: ["busybox", "busybox.static", "busybox-static"]
-                .into_iter()
-                .find_map(find),
-            tools: TOOLS
-                .split_whitespace()
-                .filter_map(|name| Some((name, find(name)?)))
-                .collect(),
-            companion: companion.filter(|path| path.is_file()),
-        }
+        let busybox = ["busybox", "busybox.static"].into_iter();
+        let busybox = busybox.filter_map(find).find(|path| is_static(path));
+        let tool = |name| Some((name, find(name)?));
+        let tools = match busybox {
+            Some(_) => vec![],
+            None => TOOLS.split_whitespace().filter_map(tool).collect(),
+        };
+        let beside = |exe: PathBuf| exe.with_file_name(COMPANION);
+        let companion = std::env::current_exe().map(beside).ok();
+        let companion = companion.filter(|path| path.is_file());
+        Sources { busybox, tools, companion }
     }
 
     /// A name that differs whenever the root directory would.
@@ -158,20 +158,19 @@ impl Sources {
 
     fn fill(&self, root: &Path) -> Result<()> {
         skeleton(root)?;
-        match self.busybox.as_deref().filter(|busybox| is_static(busybox)) {
-            Some(busybox) => install_busybox(root, busybox)?,
-            None => {
-                for (name, path) in &self.tools {
-                    install(root, name, path)?;
-                }
-            }
+        if let Some(busybox) = &self.busybox {
+            install_busybox(root, busybox)?;
+        }
+        for (name, path) in &self.tools {
+            install(root, name, path)?;
         }
         if let Some(companion) = &self.companion {
             install(root, COMPANION, companion)?;
         }
         if !root.join("bin/sh").exists() {
             bail!(
-                "this machine has neither a static busybox nor a /bin/sh; name a root directory with --rootfs"
+                "this machine has neither a static busybox nor a /bin/sh: \
+                 name a root directory with --rootfs"
             );
         }
         Ok(())
@@ -181,20 +180,9 @@ impl Sources {
 /// The directories and the few files that programs expect, in today's merged
 /// layout: /bin is /usr/bin.
 fn skeleton(root: &Path) -> Result<()> {
-    for directory in [
-        "usr/bin",
-        "usr/lib",
-        "usr/lib64",
-        "dev",
-        "etc",
-        "mnt",
-        "proc",
-        "root",
-        "run",
-        "sys",
-        "tmp",
-        "var",
-    ] {
+    let directories = "usr/bin usr/lib usr/lib64 dev etc mnt proc root run sys \
+                       tmp var";
+    for directory in directories.split_whitespace() {
         fs::create_dir_all(root.join(directory))?;
     }
     for (link, target) in [
@@ -233,9 +221,21 @@ fn install_busybox(root: &Path, busybox: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A program that names no interpreter in its ELF header needs no loader, and
+/// so no libraries (elf(5)). The header is at the file's beginning.
 fn is_static(program: &Path) -> bool {
-    let tree = DependencyAnalyzer::new("/".into()).analyze(program);
-    tree.is_ok_and(|tree| tree.interpreter.is_none() && tree.needed.is_empty())
+    let mut bytes = Vec::new();
+    let read = File::open(program)
+        .and_then(|file| file.take(4096).read_to_end(&mut bytes));
+    let segments = read.ok().and_then(|_| segments(&bytes).ok());
+    segments.is_some_and(|all| all.iter().all(|one| one.p_type != PT_INTERP))
+}
+
+fn segments(bytes: &[u8]) -> goblin::error::Result<Vec<ProgramHeader>> {
+    let header = Elf::parse_header(bytes)?;
+    let context = Ctx::new(header.container()?, header.endianness()?);
+    let (offset, count) = (header.e_phoff as usize, header.e_phnum.into());
+    ProgramHeader::parse(bytes, offset, count, context)
 }
 
 /// Copies a program, its loader, and the libraries that its ELF header names,

@@ -23,6 +23,7 @@ pub fn wait_for_start(
         let fds = [channel.as_fd(), signals.as_fd()];
         let ready = which_are_ready(
             &mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+            PollTimeout::NONE,
         )?;
         while let Some(signal) = signals.next()? {
             if Signals::ends(signal) {
@@ -58,9 +59,6 @@ pub fn accompany(
     mut alarm: Option<BorrowedFd>,
     mut terminal: Option<&mut Terminal>,
 ) -> Result<Exit> {
-    if let Some(terminal) = &mut terminal {
-        terminal.go_raw();
-    }
     loop {
         // Looked at first: its SIGCHLD may have been read while we waited for
         // something else.
@@ -70,11 +68,14 @@ pub fn accompany(
             }
             return Ok(exit);
         }
+        let timeout = terminal
+            .as_mut()
+            .map_or(PollTimeout::NONE, |t| t.look_for_the_foreground());
         let ours = [Some(signals.as_fd()), alarm].into_iter().flatten();
         let mut fds: Vec<_> =
             ours.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         fds.extend(terminal.iter().flat_map(|terminal| terminal.poll_fds()));
-        let mut ready = which_are_ready(&mut fds)?.split_off(1);
+        let mut ready = which_are_ready(&mut fds, timeout)?.split_off(1);
         if alarm.is_some() && ready.remove(0) {
             alarm = None;
             child.signal(Signal::SIGKILL).context("kill()")?;
@@ -83,6 +84,10 @@ pub fn accompany(
             match (signal, &mut terminal) {
                 (Signal::SIGWINCH, Some(terminal)) => terminal.resize(),
                 (Signal::SIGCONT, Some(terminal)) => terminal.go_raw(),
+                (Signal::SIGHUP, Some(terminal)) => {
+                    child.signal(signal).context("kill()")?;
+                    terminal.hang_up_if_gone();
+                }
                 _ if Signals::is_for_the_command(signal) => {
                     child.signal(signal).context("kill()")?
                 }
@@ -96,8 +101,11 @@ pub fn accompany(
 }
 
 /// Waits until something has happened, and says for each whether it was there.
-fn which_are_ready(fds: &mut [PollFd]) -> Result<Vec<bool>> {
-    match poll(fds, PollTimeout::NONE) {
+fn which_are_ready(
+    fds: &mut [PollFd],
+    timeout: PollTimeout,
+) -> Result<Vec<bool>> {
+    match poll(fds, timeout) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(errno) => bail!(Failure::of("poll()", errno)),
     }

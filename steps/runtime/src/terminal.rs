@@ -12,9 +12,12 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::pty::openpty;
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    InputFlags, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices,
+    Termios, cfmakeraw, tcgetattr, tcsetattr,
+};
 use nix::unistd::{
     Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getpgrp, tcgetpgrp,
     ttyname,
@@ -68,8 +71,8 @@ impl Terminal {
         };
         let before = tcgetattr(&host)
             .map_err(|e| Failure::of("tcgetattr(terminal)", e))?;
-        let pty =
-            openpty(None, &before).map_err(|e| Failure::of("openpty()", e))?;
+        let pty = openpty(None, &settings(&before, &host, replaces))
+            .map_err(|e| Failure::of("openpty()", e))?;
         for fd in [&pty.master, &pty.slave] {
             let flag = FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC);
             fcntl(fd, flag)
@@ -148,30 +151,63 @@ impl Terminal {
     /// makes signals of them. Only while we are in the foreground: a job in
     /// the background that touches the terminal would be stopped.
     pub fn go_raw(&mut self) {
-        let in_foreground = tcgetpgrp(&self.host) == Ok(getpgrp());
-        let a_person_types = self.replaces[0] && self.replaces[1];
-        if in_foreground && a_person_types {
-            let mut raw = self.before.clone();
-            cfmakeraw(&mut raw);
-            self.raw = tcsetattr(&self.host, SetArg::TCSADRAIN, &raw).is_ok();
+        if !self.has_a_person() || !in_foreground(&self.host) {
+            return;
         }
+        // A shell that edits lines has settings of its own while it waits:
+        // those of the moment when we come to the foreground count.
+        if !self.raw
+            && let Ok(now) = tcgetattr(&self.host)
+        {
+            self.before = now;
+        }
+        let mut raw = self.before.clone();
+        cfmakeraw(&mut raw);
+        self.raw = tcsetattr(&self.host, SetArg::TCSADRAIN, &raw).is_ok();
+    }
+
+    fn has_a_person(&self) -> bool {
+        self.replaces[0] && self.replaces[1]
     }
 
     fn restore(&mut self) {
-        if std::mem::take(&mut self.raw) {
+        if std::mem::take(&mut self.raw) && in_foreground(&self.host) {
             let _ = tcsetattr(&self.host, SetArg::TCSADRAIN, &self.before);
+        }
+    }
+
+    /// A job that a shell brings to the foreground is told so only if it was
+    /// stopped before: otherwise we must look.
+    pub fn look_for_the_foreground(&mut self) -> PollTimeout {
+        if !self.raw {
+            self.go_raw();
+        }
+        match self.keyboard.is_some() && !in_foreground(&self.host) {
+            true => PollTimeout::from(100_u8),
+            false => PollTimeout::NONE,
+        }
+    }
+
+    /// If the host's terminal is gone for good (a window was closed), so is
+    /// the container's, and its kernel tells those inside.
+    pub fn hang_up_if_gone(&mut self) {
+        if tcgetpgrp(&self.host) == Err(Errno::EIO) {
+            self.master = None;
         }
     }
 
     /// What to wait for: our end, and the keyboard while it is ours.
     #[must_use]
     pub fn poll_fds(&self) -> Vec<PollFd<'_>> {
+        let Some(master) = &self.master else {
+            return Vec::new();
+        };
         let mut events = PollFlags::POLLIN;
         events.set(PollFlags::POLLOUT, !self.typed.is_empty());
-        let mut fds = vec![PollFd::new(self.master.as_fd(), events)];
+        let mut fds = vec![PollFd::new(master.as_fd(), events)];
         if let Some(keyboard) = &self.keyboard
             && self.typed.is_empty()
-            && tcgetpgrp(keyboard) == Ok(getpgrp())
+            && in_foreground(keyboard)
         {
             fds.push(PollFd::new(keyboard.as_fd(), PollFlags::POLLIN));
         }
@@ -185,11 +221,12 @@ impl Terminal {
             self.read_keyboard();
         }
         if !self.typed.is_empty()
-            && let Ok(taken) = self.master.write(&self.typed)
+            && let Some(master) = &mut self.master
+            && let Ok(taken) = master.write(&self.typed)
         {
             self.typed.drain(..taken);
         }
-        if ready[0] {
+        if ready.first() == Some(&true) {
             self.carry_output();
         }
     }
@@ -203,30 +240,69 @@ impl Terminal {
                 self.typed.extend_from_slice(&keys[..length])
             }
             Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
-            _ => self.keyboard = None,
+            _ => self.end_input(),
         }
     }
 
-    /// One buffer of output; whether there was any.
-    fn carry_output(&mut self) -> bool {
+    /// A terminal that collects lines (it is not raw) says Ctrl-D by an end of
+    /// input. The container's terminal wants to hear the key.
+    fn end_input(&mut self) {
+        self.keyboard = None;
+        if !self.raw {
+            let key = SpecialCharacterIndices::VEOF as usize;
+            self.typed.push(self.before.control_chars[key]);
+        }
+    }
+
+    /// One buffer of output; how much there was.
+    fn carry_output(&mut self) -> usize {
         let mut bytes = [0; 4096];
-        match self.master.read(&mut bytes) {
-            Ok(length @ 1..) => self.host.write_all(&bytes[..length]).is_ok(),
-            _ => false,
+        match self.master.as_mut().map(|master| master.read(&mut bytes)) {
+            Some(Ok(length)) => {
+                let _ = self.host.write_all(&bytes[..length]);
+                length
+            }
+            _ => 0,
         }
     }
 
     /// The command is gone: what it wrote last is shown, and no more than the
     /// kernel can hold for it, since a process that it left may write on.
     pub fn finish(&mut self) {
-        const KERNEL_HOLDS: usize = 64 * 1024;
-        for _ in 0..KERNEL_HOLDS / 4096 {
-            if !self.carry_output() {
-                break;
+        let mut held_by_the_kernel: usize = 128 * 1024;
+        while held_by_the_kernel > 0 {
+            match self.carry_output() {
+                0 => break,
+                shown => {
+                    held_by_the_kernel =
+                        held_by_the_kernel.saturating_sub(shown)
+                }
             }
         }
         self.restore();
     }
+}
+
+fn in_foreground(terminal: &File) -> bool {
+    tcgetpgrp(terminal) == Ok(getpgrp())
+}
+
+/// How the container's terminal begins: like the host's. Where that one keeps
+/// to do its own work (no person both types and reads there), ours must not
+/// do it a second time: echo, and a carriage return before each line feed.
+fn settings(host: &Termios, terminal: &File, replaces: [bool; 3]) -> Termios {
+    let mut ours = host.clone();
+    if !(replaces[0] && replaces[1]) {
+        ours.local_flags.remove(LocalFlags::ECHO);
+        ours.output_flags.remove(OutputFlags::OPOST);
+    } else if !in_foreground(terminal) {
+        // A shell that edits lines has made it raw, for itself.
+        ours.local_flags |=
+            LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG;
+        ours.input_flags |= InputFlags::ICRNL;
+        ours.output_flags |= OutputFlags::OPOST | OutputFlags::ONLCR;
+    }
+    ours
 }
 
 /// On every way out the host's terminal is as it was.
