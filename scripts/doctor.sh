@@ -1,0 +1,695 @@
+#!/usr/bin/env bash
+# Says which steps work on this machine, as whom, and what mends the rest.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+Usage: ./scripts/doctor.sh [--json]
+
+Says which steps work here, in three ways: in the playground (without sudo), on
+the host as root, and rootless (from step 05). Tries what is harmless to try,
+in namespaces of its own, and reads the rest from /proc and /sys.
+
+  --json   the same, for programs (verdict: works, partly, no or needs-root;
+           how: tried or read)
+  --help   this text
+
+Exit status: 0 when every step works in at least one way, 1 otherwise.
+USAGE
+}
+
+# DOCTOR_ROOT is for the tests of this script: a directory that stands for / in
+# all that is read: /proc (self/status says who you are), /sys, /etc, /run,
+# /dev, /lib/modules, /.dockerenv, the programs on PATH. With it nothing is
+# tried, since a try would tell of the real machine.
+root=${DOCTOR_ROOT:-}
+
+ways=(playground host rootless)
+names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking)
+# What each step needs beyond the step before it.
+needs=([1]=chroot 'uts ipc' pid 'mount pivot_root proc' 'user ids' cgroup overlay 'net bridge veth nft')
+# The same for an ordinary user on the host: the user namespace comes first, and
+# the network is pasta's.
+rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup overlay 'net pasta')
+
+privileged='start this container with --privileged, or use the host itself'
+lab='./scripts/lab.sh (a virtual machine where every step works)'
+
+# --- Read ---------------------------------------------------------------------
+
+# The file's first line, or the second argument where there is no such file.
+first_line() {
+    local line=
+    if [[ -r $root$1 ]]; then IFS= read -r line <"$root$1" || true; fi
+    printf '%s' "${line:-${2:-}}"
+}
+
+read_facts() {
+    notes=() as_user=()
+    kernel=$(first_line /proc/sys/kernel/osrelease)
+    arch=$(first_line /proc/sys/kernel/arch)
+    [[ -n $arch || -n $root ]] || arch=$(uname -m) # the file is there from 6.1 on
+    read_status
+    # As root, "you" in "rootless" is who called sudo, or failing that nobody.
+    uid=$euid
+    if ((euid == 0)); then
+        uid=${SUDO_UID:-65534}
+        as_user=(setpriv --reuid="$uid" --regid="${SUDO_GID:-$uid}" --clear-groups)
+    fi
+    user=$uid
+    if [[ -z $root ]]; then user=$(id -un "$uid" 2>/dev/null) || user=$uid; fi
+    read_id_map
+    read_mounts
+    read_surroundings
+}
+
+read_status() {
+    euid=0 gid=0 bounding=1ffffffffff seccomp=0 no_new_privileges=0
+    local key value effective
+    while read -r key value effective _; do
+        case $key in
+            Uid:) euid=$effective ;;
+            Gid:) gid=$effective ;;
+            CapBnd:) bounding=$value ;;
+            Seccomp:) seccomp=$value ;;
+            NoNewPrivs:) no_new_privileges=$value ;;
+        esac
+    done <"$root/proc/self/status"
+}
+
+# How many ids this user namespace has (the host's has all), and is UID one?
+read_id_map() {
+    ids_here=0 uid_is_here=
+    local first count
+    while read -r first _ count; do
+        ids_here=$((ids_here + count))
+        if ((uid >= first && uid < first + count)); then uid_is_here=yes; fi
+    done <"$root/proc/self/uid_map"
+}
+
+# mountinfo: id parent dev ROOT MOUNTPOINT options [tags] - TYPE source OPTIONS
+read_mounts() {
+    v2_mount='' root_type='' masked_proc='' cgroup_read_only=''
+    declare -gA v1_mount=() mount_root=()
+    local within mountpoint options rest type controller
+    while read -r _ _ _ within mountpoint options rest; do
+        rest=${rest#*- }
+        type=${rest%% *}
+        if [[ $type == cgroup* ]]; then mount_root[$mountpoint]=${within%/}; fi
+        case $type:$mountpoint in
+            cgroup2:*) v2_mount=${v2_mount:-$mountpoint} ;;
+            cgroup:*)
+                for controller in memory cpu pids; do
+                    if [[ ,${rest##* }, == *,$controller,* ]]; then v1_mount[$controller]=$mountpoint; fi
+                done
+                ;;
+            # The kernel allows these four on top of /proc: see proc_create_mount_point.
+            *:/proc/sys/fs/binfmt_misc | *:/proc/fs/nfsd | *:/proc/xen | *:/proc/openprom) ;;
+            *:/proc/*) masked_proc=$mountpoint ;;
+            *:/) root_type=$type ;;
+        esac
+        if [[ $type == cgroup* && ,$options, == *,ro,* ]]; then cgroup_read_only=$mountpoint; fi
+    done <"$root/proc/self/mountinfo"
+    if ((${#v1_mount[@]})); then
+        cgroups=${v2_mount:+hybrid}
+        cgroups=${cgroups:-v1}
+    else
+        cgroups=${v2_mount:+v2}
+        cgroups=${cgroups:-none}
+    fi
+}
+
+read_surroundings() {
+    in_container='' wsl=''
+    if [[ -e $root/run/.containerenv || -e $root/run/systemd/container || -e $root/.dockerenv ]]; then
+        in_container=yes
+        notes+=('This looks like the inside of a container (/.dockerenv, /run/.containerenv or /run/systemd/container).')
+    fi
+    if [[ ${PLAYGROUND:-} == 1 ]]; then
+        notes+=('You are in the playground: "host" means its pretended host.')
+    fi
+    if [[ $kernel == *[Mm]icrosoft* ]]; then
+        wsl=yes
+        notes+=('This is WSL. Steps 01 to 08 were not tested on it.')
+    fi
+    if [[ $arch != x86_64 ]]; then
+        notes+=("The workshop was tested on x86_64, not on ${arch:-this architecture}.")
+    fi
+    if ! kernel_is_at_least 5 11; then
+        notes+=("Kernel $kernel is older than 5.11, the oldest that the workshop is made for.")
+    fi
+    if [[ $root_type == overlay ]]; then
+        notes+=('/ is an overlay: step 07 wants --upper on another filesystem, such as a volume or a tmpfs.')
+    fi
+}
+
+kernel_is_at_least() {
+    local major=${kernel%%.*} minor=${kernel#*.}
+    minor=${minor%%[!0-9]*}
+    ((major > $1 || (major == $1 && minor >= $2)))
+}
+
+# For the modules that are no file under /proc: only what is proven counts.
+kernel_lacks() {
+    local modules=$root/lib/modules/$kernel
+    [[ -r $modules/modules.dep && -r $modules/modules.builtin ]] || return 1
+    [[ $(<"$modules/modules.dep") != *"/$1.ko"* && $(<"$modules/modules.builtin") != *"/$1.ko"* ]]
+}
+
+# After an upgrade of the kernel, the running one can load no module until a reboot.
+modules_are_gone() {
+    # A container or WSL never has its kernel's modules, and is well without.
+    if [[ -n $in_container$wsl || ! -r $root/proc/modules || -d $root/lib/modules/$kernel ]]; then return 1; fi
+    [[ -n $(ls -A "$root/lib/modules" 2>/dev/null) ]] && ! module_is_loaded "$1"
+}
+
+module_is_loaded() {
+    [[ -d $root/sys/module/$1 || $'\n'$(<"$root/proc/modules") == *$'\n'"$1 "* ]]
+}
+
+is_installed() {
+    local directory directories
+    IFS=: read -ra directories <<<"$PATH"
+    for directory in "${directories[@]}"; do
+        if [[ -x $root$directory/$1 ]]; then return; fi
+    done
+    return 1
+}
+
+# "START COUNT" of the user's range in /etc/subuid or /etc/subgid.
+subordinate_range() {
+    local name start count
+    while IFS=: read -r name start count; do
+        if [[ $name == "$user" || $name == "$uid" ]]; then printf '%s %s' "$start" "$count" && return; fi
+    done 2>/dev/null <"$root$1"
+    return 1
+}
+
+# Which of memory, cpu, pids the file of controllers ($1) does not name.
+absent_controllers() {
+    local controller absent='' there
+    there=" $(first_line "$1") "
+    for controller in memory cpu pids; do
+        if [[ $there != *" $controller "* ]]; then absent+=" $controller"; fi
+    done
+    printf '%s' "${absent# }"
+}
+
+# --- Explain ------------------------------------------------------------------
+
+# because WHY MEND [VERDICT]: the reason that the caller found.
+because() {
+    why=$1 mend=$2 verdict=${3:-no}
+}
+
+# Looks for what makes KEY fail in WAY. Fails itself where it finds nothing:
+# then KEY works, as far as reading can tell.
+find_cause() {
+    local key=$1 way=$2
+    if [[ $way != host ]]; then
+        # Within a user namespace all capabilities are there.
+        if [[ $key != user ]] && no_user_namespace "$way"; then return; fi
+    elif no_root || no_capability "$key"; then
+        return
+    fi
+    case $key in
+        user) no_user_namespace "$way" ;;
+        ids) no_range_of_ids "$way" ;;
+        proc) [[ $way != host ]] && no_fresh_proc ;;
+        cgroup) no_cgroup "$way" ;;
+        overlay) no_overlay "$way" ;;
+        bridge | veth) no_module "$key" ;;
+        nft) no_nft ;;
+        pasta) no_pasta ;;
+        *) return 1 ;;
+    esac
+}
+
+no_root() {
+    if ((euid == 0)); then
+        return 1
+    elif ! is_installed sudo; then
+        because 'you are not root, and there is no sudo' 'su -c "./scripts/doctor.sh"'
+    elif [[ $no_new_privileges == 1 ]]; then
+        because 'no_new_privs is set for this shell: sudo can give it nothing' 'another terminal'
+    else
+        return 1
+    fi
+}
+
+no_capability() {
+    local bit=21 name=CAP_SYS_ADMIN
+    case $1 in
+        chroot) bit=18 name=CAP_SYS_CHROOT ;;
+        bridge | veth | nft) bit=12 name=CAP_NET_ADMIN ;;
+    esac
+    (((16#$bounding >> bit & 1) == 0)) || return 1
+    because "$name is taken away from every process here, root's too" "$privileged"
+}
+
+# Both other ways begin with a user namespace. In the playground it is root's
+# where root starts it, and then no limit for ordinary users counts.
+is_unprivileged() { [[ $1 == rootless ]] || [[ $1 == playground && $euid != 0 ]]; }
+
+apparmor_restricts() {
+    [[ $(first_line /proc/sys/kernel/apparmor_restrict_unprivileged_userns 0) == 1 ]]
+}
+
+no_user_namespace() {
+    if [[ $kernel == *-Microsoft ]]; then
+        because 'WSL 1 has no Linux kernel, hence no namespaces' 'wsl --set-version <distribution> 2 (in PowerShell)'
+    elif [[ ! -e $root/proc/self/ns/user && ! -L $root/proc/self/ns/user ]]; then
+        because 'this kernel was built without user namespaces' "$lab"
+    elif [[ $(first_line /proc/sys/user/max_user_namespaces 1) == 0 ]]; then
+        because 'user.max_user_namespaces is 0: no user namespace for anyone' \
+            'sudo sysctl -w user.max_user_namespaces=15000 (until reboot)'
+    elif [[ $1 != host && -n $in_container && $seccomp == 2 ]] && (((16#$bounding >> 21 & 1) == 0)); then
+        because "this container's seccomp filter refuses new namespaces, as docker's does" "$privileged"
+    elif ! is_unprivileged "$1"; then
+        return 1
+    elif [[ -z $uid_is_here ]]; then
+        because "this user namespace has $ids_here id(s), and $user is none of them" 'leave it, and be an ordinary user outside'
+    elif [[ $(first_line /proc/sys/kernel/unprivileged_userns_clone 1) == 0 ]]; then
+        because 'kernel.unprivileged_userns_clone is 0: user namespaces are for root alone' \
+            'sudo sysctl -w kernel.unprivileged_userns_clone=1 (until reboot)'
+    elif apparmor_restricts; then
+        because "AppArmor takes all rights away in an ordinary user's user namespace (Ubuntu does so since 23.10)" \
+            'sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (until reboot)'
+    else
+        return 1
+    fi
+}
+
+no_range_of_ids() {
+    local one_id="works with one id only: every file seems to be root's or nobody's"
+    local range='--add-subuids 100000-165535 --add-subgids 100000-165535'
+    if ! is_unprivileged "$1"; then
+        # Root needs no helper: it writes any map, of the ids that it has.
+        ((ids_here == 1)) || return 1
+        because "$one_id (this root has no more to give)" 'leave this user namespace' partly
+    elif ! is_installed newuidmap; then
+        because "$one_id (newuidmap is missing)" './scripts/setup.sh' partly
+    elif ! subordinate_range /etc/subuid >/dev/null || ! subordinate_range /etc/subgid >/dev/null; then
+        because "$one_id (no range for $user in /etc/subuid and /etc/subgid)" "sudo usermod $range $user" partly
+    else
+        return 1
+    fi
+}
+
+no_fresh_proc() {
+    [[ -n $masked_proc ]] || return 1
+    because "a mount hides $masked_proc, and a user namespace may not mount a /proc that shows more" "$privileged"
+}
+
+no_cgroup() {
+    if [[ $cgroups == none ]]; then
+        because 'no cgroup filesystem is mounted' 'sudo mount -t cgroup2 none /sys/fs/cgroup'
+    elif [[ -n $cgroup_read_only ]]; then
+        because "$cgroup_read_only is mounted read-only, as in a docker container" "$privileged"
+    elif ! is_unprivileged "$1"; then
+        no_controller
+    elif [[ $cgroups != v2 ]]; then
+        if own_v1_cgroups_are_writable; then return 1; fi
+        local how_to_boot='boot with systemd.unified_cgroup_hierarchy=1'
+        if [[ -n $wsl ]]; then how_to_boot='kernelCommandLine=cgroup_no_v1=all under [wsl2] in .wslconfig'; fi
+        because "cgroups are $cgroups here: version 1 can't be delegated to an ordinary user safely" "$how_to_boot, or use sudo"
+    else
+        no_delegation
+    fi
+}
+
+no_controller() {
+    local controller absent=
+    for controller in memory cpu pids; do
+        if [[ -n ${v1_mount[$controller]:-} ]]; then continue; fi
+        if [[ -n $v2_mount && " $(first_line "$v2_mount/cgroup.controllers") " == *" $controller "* ]]; then continue; fi
+        absent+=" $controller"
+    done
+    [[ -n $absent ]] || return 1
+    because "no cgroup hierarchy here has the controller$absent" \
+        "boot without cgroup_disable=, and with cgroup_enable=memory where the distribution wants it"
+}
+
+own_v1_cgroups_are_writable() {
+    local controller own
+    for controller in memory cpu pids; do
+        own=$(own_cgroup "$controller")
+        if [[ ! -w $root$own/cgroup.procs ]]; then return 1; fi
+    done
+    ((euid == uid))
+}
+
+# The directory of this process's own cgroup: in the hierarchy of CONTROLLER,
+# or without one in that of version 2.
+own_cgroup() {
+    local controller=${1:-} controllers path mount=$v2_mount
+    if [[ -n $controller ]]; then mount=${v1_mount[$controller]:-/nowhere}; fi
+    while IFS=: read -r _ controllers path; do
+        if [[ ,$controllers, == *",$controller,"* ]]; then
+            path=${path#"${mount_root[$mount]:-}"}
+            printf '%s' "$mount${path%/}"
+            return
+        fi
+    done <"$root/proc/self/cgroup"
+}
+
+# As an ordinary user: your own cgroup may be yours already, else your systemd
+# gives you one.
+no_delegation() {
+    local absent service=/sys/fs/cgroup/user.slice/user-$uid.slice/user@$uid.service
+    if own_v2_cgroup_is_delegated; then return 1; fi
+    if [[ ! -e $root/run/user/$uid/bus ]]; then
+        because "$user has no systemd user session, and nobody else hands out cgroups" \
+            "log in as $user at a terminal or by ssh (not su), or: sudo loginctl enable-linger $user"
+        return
+    fi
+    absent=$(absent_controllers "$service/cgroup.controllers")
+    [[ -n $absent ]] || return 1
+    because "your systemd hands on no $absent" "sudo mkdir -p /etc/systemd/system/user@.service.d && \
+printf '[Service]\nDelegate=cpu memory pids\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && \
+sudo systemctl daemon-reload; then log in again" partly
+    if [[ $absent == 'memory cpu pids' ]]; then verdict=no; fi
+}
+
+own_v2_cgroup_is_delegated() {
+    local own
+    own=$(own_cgroup)
+    ((euid == uid)) && [[ -w $root$own/cgroup.procs && -z $(absent_controllers "$own/cgroup.controllers") ]]
+}
+
+no_overlay() {
+    if [[ $1 != host ]] && ! kernel_is_at_least 5 11; then
+        because "kernel $kernel lets only the host's root mount an overlay; 5.11 and newer let you" \
+            "the host as root, or a newer kernel, or $lab"
+    elif [[ $(<"$root/proc/filesystems") == *overlay* ]]; then
+        return 1
+    else
+        no_module overlay
+    fi
+}
+
+no_module() {
+    if kernel_lacks "$1"; then
+        because "this kernel has no $1 module" "install your distribution's full kernel, or $lab"
+    elif modules_are_gone "$1"; then
+        because "the running kernel $kernel can't load $1 any more: it was upgraded on disk" 'reboot'
+    else
+        return 1
+    fi
+}
+
+no_nft() {
+    if no_module nf_tables || no_module nft_masq; then return; fi
+    if is_installed nft; then return 1; fi
+    because 'nft is missing: no NAT, hence no way out and no published ports' './scripts/setup.sh' partly
+}
+
+no_pasta() {
+    local without='without pasta an ordinary user has --network none and host only'
+    if ! is_installed pasta; then
+        because "$without (it is missing)" './scripts/setup.sh (package passt)' partly
+    elif [[ ! -e $root/dev/net/tun ]]; then
+        because "$without (it needs /dev/net/tun)" 'sudo modprobe tun' partly
+    elif [[ -z $root ]] && ! "${as_user[@]}" test -w /dev/net/tun; then
+        because "$without (/dev/net/tun is closed to you)" 'sudo chmod 666 /dev/net/tun' partly
+    else
+        return 1
+    fi
+}
+
+# --- Try ----------------------------------------------------------------------
+
+# Runs with the rights to be judged. Everything happens in namespaces that end
+# with it. Prints a line a try: "KEY ok", or "KEY" and the error's last line.
+try_features() {
+    PATH=$PATH:/usr/sbin:/sbin
+    try() {
+        local key=$1 error
+        shift
+        if error=$("$@" 2>&1); then echo "$key ok"; else echo "$key ${error##*$'\n'}"; fi
+    }
+    local on_tmpfs='set -e; mount -t tmpfs doctor /tmp; cd /tmp;'
+    try chroot chroot / true
+    try uts unshare --uts true
+    try ipc unshare --ipc true
+    try pid unshare --pid --fork true
+    try mount unshare --mount true
+    try pivot_root unshare --mount bash -c "$on_tmpfs pivot_root . .; [[ ! -e /usr ]]"
+    try proc unshare --pid --fork --mount-proc true
+    try user unshare --user --map-root-user true
+    try overlay unshare --mount bash -c "$on_tmpfs mkdir lower upper work merged
+        mount -t overlay -o ${1}lowerdir=lower,upperdir=upper,workdir=work doctor merged
+        : >merged/written"
+    try net unshare --net true
+    if command -v ip >/dev/null; then
+        try bridge unshare --net ip link add name doctor0 type bridge
+        try veth unshare --net ip link add name doctor0 type veth peer name doctor1
+    fi
+    if command -v nft >/dev/null; then
+        try nft unshare --net nft 'add table ip doctor;
+            add chain ip doctor out { type nat hook postrouting priority 100; };
+            add rule ip doctor out masquerade'
+    fi
+}
+
+# Fills result[WAY KEY] for all that was tried: ok, or the error.
+try_way() {
+    local way=$1 key='' message='' option='' before=()
+    if [[ $way != host ]]; then option=userxattr,; fi
+    case $way in
+        playground) before=(unshare --user --map-root-user --mount --uts --ipc --net --pid --fork --mount-proc) ;;
+        rootless) before=("${as_user[@]}" unshare --user --map-root-user) ;;
+    esac
+    while read -r key message; do
+        result[$way $key]=$message
+    done < <(cd / && "${before[@]}" bash -c "$(declare -f try_features); try_features '$option'" 2>&1)
+    # No try began: the last line is why the namespaces around them failed.
+    if [[ -z ${result[$way net]:-} ]]; then result[$way all]="$key $message"; fi
+}
+
+# Hands the whole range to a waiting process, as the step does.
+try_ids() {
+    local start count gid_start gid_count
+    read -r start count <<<"$(subordinate_range /etc/subuid)"
+    read -r gid_start gid_count <<<"$(subordinate_range /etc/subgid)"
+    coproc WAITING { exec "${as_user[@]}" unshare --user bash -c 'echo; read -r _' 2>/dev/null; }
+    local process=$WAITING_PID input=${WAITING[1]} outcome=0
+    { read -r _ <&"${WAITING[0]}" &&
+        "${as_user[@]}" newuidmap "$process" 0 "$uid" 1 1 "$start" "$count" &&
+        "${as_user[@]}" newgidmap "$process" 0 "${SUDO_GID:-$gid}" 1 1 "$gid_start" "$gid_count"; } 2>&1 || outcome=1
+    echo >&"$input"
+    wait "$process" || true
+    return "$outcome"
+}
+
+# Makes a cgroup below its own in each hierarchy, and removes it.
+try_cgroup_as_root() {
+    local controller made
+    for controller in "${!v1_mount[@]}" ${v2_mount:+''}; do
+        made=$(own_cgroup "$controller")/doctor.$$
+        mkdir "$made" 2>&1 && rmdir "$made" || return 1
+    done
+}
+
+# Asks the user's systemd for a cgroup, and looks which controllers it has.
+try_cgroup_as_user() {
+    local absent
+    absent=$("${as_user[@]}" env XDG_RUNTIME_DIR="/run/user/$uid" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" \
+        timeout 2 systemd-run --user --scope --quiet --property=Delegate=yes \
+        bash -c "$(declare -f first_line absent_controllers own_cgroup; declare -p root v2_mount mount_root); \
+            absent_controllers \$(own_cgroup)/cgroup.controllers" 2>&1) || { echo "$absent"; return 1; }
+    [[ -z $absent ]] || { echo "your systemd hands on no $absent"; return 1; }
+}
+
+try_everything() {
+    local way outcome
+    for way in "${ways[@]}"; do
+        if [[ $way == host ]] && ((euid != 0)); then continue; fi
+        try_way "$way"
+    done
+    for way in "${ways[@]}"; do
+        if is_unprivileged "$way" && ! find_cause ids "$way"; then
+            outcome=$(try_ids) && outcome=ok
+            result[$way ids]=$outcome
+        fi
+        if find_cause cgroup "$way"; then continue; fi
+        if is_unprivileged "$way" && ! own_v2_cgroup_is_delegated && [[ $cgroups == v2 ]]; then
+            outcome=$(try_cgroup_as_user) && outcome=ok
+            result[$way cgroup]=$outcome
+        elif ((euid == 0)) && ! is_unprivileged "$way"; then
+            outcome=$(try_cgroup_as_root) && outcome=ok
+            result[$way cgroup]=$outcome
+        fi
+    done
+}
+
+# --- Judge --------------------------------------------------------------------
+
+# Sets verdict, how, why and mend for one KEY. What was tried counts more than
+# what was read; what was read explains a try that failed.
+judge_key() {
+    local key=$1 way=$2 outcome=${result[$2 all]:-${result[$2 $1]:-}}
+    verdict=works how=tried why='' mend=''
+    # Tried with unshare, which may have an AppArmor profile that the steps lack.
+    if [[ $way == rootless && $outcome == ok ]] && apparmor_restricts; then outcome=; fi
+    if [[ $outcome == ok ]]; then return; fi
+    if [[ -z $outcome ]]; then how='read'; fi
+    if find_cause "$key" "$way"; then return; fi
+    if [[ -n ${result[$way all]:-} ]] && find_cause proc "$way"; then return; fi
+    if [[ -z $outcome ]]; then return; fi
+    because "$key: $outcome" "$lab"
+    if [[ $outcome == *'command not found' || $outcome == *'No such file or directory' ]]; then mend=./scripts/setup.sh; fi
+    if [[ $key == ids ]]; then verdict=partly; fi
+}
+
+# Fills the tables of verdicts for one step in one way.
+judge_step() {
+    local way=$1 step=$2 key keys=${needs[$2]} cell="$1 $2"
+    local verdict how why mend
+    verdicts[$cell]=works hows[$cell]=tried whys[$cell]='' mends[$cell]=''
+    if [[ $way == rootless ]]; then
+        keys=${rootless_needs[$step]:-}
+        if [[ -z $keys ]]; then
+            verdicts[$cell]=needs-root hows[$cell]=''
+            return
+        fi
+    fi
+    # A step has all that the steps before it have. Cgroups are asked for by flags.
+    if ((step > 1)) && [[ ${verdicts[$way $((step - 1))]} == no ]]; then keys="${blocked_by[$way]:-} $keys"; fi
+    for key in $keys; do
+        judge_key "$key" "$way"
+        if [[ $how == read ]]; then hows[$cell]='read'; fi
+        if [[ $verdict == works ]]; then continue; fi
+        verdicts[$cell]=$verdict hows[$cell]=$how whys[$cell]=$why mends[$cell]=$mend
+        if [[ $verdict == no ]]; then
+            if [[ $key != cgroup ]]; then blocked_by[$way]=${blocked_by[$way]:-$key}; fi
+            return
+        fi
+    done
+}
+
+judge_everything() {
+    local way step
+    for way in "${ways[@]}"; do
+        for step in "${!names[@]}"; do judge_step "$way" "$step"; done
+    done
+    unworkable=()
+    for step in "${!names[@]}"; do
+        if [[ ${verdicts[playground $step]} != works && ${verdicts[host $step]} != works && ${verdicts[rootless $step]} != works ]]; then
+            unworkable+=("0$step")
+        fi
+    done
+}
+
+# --- Say ----------------------------------------------------------------------
+
+cell() {
+    local text="$verdict${how:+ ($how)}" colour='' sign
+    case $verdict in
+        works) sign=✔ colour=32 ;;
+        partly) sign='~' colour=33 ;;
+        no) sign=✘ colour=31 ;;
+        *) sign=- text='needs root' ;;
+    esac
+    if [[ -n $in_colour && -n $colour ]]; then
+        printf '\e[%sm%s %-20s\e[0m' "$colour" "$sign" "$text"
+    else
+        printf '%s %-20s' "$sign" "$text"
+    fi
+}
+
+say_table() {
+    local step way verdict how in_colour=
+    if [[ -t 1 && -z ${NO_COLOR:-} ]]; then in_colour=yes; fi
+    printf 'Linux %s, %s, cgroups %s\n\n' "$kernel" "$arch" "$cgroups"
+    printf '%-20s %-22s%-22s%s\n' step playground 'host as root' rootless '' '(no sudo)' '(sudo)' "(as $user)"
+    for step in "${!names[@]}"; do
+        printf '%-20s ' "0$step-${names[$step]}"
+        for way in "${ways[@]}"; do
+            verdict=${verdicts[$way $step]} how=${hows[$way $step]}
+            cell
+        done
+        echo
+    done
+}
+
+# Steps that fail for one reason are named together.
+say_reasons() {
+    local way step reason steps
+    for way in "${ways[@]}"; do
+        local -A steps_by_reason=()
+        local order=()
+        for step in "${!names[@]}"; do
+            reason=${whys[$way $step]}$'\n'"  mend: "${mends[$way $step]}
+            if [[ -z ${whys[$way $step]} ]]; then continue; fi
+            if [[ -z ${steps_by_reason[$reason]:-} ]]; then order+=("$reason"); fi
+            steps_by_reason[$reason]+=" 0$step"
+        done
+        for reason in "${order[@]}"; do
+            steps=${steps_by_reason[$reason]# }
+            printf '\n%s %s: %s\n' "$way" "${steps// /, }" "$reason"
+        done
+    done
+    if ((${#notes[@]})); then printf '\nnote: %s' "${notes[@]}" && echo; fi
+    if ((${#unworkable[@]})); then
+        printf '\nSteps that work in no way here: %s. A way out: %s\n' "${unworkable[*]}" "$lab"
+    else
+        printf '\nEvery step works in at least one way.\n'
+    fi
+}
+
+json_string() {
+    local text=${1//\\/\\\\}
+    text=${text//\"/\\\"}
+    printf '"%s"' "${text//$'\n'/\\n}"
+}
+
+say_json() {
+    local way step cell separator note
+    printf '{"kernel":%s,"arch":%s,"cgroups":"%s","user":%s,"every_step_works":%s,\n"notes":[' \
+        "$(json_string "$kernel")" "$(json_string "$arch")" "$cgroups" "$(json_string "$user")" \
+        "$( ((${#unworkable[@]})) && echo false || echo true)"
+    separator=
+    for note in "${notes[@]}"; do
+        printf '%s%s' "$separator" "$(json_string "$note")"
+        separator=,
+    done
+    printf '],\n"steps":[\n'
+    for step in "${!names[@]}"; do
+        printf '{"step":"0%s","name":"%s"' "$step" "${names[$step]}"
+        for way in "${ways[@]}"; do
+            cell="$way $step"
+            printf ',\n "%s":{"verdict":"%s","how":"%s","why":%s,"mend":%s}' "$way" "${verdicts[$cell]}" \
+                "${hows[$cell]}" "$(json_string "${whys[$cell]}")" "$(json_string "${mends[$cell]}")"
+        done
+        if ((step < ${#names[@]})); then echo '},'; else echo '}'; fi
+    done
+    echo ']}'
+}
+
+main() {
+    local json='' argument
+    for argument; do
+        case $argument in
+            --json) json=yes ;;
+            -h | --help) usage && exit ;;
+            *) usage >&2 && exit 2 ;;
+        esac
+    done
+    export LC_ALL=C # errors are looked at, and shown, in one language
+    # Debian leaves these out of an ordinary user's PATH; nft lives there.
+    PATH=$PATH:/usr/sbin:/sbin
+    declare -gA result=() verdicts=() hows=() whys=() mends=() blocked_by=()
+    read_facts
+    if [[ -z $root ]]; then try_everything; fi
+    judge_everything
+    if [[ -n $json ]]; then
+        say_json
+    else
+        say_table
+        say_reasons
+    fi
+    ((${#unworkable[@]} == 0))
+}
+
+main "$@"

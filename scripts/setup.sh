@@ -1,0 +1,263 @@
+#!/usr/bin/env bash
+# Finds what the workshop needs and this machine lacks, and installs it.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+Usage: ./scripts/setup.sh [--check] [--test]
+
+Installs the packages that the workshop needs and downloads its crates.
+Says first what is missing and why, and uses sudo if you are not root.
+Afterwards everything works offline. With nothing missing it changes nothing.
+
+  --check   say what is missing, change nothing; exit status 1 if the workshop
+            can't do without it (optional things are named, and don't count)
+  --test    also what ./scripts/test.sh needs
+  --help    this text
+USAGE
+}
+
+# One row a need. A new need is a new row, and nothing else.
+#   commands: all of them must be on PATH
+#   needed:   always, test (with --test), or optional (setup goes on without it)
+#   the rest: the package that brings them, by package manager
+needs() {
+    cat <<'TABLE'
+unshare nsenter setpriv lsns | makes, enters and lists namespaces     | always   | util-linux     | util-linux   | util-linux | util-linux
+mount                        | mounts, from step 04                   | always   | mount          | util-linux   | util-linux | util-linux
+ip                           | shows and makes networks, step 08      | always   | iproute2       | iproute      | iproute2   | iproute2
+ps                           | shows who sees which processes         | always   | procps         | procps-ng    | procps-ng  | procps
+awk                          | reads tables, in the playground        | always   | mawk           | gawk         | gawk       | gawk
+cc                           | links what cargo compiles              | always   | gcc libc6-dev  | gcc          | gcc        | gcc
+newuidmap newgidmap          | more than one id without root, step 05 | always   | uidmap         | shadow-utils | shadow     | shadow
+nft                          | NAT and published ports, step 08       | always   | nftables       | nftables     | nftables   | nftables
+busybox                      | a small root directory, from step 01   | optional | busybox-static | busybox      | busybox    | busybox-static
+pasta                        | a network without root, step 08        | optional | passt          | passt        | passt      | passt
+shellcheck                   | checks the scripts                     | test     | shellcheck     | ShellCheck   | shellcheck | ShellCheck
+strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
+tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux
+jq                           | reads JSON in the tests                | test     | jq             | jq           | jq         | jq
+TABLE
+}
+
+# Only a static busybox runs alone in an empty root directory.
+busybox_is_static() {
+    local path
+    path=$(command -v busybox) && [[ $(ldd "$path" 2>&1) != *'=>'* ]]
+}
+
+has() {
+    case $1 in
+        busybox) busybox_is_static ;;
+        *) command -v "$1" >/dev/null ;;
+    esac
+}
+
+say() { printf '%s\n' "$*"; }
+
+trim() {
+    local -n cell=$1
+    cell=${cell#"${cell%%[![:space:]]*}"}
+    cell=${cell%"${cell##*[![:space:]]}"}
+}
+
+find_package_manager() {
+    for manager in apt-get dnf zypper pacman; do
+        if command -v "$manager" >/dev/null; then return; fi
+    done
+    manager=none
+}
+
+# Fills required, optional (packages) and missing_tools (a line for each).
+find_missing_tools() {
+    required=() optional=() missing_tools=()
+    local commands why needed apt dnf pacman zypper column command absent packages
+    while IFS='|' read -r commands why needed apt dnf pacman zypper; do
+        for column in why needed apt dnf pacman zypper; do trim "$column"; done
+        if [[ $needed == test && -z $with_tests ]]; then continue; fi
+        absent=
+        for command in $commands; do
+            has "$command" || absent+=" $command"
+        done
+        if [[ -z $absent ]]; then continue; fi
+        case $manager in
+            apt-get) packages=$apt ;;
+            dnf) packages=$dnf ;;
+            pacman) packages=$pacman ;;
+            zypper) packages=$zypper ;;
+            none) packages=${absent# } ;;
+        esac
+        if [[ $needed == optional ]]; then
+            optional+=("$packages")
+            why+=' (optional)'
+        elif [[ " ${required[*]} " != *" $packages "* ]]; then
+            required+=("$packages")
+        fi
+        missing_tools+=("$(printf '  %-28s %-46s package %s' "${absent# }" "$why" "$packages")")
+    done < <(needs)
+}
+
+# Sets rust_lacks to what is wrong with Rust and how to mend it; empty when all is well.
+find_missing_rust() {
+    local needed have
+    needed=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
+    rust_lacks=
+    if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
+        if [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
+            rust_lacks="Rust is installed and not on your PATH. Type:
+    export PATH=\"${CARGO_HOME:-$HOME/.cargo}/bin:\$PATH\""
+        else
+            rust_lacks="cargo and rustc $needed or newer compile the workshop. Distributions often have an
+  older one, so get it from the Rust project (https://www.rust-lang.org/tools/install):
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+            if [[ -n ${SUDO_USER:-} ]]; then
+                rust_lacks+="
+  If $SUDO_USER has Rust: run this script as $SUDO_USER, without sudo. It asks for sudo by itself."
+            fi
+        fi
+        return
+    fi
+    if ! have=$(rustc --version 2>/dev/null); then
+        rust_lacks="rustc is there and does not run; rustup may have no toolchain yet. Type:
+    rustup default stable"
+        return
+    fi
+    have=${have#rustc } have=${have%%[ -]*}
+    if ! printf '%s\n' "$needed" "$have" | sort --version-sort --check=silent; then
+        rust_lacks="rustc is $have; the workshop needs $needed or newer. "
+        if command -v rustup >/dev/null; then
+            rust_lacks+=$'Type:\n    rustup update stable'
+        else
+            rust_lacks+="Your distribution's is too old.
+  Get it from the Rust project (https://www.rust-lang.org/tools/install):
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
+        fi
+    elif [[ -n $with_tests ]] && ! { rustfmt --version && cargo-clippy --version; } >/dev/null 2>&1; then
+        rust_lacks="rustfmt and clippy check the code. "
+        if command -v rustup >/dev/null; then
+            rust_lacks+=$'Type:\n    rustup component add rustfmt clippy'
+        else
+            rust_lacks+="Install your distribution's packages (rustfmt, and clippy or rust-clippy)."
+        fi
+    fi
+}
+
+# Cargo itself answers, from its own cache, in about 0.1 s. A stamp of ours
+# would go on saying yes after someone cleaned the cache.
+crates_are_there() { cargo fetch --locked --offline --quiet 2>/dev/null; }
+
+find_missing() {
+    find_missing_tools
+    find_missing_rust
+    missing_crates=
+    if [[ -z $rust_lacks ]] && ! crates_are_there; then missing_crates=yes; fi
+}
+
+report_missing() {
+    if ((${#missing_tools[@]})); then
+        say 'Missing:'
+        printf '%s\n' "${missing_tools[@]}"
+    fi
+    if [[ -n $rust_lacks && -n $check ]]; then say "Rust: $rust_lacks"; fi
+    if [[ -n $missing_crates ]]; then say 'Missing: the crates that Cargo.lock names, to compile offline'; fi
+}
+
+how_to_install() {
+    local sudo=
+    if ((EUID != 0)) && command -v sudo >/dev/null; then sudo='sudo '; fi
+    case $manager in
+        # Arch supports no partial upgrade: with fresh lists, upgrade it all.
+        pacman) say "${sudo}pacman -Syu --needed $*" ;;
+        none) say "install, by your distribution's own means, what brings $*" ;;
+        *) say "$sudo$manager install $*" ;;
+    esac
+}
+
+as_root() {
+    if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+apt_install() {
+    # --no-remove: a package of yours that stands in the way stays.
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends --no-remove "$@"
+}
+
+# Old or absent package lists are fetched once, and only when they are the trouble.
+lists_updated=
+install_packages() {
+    case $manager in
+        apt-get)
+            if apt-cache show "$@" >/dev/null 2>&1 && apt_install "$@"; then return; fi
+            if [[ -n $lists_updated ]]; then return 1; fi
+            lists_updated=yes
+            as_root apt-get update && apt_install "$@"
+            ;;
+        dnf) as_root dnf install -y --setopt=install_weak_deps=False "$@" ;;
+        zypper) as_root zypper --non-interactive install --no-recommends "$@" ;;
+        pacman) as_root pacman -S --needed --noconfirm "$@" ;;
+    esac
+}
+
+install_missing_tools() {
+    # A cell may name two packages: split at its spaces.
+    read -ra required <<<"${required[*]}"
+    if [[ $manager == none ]]; then
+        say 'No apt-get, dnf, zypper or pacman here, and setup knows no other.'
+        return
+    fi
+    if ((EUID != 0)); then
+        if ! command -v sudo >/dev/null; then
+            say 'Installing needs root, and there is no sudo here: become root first.'
+            return
+        fi
+        say "Installing needs root: sudo $manager comes next, and may ask for your password."
+    fi
+    # The exit status does not count: what counts is what is there afterwards.
+    if ((${#required[@]})); then install_packages "${required[@]}" || true; fi
+    local package
+    for package in "${optional[@]}"; do
+        install_packages "$package" || say "$package can't be had here. It is optional: going on without it."
+    done
+}
+
+main() {
+    local check='' with_tests='' argument manager
+    local required optional missing_tools rust_lacks missing_crates
+    for argument; do
+        case $argument in
+            --check) check=yes ;;
+            --test) with_tests=yes ;;
+            -h | --help) usage && exit ;;
+            *) usage >&2 && exit 2 ;;
+        esac
+    done
+    cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+    # Debian leaves these out of an ordinary user's PATH; nft lives there.
+    PATH=$PATH:/usr/sbin:/sbin
+
+    find_package_manager
+    find_missing
+    report_missing
+    if [[ -z $check ]]; then
+        if ((${#missing_tools[@]})); then install_missing_tools; fi
+        if [[ -n $missing_crates ]]; then cargo fetch --locked || true; fi
+        if ((${#missing_tools[@]})) || [[ -n $missing_crates ]]; then find_missing; fi
+    fi
+
+    if ((${#required[@]} == 0)) && [[ -z $rust_lacks$missing_crates ]]; then
+        say 'The workshop has what it needs. Which steps work here: ./scripts/doctor.sh'
+        exit 0
+    fi
+    if [[ -z $check ]]; then
+        say ''
+        say 'Setup is not complete.'
+        if ((${#required[@]})); then say "Do: $(how_to_install "${required[@]}")"; fi
+        if [[ -n $rust_lacks ]]; then say "Rust: $rust_lacks"; fi
+        if [[ -n $missing_crates ]]; then say 'Do: cargo fetch --locked'; fi
+        say 'Setup needs the internet once. If you are offline, run it again when you are not.'
+    fi
+    exit 1
+}
+
+main "$@"
