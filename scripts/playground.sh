@@ -1,0 +1,774 @@
+#!/usr/bin/env bash
+# The playground: a pretended host, made of namespaces, that you may break.
+#
+# Read it from the bottom: `main` tells the story in the order of the kernel.
+# The script starts itself again for each stage, because a namespace is
+# entered by a process and left only by its end:
+#
+#   outside          a cgroup, and (as an ordinary user) a user namespace in
+#                    which you are root
+#   --build-view     a mount namespace: the host's files, seen through overlays
+#   --leave-host     the playground's user namespace and cgroup namespace
+#   --init           its PID 1: /proc, /sys, /dev, network, then the command
+set -euo pipefail
+umask 022
+set -E # the ERR trap holds inside functions too
+trap 'fail "the playground can not start. This command failed: $BASH_COMMAND"' ERR
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/playground.sh [--] [COMMAND [ARG...]]
+
+Runs COMMAND (default: an interactive shell) as root of a pretended host: own
+hostname, processes, mounts, network, cgroup, and a throw-away view of your
+filesystem. It needs no sudo. Nothing done inside reaches the real host, and
+nothing is left when COMMAND ends.
+
+Inside
+  PLAYGROUND=1         says where you are
+  PLAYGROUND_IDS       how many user ids exist; 1: no /etc/subuid range for you
+  PLAYGROUND_CGROUP    v1, v2, hybrid, or none when no cgroup is yours to give
+  PLAYGROUND_INTERNET  the pretended internet's web server, 203.0.113.10; unset
+                       where the program `ip` lacks
+  WORKSHOP_BIN         the directory of the workshop's programs, first in PATH.
+                       Set it outside to choose another one.
+  XDG_CACHE_HOME       on a tmpfs, where an overlay can have its upper layer
+
+  nsenter --net=/run/netns/internet COMMAND     runs COMMAND in the internet
+  scripts/as-learner.sh COMMAND                 runs COMMAND as an ordinary user
+
+The internet has no route back to a network of yours (10.0.0.0/8, say): a
+container reaches it through NAT only.
+
+Exit status: the command's own; 125 when the playground can't start.
+USAGE
+}
+
+# ── errors ──────────────────────────────────────────────────────────────────
+
+fail() { # LINE...
+  printf 'playground: %s\n' "$1" >&2
+  shift
+  [[ $# -eq 0 ]] || printf '            %s\n' "$@" >&2
+  exit 125
+}
+
+need() { # PROGRAM PACKAGE
+  command -v "$1" >/dev/null || fail "the program \`$1\` is missing." \
+    "It is in the package $2. Install it, then start again."
+}
+
+sysctl_is() { # NAME VALUE
+  [[ -r /proc/sys/$1 && $(<"/proc/sys/$1") == "$2" ]]
+}
+
+inside_a_container() {
+  [[ -e /.dockerenv || -e /run/.containerenv ]] &&
+    grep -Eqs '^Seccomp:\s*[12]' /proc/self/status
+}
+
+fail_without_user_namespace() { # WHAT FAILED
+  local lab='Or use the lab, which needs none of this: scripts/lab.sh'
+  if inside_a_container; then
+    fail "$1: refused, since this is a container." \
+      "Its seccomp filter and its masked /proc forbid new namespaces." \
+      "Start it with: docker run --privileged …" "$lab"
+  elif sysctl_is kernel/apparmor_restrict_unprivileged_userns 1; then
+    fail "$1: AppArmor takes all rights away in an ordinary user's user namespace." \
+      "(Ubuntu since 23.10: kernel.apparmor_restrict_unprivileged_userns = 1)" \
+      "Until the next boot: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0" \
+      "Or start the playground as root: sudo $self" "$lab"
+  elif sysctl_is kernel/unprivileged_userns_clone 0; then
+    fail "$1: ordinary users may not make user namespaces here." \
+      "(Debian's switch: kernel.unprivileged_userns_clone = 0)" \
+      "Until the next boot: sudo sysctl kernel.unprivileged_userns_clone=1" \
+      "Or start the playground as root: sudo $self" "$lab"
+  elif sysctl_is user/max_user_namespaces 0; then
+    fail "$1: the number of user namespaces is limited to none." \
+      "Until the next boot: sudo sysctl user.max_user_namespaces=10000" "$lab"
+  fi
+  fail "$1: the kernel refused." \
+    "Are user namespaces built in? ls /proc/self/ns/user" \
+    "Does a sandbox around this shell filter system calls? grep Seccomp: /proc/self/status" \
+    "$lab"
+}
+
+# ── user namespaces ─────────────────────────────────────────────────────────
+
+# A user namespace is born empty. Someone outside writes its maps, once. So a
+# holder makes it and waits, we write, we keep the namespace by file descriptor
+# 9, and the holder may go.
+enter_user_namespace=(nsenter --user=/proc/self/fd/9)
+open_user_namespace() { # FUNCTION THAT WRITES THE MAPS OF A PID
+  local pid from_holder to_holder holder holder_PID
+  coproc holder { exec unshare --user -- sh -c 'echo ready; exec cat' 2>/dev/null; }
+  pid=$holder_PID
+  exec {from_holder}<&"${holder[0]}" {to_holder}>&"${holder[1]}"
+  read -r _ <&"$from_holder" || fail_without_user_namespace 'unshare(CLONE_NEWUSER)'
+  "$1" "$pid" || fail_without_user_namespace "write /proc/$pid/uid_map"
+  exec 9<"/proc/$pid/ns/user"
+  # setgroups(2) is forbidden where a user maps himself without anyone's leave
+  # (CVE-2014-8989), and nsenter would call it.
+  [[ $(<"/proc/$pid/setgroups") == allow ]] || enter_user_namespace+=(--preserve-credentials)
+  exec {from_holder}<&- {to_holder}>&-
+  kill "$pid"
+  wait "$pid" || true # it died by our signal
+}
+
+subordinate_range() { # FILE → "FIRST COUNT" of the user who calls
+  local owner first count name found=
+  [[ -s $1 && -r $1 ]] || return 0
+  name=$(id -un 2>/dev/null) || true
+  while IFS=: read -r owner first count; do
+    [[ $owner != "$name" && $owner != "$UID" ]] || found="$first $count"
+  done <"$1"
+  echo "$found"
+}
+
+# Inside, root is the user himself, and 1, 2, 3 … are the ids that /etc/subuid
+# lends to him. newuidmap is setuid root: it reads that file and writes the map.
+map_the_user() { # PID
+  local uids gids
+  uids=$(subordinate_range /etc/subuid)
+  gids=$(subordinate_range /etc/subgid)
+  if [[ $uids && $gids ]] && command -v newuidmap >/dev/null; then
+    # shellcheck disable=SC2086 # a range is two words
+    newuidmap "$1" 0 "$(id -u)" 1 1 $uids && newgidmap "$1" 0 "$(id -g)" 1 1 $gids
+  else
+    {
+      echo deny >"/proc/$1/setgroups"
+      echo "0 $(id -u) 1" >"/proc/$1/uid_map"
+      echo "0 $(id -g) 1" >"/proc/$1/gid_map"
+    } 2>/dev/null
+  fi
+}
+
+ids_mapped_here() {
+  local first count end=0
+  while read -r first _ count; do
+    ((first + count <= end)) || end=$((first + count))
+  done </proc/self/uid_map
+  echo "$end"
+}
+
+in_first_user_namespace() {
+  [[ $(ids_mapped_here) == 4294967295 ]]
+}
+
+# The host's root must not be root inside: uid 0 may write /proc/sys without
+# any capability, because there the kernel looks at the uid alone. He becomes
+# a range that is nobody's. Elsewhere, uid 0 is harmless, and stays.
+choose_ids() {
+  first_uid=0 first_gid=0 ids=$(ids_mapped_here)
+  if in_first_user_namespace; then
+    local uids gids
+    uids=$(subordinate_range /etc/subuid)
+    gids=$(subordinate_range /etc/subgid)
+    # Three times 65536: for the playground, its root's containers, its learner's.
+    [[ $uids ]] || uids="$(first_id_above_all_in /etc/subuid) 196608"
+    [[ $gids ]] || gids="$(first_id_above_all_in /etc/subgid) 196608"
+    first_uid=${uids% *} first_gid=${gids% *} ids=${uids#* }
+    ((${gids#* } >= ids)) || ids=${gids#* }
+  fi
+  export first_uid first_gid ids
+}
+
+first_id_above_all_in() { # FILE
+  local first count last=100000
+  [[ -r $1 ]] || set -- /dev/null
+  while IFS=: read -r _ first count; do
+    ((first + count <= last)) || last=$((first + count))
+  done <"$1"
+  echo "$last"
+}
+
+map_the_playground() { # PID
+  if ((first_uid)); then
+    echo "0 $first_uid $ids" >"/proc/$1/uid_map"
+    echo "0 $first_gid $ids" >"/proc/$1/gid_map"
+  else
+    map_every_id_to_itself uid >"/proc/$1/uid_map"
+    map_every_id_to_itself gid >"/proc/$1/gid_map"
+  fi 2>/dev/null
+}
+
+map_every_id_to_itself() { # uid|gid: a range must lie in one range of the outer map
+  awk '{ print $1, $1, $3 }' "/proc/self/$1_map"
+}
+
+may_mount() { # CAP_SYS_ADMIN is bit 21
+  local status
+  status=$(</proc/self/status)
+  status=${status#*CapEff:}
+  ((0x${status:1:16} >> 21 & 1))
+}
+
+# ── cgroup ──────────────────────────────────────────────────────────────────
+
+systemd_owns_the_cgroups() {
+  [[ -d /run/systemd/system && -e /sys/fs/cgroup/cgroup.controllers ]]
+}
+
+# systemd is the one writer of the tree. It delegates a part to who asks.
+enter_delegated_scope() { # ARGS...
+  local manager=--system
+  if ! systemd_owns_the_cgroups || [[ ${playground_delegated:-} ]]; then return; fi
+  if ! may_mount; then
+    manager=--user
+    export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+    [[ -S $XDG_RUNTIME_DIR/systemd/private ]] || return 0
+  fi
+  need systemd-run systemd
+  export playground_delegated=1
+  exec systemd-run "$manager" --scope --quiet --property=Delegate=yes -- "$self" -- "$@"
+}
+
+# One line a hierarchy: TYPE|CONTROLLERS|MOUNT POINT|DIRECTORY OF OUR CGROUP
+hierarchies() {
+  local -A path_of=()
+  local controllers path root point rest type options
+  while IFS=: read -r _ controllers path; do
+    path_of[,$controllers,]=$path
+  done </proc/self/cgroup
+  while read -r _ _ _ root point rest; do
+    read -r type _ options <<<"${rest#* - }"
+    case $type in
+      cgroup) controllers=${options#*,} ;;
+      cgroup2) controllers= ;;
+      *) continue ;;
+    esac
+    case ,$controllers, in
+      ,, | *,memory,* | *,cpu,* | *,cpuacct,* | *,pids,* | *,freezer,*)
+        path=${path_of[,$controllers,]-}
+        path=${path#"${root%/}"}
+        [[ ! $path ]] || echo "$type|$controllers|$point|$point${path%/}" ;;
+    esac
+  done </proc/self/mountinfo
+}
+
+enable_controllers() { # DIR OF A v2 CGROUP: for its children
+  local controller
+  for controller in cpu memory pids; do
+    echo "+$controller" >"$1/cgroup.subtree_control" || true
+  done 2>/dev/null
+}
+
+# On v2 a cgroup with processes can't hand controllers to children: in our scope
+# we step aside, into a leaf. No child of this shell may be left behind.
+step_aside_in_scope() {
+  local own
+  IFS=: read -r _ _ own </proc/self/cgroup
+  own=/sys/fs/cgroup$own
+  mkdir "$own/outside"
+  echo $$ >"$own/outside/cgroup.procs"
+  enable_controllers "$own"
+}
+
+# The nearest cgroup, from our own upwards, that hands memory to its children.
+parent_for_a_v2_cgroup() { # OWN DIR, MOUNT POINT
+  local dir=$1
+  while [[ $dir != "$2" && $(<"$dir/cgroup.subtree_control") != *memory* ]]; do
+    dir=${dir%/*}
+  done
+  echo "$dir"
+}
+
+# The name carries our pid: who finds it later can see that we are gone.
+choose_cgroups() {
+  local type controllers point dir
+  export cgroups=
+  while IFS='|' read -r type controllers point dir; do
+    [[ $type != cgroup2 ]] || dir=$(parent_for_a_v2_cgroup "$dir" "$point")
+    [[ -w $dir ]] || continue
+    remove_leftovers "$dir"
+    cgroups+="$type|$controllers|$point|$dir/playground-$$"$'\n'
+  done < <(hierarchies)
+  read_cgroup_directories
+}
+
+read_cgroup_directories() {
+  local dir
+  cgroup_directories=()
+  while IFS='|' read -r _ _ _ dir; do
+    [[ ! $dir ]] || cgroup_directories+=("$dir")
+  done <<<"$cgroups"
+}
+
+# A fork bomb or a memory hog inside ends inside. As root these files stay the host's.
+limit_cgroup() { # DIR
+  local kib
+  read -r _ kib _ </proc/meminfo
+  [[ ! -e $1/pids.max ]] || echo 8192 >"$1/pids.max"
+  [[ ! -e $1/memory.max ]] || echo "$((kib / 2))K" >"$1/memory.max"
+  [[ ! -e $1/memory.limit_in_bytes ]] || echo "$((kib / 2))K" >"$1/memory.limit_in_bytes"
+}
+
+# Delegation, by hand: the directory and these files become the inner root's.
+give_and_join_cgroups() {
+  local dir file given=()
+  read_cgroup_directories
+  for dir in "${cgroup_directories[@]}"; do
+    limit_cgroup "$dir"
+    for file in "$dir" "$dir"/{cgroup.procs,cgroup.threads,cgroup.subtree_control,tasks}; do
+      [[ ! -e $file ]] || given+=("$file")
+    done
+    echo $$ >"$dir/cgroup.procs"
+  done
+  [[ ! $cgroups ]] || chown "$first_uid:$first_gid" "${given[@]}"
+}
+
+remove_cgroups() {
+  local dir
+  [[ $cgroups ]] || return 0
+  for dir in "${cgroup_directories[@]}"; do
+    [[ ! -e $dir/cgroup.kill ]] || echo 1 >"$dir/cgroup.kill"
+  done
+  for _ in {1..200}; do # the last processes may still be dying
+    find "${cgroup_directories[@]}" -depth -type d -delete || true
+    any_exists "${cgroup_directories[@]}" || break
+    sleep 0.02
+  done
+} 2>/dev/null
+
+any_exists() { # DIR...
+  local dir
+  for dir in "$@"; do
+    [[ ! -d $dir ]] || return 0
+  done
+  return 1
+}
+
+remove_leftovers() { # PARENT
+  local dir
+  for dir in "$1"/playground-*; do
+    [[ ! -d $dir || -e /proc/${dir##*-} ]] || find "$dir" -depth -type d -delete
+  done 2>/dev/null
+}
+
+cgroup_version() {
+  local v1='' v2=''
+  [[ $'\n'$cgroups != *$'\ncgroup|'* ]] || v1=1
+  [[ $'\n'$cgroups != *$'\ncgroup2|'* ]] || v2=1
+  case $v1,$v2 in
+    1,1) echo hybrid ;;
+    1,) echo v1 ;;
+    ,1) echo v2 ;;
+    *) echo none ;;
+  esac
+}
+
+# ── the view of the host's files ────────────────────────────────────────────
+
+# These are never the host's: they get a file system of their own.
+is_replaced() { # PATH
+  [[ $1/ =~ ^/(proc|sys|dev|run|tmp|snap|var/lib/snapd)/ ]]
+}
+
+# An ordinary user may not overlay a directory with mounts below it: that would
+# uncover what lies under them. Root may, and only has to look at directories.
+find_mount_points() {
+  local point
+  mount_points=
+  while read -r _ _ _ _ point _; do
+    printf -v point %b "$point" # a space is written as \040
+    if is_replaced "$point"; then continue; fi
+    [[ ! -d $point && ! $through_user_namespace ]] || mount_points+=$'\n'$point
+  done </proc/self/mountinfo
+}
+
+has_mounts_below() { # DIR
+  [[ $mount_points == *$'\n'"$1"/* ]]
+}
+
+make_directory() { # MODE DIR...
+  install -d -o "$first_uid" -g "$first_gid" -m "$@"
+}
+
+# Many mounts by one start of `mount`, which takes a table from a real file only.
+mount_table() { # LINES OF AN FSTAB
+  echo "$1" >"$stage/mounts.$$"
+  mount --all --fstab "$stage/mounts.$$"
+}
+
+# Reads come from the host's directory, writes go to a layer on our tmpfs.
+mount_overlays() { # DIR...
+  local dir escaped layer uppers=() works=() table='' options=userxattr programs mode
+  # metacopy: a chown copies no data. It needs the marks of a real root.
+  ((!first_uid)) || options=metacopy=on
+  programs=$(type -P newuidmap) && programs=$(dirname "$(realpath "$programs")")
+  for dir in "$@"; do
+    layer=$stage/layer$((++layers))
+    uppers+=("$layer/upper") works+=("$layer/work")
+    # A program is setuid only where its owner is mapped. The host's root is not.
+    if [[ $programs/ == "$dir"/* ]]; then
+      make_directory 755 "$layer/upper${programs#"$dir"}"
+      install -o "$first_uid" -g "$first_gid" -m 4755 -t "$layer/upper${programs#"$dir"}" \
+        "$programs/newuidmap" "$programs/newgidmap"
+    fi
+    escaped=${dir// /\\040}
+    table+="overlay $view$escaped overlay nodev,$options,lowerdir=$escaped"
+    table+=",upperdir=$layer/upper,workdir=$layer/work 0 0"$'\n'
+  done
+  make_directory 755 "${uppers[@]}" "${works[@]}"
+  mount_table "$table" 2>/dev/null || mount_the_rest_read_only "$@"
+  while IFS=' ' read -r -d '' mode dir; do
+    chmod "$mode" "$view$dir" 2>/dev/null || true # read-only, then
+  done < <(find "$@" -maxdepth 0 ! -perm 755 -printf '%m %p\0')
+}
+
+# Two overlays can lie on each other, not three. Then: look, don't touch.
+mount_the_rest_read_only() { # DIR...
+  local dir
+  for dir in "$@"; do
+    mountpoint --quiet "$view$dir" ||
+      mount --bind -o ro,nodev,nosuid "$dir" "$view$dir" 2>/dev/null ||
+      echo "playground: $dir stays empty here: its file system takes no overlay" >&2
+  done
+}
+
+# A directory with mounts below it is made anew, and each of its entries shown.
+show_entries_of() { # DIR, '' for /
+  local dir=$1 enterable entry all=() shown=()
+  while IFS=' ' read -r -d '' enterable entry; do
+    if is_replaced "$entry"; then continue; fi
+    all+=("$view$entry")
+    [[ $enterable == no ]] || shown+=("$entry")
+  done < <(find "$dir/" -mindepth 1 -maxdepth 1 -type d \
+    \( "${enterable_directory[@]}" -printf "yes $dir/%f\\0" -o -printf "no $dir/%f\\0" \))
+  [[ ${#all[@]} -eq 0 ]] || make_directory 755 "${all[@]}"
+  find "$dir/" -mindepth 1 -maxdepth 1 \( -type l -o -type f -perm -o=r -size -1024k \) \
+    -exec cp --no-dereference --preserve=mode,timestamps -t "$view$dir" {} +
+  for entry in "${shown[@]}"; do
+    if has_mounts_below "$entry"; then show_entries_of "$entry"; else overlaid+=("$entry"); fi
+  done
+}
+
+# The checkout may lie in /tmp, or below a directory that only the host's root
+# may enter. The view has it at the same path, and nothing else of the neighbours.
+bring_along() { # DIR
+  local dir=$1 path='' part parts ancestors=() closed hidden=
+  [[ -d $dir ]] || return 0
+  IFS=/ read -ra parts <<<"${dir#/}"
+  for part in "${parts[@]}"; do
+    path+=/$part
+    ancestors+=("$view$path")
+  done
+  closed=$(find "${ancestors[@]}" -maxdepth 0 ! -perm -o=x 2>/dev/null || true)
+  for path in "${ancestors[@]}"; do
+    if [[ ! -d $path ]]; then
+      make_directory 755 "$path"
+      hidden=1
+    elif [[ $'\n'$closed$'\n' != *$'\n'$path$'\n'* ]]; then
+      continue
+    elif ((first_uid)); then
+      mount_tmpfs 1m 755 "$path"
+      hidden=1
+    else
+      chmod o+x "$path" # your own home: the learner inside needs the way
+    fi
+  done
+  [[ ! $hidden ]] || mount_overlays "$dir"
+}
+
+# Big directories of built files stay as they are: readable is enough.
+give_checkout_to_inner_root() {
+  local programs=$view$WORKSHOP_BIN
+  [[ -d $programs ]] || programs=
+  { find "$view$checkout" \( -path '*/.git/objects' -o -name target -o -name node_modules \) \
+      -prune -o -print0
+    [[ ! $programs ]] || find "$programs" -maxdepth 1 -print0
+  } | xargs -0 chown --no-dereference "$first_uid:$first_gid"
+}
+
+mount_tmpfs() { # SIZE MODE DIR: bounded, since a tmpfs is the machine's memory
+  mount -t tmpfs -o "nodev,size=$1,mode=$2,uid=$first_uid,gid=$first_gid" playground "$3"
+}
+
+# The files that say who exists. The copies are the inner root's to change.
+write_etc() {
+  local etc=$view/etc first=2000 half
+  [[ -w $etc ]] || fail 'no overlay can be made here: /etc stays read-only.' \
+    'Is this a playground in a playground in a playground, or one in a container?' \
+    'Two overlays can lie on each other, not three. Leave the inner one.'
+  find /etc -maxdepth 1 -type f -perm -o=r -size -1024k \
+    -exec cp --remove-destination --preserve=mode,timestamps -t "$etc" {} +
+  rm -f "$etc"/{hostname,hosts,resolv.conf,passwd,group,subuid,subgid}
+  echo playground >"$etc/hostname"
+  printf '%s\n' '127.0.0.1 localhost playground' '::1 localhost' \
+    '203.0.113.10 internet.example' >"$etc/hosts"
+  echo '# no name server: this internet knows one name, and /etc/hosts has it' >"$etc/resolv.conf"
+  : >"$etc/subuid"
+  : >"$etc/subgid"
+  { echo "root:x:0:0:root:$HOME:/bin/bash" && without 0 1000 /etc/passwd; } >"$etc/passwd"
+  { echo 'root:x:0:' && without 0 1000 /etc/group; } >"$etc/group"
+  ((ids <= 65537)) || first=65536
+  half=$(((ids - first) / 2))
+  if ((half > 0)); then
+    echo 'learner:x:1000:1000::/run/learner:/bin/bash' >>"$etc/passwd"
+    echo 'learner:x:1000:' >>"$etc/group"
+    printf '%s\n' "root:$first:$half" "learner:$((first + half)):$half" |
+      tee "$etc/subuid" >"$etc/subgid"
+    install -d -o $((first_uid + 1000)) -g $((first_gid + 1000)) "$view/run/learner"
+  fi
+  ((!first_uid)) || find "$etc" -maxdepth 1 -type f -perm -o=r \
+    -exec chown "$first_uid:$first_gid" {} +
+}
+
+without() { # ID ID FILE: the accounts but these and one named learner
+  awk -F: -v a="$1" -v b="$2" '$3 != a && $3 != b && $1 != "learner"' "$3"
+}
+
+build_view() { # COMMAND...
+  exec 9<&-
+  choose_ids
+  give_and_join_cgroups
+  export HOME stage=/dev/shm view=/dev/shm/view
+  layers=0 overlaid=() enterable_directory=(-readable -executable)
+  if ((first_uid)); then
+    HOME=/root enterable_directory=(-perm -o=rx)
+  fi
+  find_mount_points
+  cd /
+  mount_tmpfs 1g 755 "$stage"
+  make_directory 755 "$view"/{,dev,proc,run,sys,tmp,.host}
+  mount_tmpfs 512m 1777 "$view/tmp"
+  mount_tmpfs 512m 755 "$view/run"
+  show_entries_of ''
+  mount_overlays "${overlaid[@]}"
+  [[ ! -d $view/var/tmp ]] || mount_tmpfs 512m 1777 "$view/var/tmp"
+  bring_along "$checkout"
+  [[ $WORKSHOP_BIN/ == "$checkout"/* ]] || bring_along "$WORKSHOP_BIN"
+  ((!first_uid)) || give_checkout_to_inner_root
+  [[ -d $view$HOME ]] || HOME=/root
+  write_etc
+  open_user_namespace map_the_playground
+  self=$view$checkout/scripts/playground.sh
+  exec "${enter_user_namespace[@]}" unshare --cgroup -- \
+    setpriv --pdeathsig KILL "$self" --leave-host "$@"
+}
+
+# ── the playground's own namespaces ─────────────────────────────────────────
+
+# From here on we are root of the playground, and of nothing else. The cgroup
+# we are in has become the cgroup namespace's root. A leaf leaves it free to
+# hand its controllers to containers.
+leave_host() { # COMMAND...
+  local type dir
+  exec 9<&-
+  # The signal comes when the parent dies from now on. It may be dead already.
+  [[ $PPID == "$outside_pid" ]] || exit 125
+  first_uid=0 first_gid=0
+  while IFS='|' read -r type _ _ dir; do
+    [[ $type == cgroup2 ]] || continue
+    mkdir "$dir/init"
+    echo $$ >"$dir/init/cgroup.procs"
+    enable_controllers "$dir"
+  done <<<"$cgroups"
+  exec unshare --mount --uts --ipc --net --pid --fork --kill-child -- \
+    "$self" --init "$@"
+}
+
+mount_kernel_file_systems() {
+  mount -t proc -o nosuid,nodev,noexec proc proc 2>/dev/null ||
+    fail 'mount a new /proc: EPERM.' \
+      'The kernel gives a user namespace a new /proc only where the old one is seen' \
+      'in full. Containers cover parts of it: grep /proc/ /proc/self/mountinfo' \
+      'Start the container with: docker run --privileged …' \
+      'Or use the lab, which needs none of this: scripts/lab.sh'
+  mount -t sysfs -o nosuid,nodev,noexec sysfs sys 2>/dev/null || {
+    mount_tmpfs 1m 755 sys # a masked /sys, as in docker, can't be had anew
+    mkdir -p sys/fs/cgroup
+  }
+  mount_tmpfs 1m 755 dev
+  if [[ $cgroups && $cgroups != 'cgroup2||/sys/fs/cgroup|'* ]]; then
+    mount_tmpfs 1m 755 sys/fs/cgroup
+    find /sys/fs/cgroup -maxdepth 1 -type l -exec cp --no-dereference -t sys/fs/cgroup {} +
+  fi
+  mkdir dev/{pts,shm,mqueue,net}
+  mount_table "$(list_mounts)"
+  ln -s pts/ptmx /proc/self/fd dev
+  ln -s /proc/self/fd/0 dev/stdin
+  ln -s /proc/self/fd/1 dev/stdout
+  ln -s /proc/self/fd/2 dev/stderr
+}
+
+# As a table for `mount`. The cgroups have the same layout as on the host.
+list_mounts() {
+  local device terminal type controllers point
+  echo "devpts $view/dev/pts devpts nosuid,noexec,newinstance,ptmxmode=0666,mode=620 0 0"
+  echo "shm $view/dev/shm tmpfs nosuid,nodev,mode=1777,size=64m 0 0"
+  echo "mqueue $view/dev/mqueue mqueue nosuid,nodev,noexec 0 0"
+  # mknod is refused in a user namespace, so the harmless devices are bound.
+  for device in null zero full random urandom tty net/tun; do
+    [[ -e /dev/$device ]] || continue
+    : >"dev/$device"
+    echo "/dev/$device $view/dev/$device none bind 0 0"
+  done
+  # Your terminal belongs to the host's devpts. Here it is the console.
+  terminal=$(readlink /proc/self/fd/2)
+  if [[ -t 2 && -c $terminal ]]; then
+    : >dev/console
+    echo "$terminal $view/dev/console none bind 0 0"
+  fi
+  while IFS='|' read -r type controllers point _; do
+    [[ $type ]] || continue
+    [[ -d .$point ]] || mkdir -p ".$point"
+    echo "$type $view$point $type nosuid,nodev,noexec${controllers:+,$controllers} 0 0"
+  done <<<"$cgroups"
+}
+
+leave_host_file_system() {
+  pivot_root . .host
+  umount --lazy /.host
+  rmdir /.host
+  # A real host's / is shared (systemd does that), and mounts leak by it.
+  mount --make-rshared /
+}
+
+set_hostname() {
+  hostname playground 2>/dev/null || busybox hostname playground 2>/dev/null ||
+    echo 'playground: the program hostname is missing: the name stays your host'"'"'s' >&2
+}
+
+# The playground ── eth0 ── internet, which is router and server in one. It has
+# no default route: an answer to a container's private address goes nowhere.
+connect_internet() {
+  command -v ip >/dev/null || return 0
+  ip -batch - <<'IP'
+link set lo up
+netns add internet
+link add eth0 type veth peer name eth0 netns internet
+address add 192.0.2.2/24 dev eth0
+link set eth0 up
+IP
+  nsenter --net=/run/netns/internet ip -batch - <<'IP'
+link set lo up
+address add 203.0.113.10/32 dev lo
+address add 192.0.2.1/24 dev eth0
+link set eth0 up
+IP
+  ip route add default via 192.0.2.1
+  export PLAYGROUND_INTERNET=203.0.113.10
+  [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server
+}
+
+start_web_server() {
+  setsid nsenter --net=/run/netns/internet "$WORKSHOP_BIN/web-server" \
+    203.0.113.10:80 'Hello from the internet.' </dev/null &>/dev/null 8>&- &
+  for _ in {1..100}; do # until it listens
+    : 2>/dev/null </dev/tcp/203.0.113.10/80 && return
+    sleep 0.01
+  done 2>/dev/null
+}
+
+export_facts() {
+  export PLAYGROUND=1 PLAYGROUND_IDS=$ids PLAYGROUND_CGROUP
+  PLAYGROUND_CGROUP=$(cgroup_version)
+  export USER=root LOGNAME=root XDG_CACHE_HOME=/run/cache PATH=$WORKSHOP_BIN:$PATH
+  mkdir -p "$XDG_CACHE_HOME"
+  unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK TMUX TMPDIR # the host's
+  export -n checkout self outside_pid came_from through_user_namespace \
+    playground_delegated cgroups first_uid first_gid ids stage view
+}
+
+# PID 1. When it ends, the kernel kills all that is left of the playground.
+init() { # COMMAND...
+  mount --rbind "$view" "$view" # pivot_root takes a mount point only
+  cd "$view"
+  mount_kernel_file_systems
+  leave_host_file_system
+  set_hostname
+  connect_internet
+  cd "$came_from" 2>/dev/null || cd "$checkout"
+  export_facts
+  if [[ $# -eq 0 ]]; then
+    export PS1='\u@\h:\w\$ '
+    echo 'You are root on a pretended host. What you break here stays here. Leave it with: exit' >&2
+    set -- bash
+  fi
+  echo started >&8
+  exec 8>&-
+  trap - ERR
+  trap : INT QUIT # Ctrl-C is for the command; we wait for it
+  local status=0
+  # Where a signal ends the command, bash would add a message of its own.
+  { env -- "$@" 2>&3 3>&- || status=$?; } 3>&2 2>/dev/null
+  exit "$status"
+}
+
+# ── outside ─────────────────────────────────────────────────────────────────
+
+# An open directory of the host would be a way out (CVE-2024-21626).
+close_inherited_files() {
+  local fd
+  for fd in /proc/self/fd/*; do
+    fd=${fd##*/}
+    ((fd <= 2 || fd == 255)) || exec {fd}>&-
+  done
+}
+
+choose_programs() {
+  local target=${CARGO_TARGET_DIR:-$checkout/target}
+  if [[ ! ${WORKSHOP_BIN:-} ]]; then
+    WORKSHOP_BIN=$target/debug
+    [[ ! -x $target/release/01-chroot ]] || WORKSHOP_BIN=$target/release
+  fi
+  WORKSHOP_BIN=$(realpath -m "$WORKSHOP_BIN")
+  # An ordinary user's PATH on Debian lacks the directories of ip and nft.
+  export WORKSHOP_BIN PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+}
+
+# It outlives us, even kill -9: its input ends when the last process that holds
+# file descriptor 8 is gone. It says whether PID 1 came as far as the command.
+start_janitor() {
+  exec 8> >(
+    trap '' HUP INT QUIT TERM
+    read -r started || true
+    cat >/dev/null
+    remove_cgroups
+    trap - ERR
+    [[ $started ]]
+  )
+  janitor=$!
+}
+
+outside() { # ARGS...
+  [[ ${1-} != -- ]] || shift
+  checkout=$(realpath "$(dirname "$0")/..")
+  export checkout self=$checkout/scripts/playground.sh outside_pid=$$
+  need unshare util-linux && need nsenter util-linux && need setpriv util-linux
+  need mount mount && need awk gawk
+  close_inherited_files
+  enter_delegated_scope "$@"
+  [[ ! ${playground_delegated:-} ]] || step_aside_in_scope
+  choose_programs
+  export came_from=$PWD through_user_namespace=
+  local into_root=() status=0
+  if ! may_mount; then
+    open_user_namespace map_the_user
+    through_user_namespace=1
+    into_root=("${enter_user_namespace[@]}")
+    # AppArmor lets the namespace be made, and refuses what root does in it.
+    "${into_root[@]}" unshare --mount true 2>/dev/null ||
+      fail_without_user_namespace 'unshare(CLONE_NEWNS) as root of a user namespace'
+  fi
+  choose_cgroups
+  start_janitor
+  [[ ! $cgroups ]] || mkdir "${cgroup_directories[@]}"
+  "${into_root[@]}" unshare --mount -- "$self" --build-view "$@" || status=$?
+  exec 8>&-
+  wait "$janitor" || status=125
+  exit "$status"
+}
+
+main() {
+  case ${1-} in
+    -h | --help) usage ;;
+    --build-view) build_view "${@:2}" ;;
+    --leave-host) leave_host "${@:2}" ;;
+    --init) init "${@:2}" ;;
+    *) outside "$@" ;;
+  esac
+}
+
+main "$@"
