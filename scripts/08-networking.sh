@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Step 08 on stage: a network of its own, and ways through the wall.
+# shellcheck disable=SC2016 # commands are shown, and evaluated later
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/demo.sh
+source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
+
+cleanup 'ip link delete demo0'
+
+demo 'A network of its own, and ways through the wall'
+
+scene 'The attack' 0:40
+background 'web-server 127.0.0.1:8000 "for the host only"'
+await '(: < /dev/tcp/127.0.0.1/8000)'
+say 'The container of step 07 reaches a service that listens on the host'"'"'s 127.0.0.1.'
+run '07-overlayfs -q attack host-loopback 8000'
+expect text WORKED
+
+scene 'By hand' 1:20
+say 'A network namespace begins with a loopback device that is off. No address, no route, no ports.'
+run 'unshare --net ip -brief address'
+expect text DOWN
+say 'Lay a cable: a veth pair has two ends. One stays here, one goes in.'
+background 'unshare --net sleep 1000'
+await 'box=$! && [[ $(</proc/$box/comm) = sleep ]]'
+run 'box=$!; ip link add demo0 type veth peer name eth0 netns $box'
+run 'ip address add 10.9.0.1/24 dev demo0; ip link set demo0 up'
+run 'nsenter --target $box --net ip address add 10.9.0.2/24 dev eth0'
+run 'nsenter --target $box --net ip link set eth0 up'
+background 'web-server 10.9.0.1:8000 "hello through the cable"'
+setup 'get() { exec 3<>"/dev/tcp/$1/$2" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3; }'
+await '(: < /dev/tcp/10.9.0.1/8000)'
+run 'nsenter --target $box --net bash -c "get 10.9.0.1 8000"'
+expect text 'hello through the cable'
+setup 'kill $box $!'
+
+scene 'The step' 1:00
+say 'The step plugs each cable into a bridge, a switch inside the kernel, and asks for it by netlink.'
+run '08-networking true 2>&1 | grep -o "RTM_[^}]*}"'
+expect text bridge
+expect text veth
+say 'The attack again:'
+refuse '08-networking -q attack host-loopback 8000' STOPPED
+say 'And a service that listens on all of the host'"'"'s addresses, the bridge'"'"'s too?'
+background 'web-server 0.0.0.0:8001 "for everybody near"'
+await '(: < /dev/tcp/127.0.0.1/8001)'
+refuse '08-networking -q attack bridge-service 8001' STOPPED
+
+scene 'The way out, and the way in' 1:00
+if [[ ${PLAYGROUND_INTERNET:-} ]]; then
+  say "The way out: the host puts its own address on what leaves (NAT). This is the internet's web server:"
+  run "08-networking -q wget -qO- http://$PLAYGROUND_INTERNET"
+  expect text 'Hello from the internet.'
+fi
+say 'The way in: a published port.'
+background '08-networking -q -p 8080:80 attack bind-port 80 hello 30'
+await 'box=$(pgrep -P $!) && nsenter --target $box --net ss -Hltn | grep -q :80'
+run 'cat < /dev/tcp/127.0.0.1/8080'
+expect text hello
+
+scene 'What the kernel shows, and the hole' 1:00
+background '08-networking -q sleep 1000'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+run 'box=$(pgrep -P $!); nsenter --target $box --net ip -brief address'
+expect text eth0
+run 'ip -brief link show type bridge'
+expect text UP
+run 'nft list chain inet workshop leaving'
+expect text masquerade
+say 'All walls are there. What is left? More than 300 system calls, and all capabilities of root.'
+run 'grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/$box/status'
+expect text 'Seccomp:'
+say 'One bug in one of these calls is a way out. Docker takes most of them away. That would be the next step.'
+setup 'kill -KILL $box'
+
+play "$@"

@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# The demos of all steps: sets up, builds, and plays them.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/demo.sh [OPTIONS] [STEP...]
+
+Plays the demos, in the playground: without sudo, and nothing of your machine
+changes. Sets up and builds first, where that was not done yet.
+
+  STEP          the numbers of those to play, 0 is the first (default: a menu;
+                with --auto, all)
+  --from SCENE  begins with this scene of the (first) step
+  --auto        without waiting for Enter; fails where a demo does not show what
+                it should. On by itself where there is no terminal
+  --speed N     how fast --auto plays: 1 can be followed, 0 does not wait
+  --real        on this host, as root, instead of in the playground
+  --rehearse    tells how long each scene took, and where you stand in the talk
+  --split       in tmux, with the live view of all namespaces beside it
+  --list        the demos and their minutes
+
+Enter goes on; the other keys are told at the start.
+
+Exit status: 0; 1 where a demo does not show what it should; 130 after Ctrl-C.
+USAGE
+}
+
+talk=$((45 * 60))
+
+say() { printf '%s\n' "$*"; }
+
+fail() { # LINE...
+  printf 'demo: %s\n' "$@" >&2
+  exit 1
+}
+
+minutes() { # SECONDS
+  printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+# ── what there is ───────────────────────────────────────────────────────────
+
+# Sets scripts, titles and plans (in seconds), one each a demo.
+find_demos() {
+  local script title plan
+  scripts=() titles=() plans=()
+  for script in scripts/[0-9][0-9]-*.sh; do
+    read -r title < <("$script" --list)
+    plan=${title##* } title=${title#*: }
+    scripts+=("$script") titles+=("${title% *}")
+    plans+=($((${plan%:*} * 60 + 10#${plan#*:})))
+  done
+}
+
+list() {
+  local i sum=0
+  for i in "${!scripts[@]}"; do
+    printf '%3d  %-54s %5s\n' "$i" "${titles[i]%"${titles[i]##*[! ]}"}" "$(minutes "${plans[i]}")"
+    sum=$((sum + plans[i]))
+  done
+  printf '     %-54s %5s\n' "all, in a talk of $(minutes "$talk")" "$(minutes "$sum")"
+}
+
+# ── before it begins ────────────────────────────────────────────────────────
+
+prepare() {
+  # Somebody built elsewhere; or root has no Rust, and its user has built.
+  if [[ ${WORKSHOP_BIN:-} ]]; then return; fi
+  if [[ $real && -x target/release/01-chroot ]] && ! command -v cargo >/dev/null; then return; fi
+  ./scripts/setup.sh
+  build
+}
+
+# Without output if all goes well, but with a line that says how far it is.
+build() {
+  local line lines=() status=''
+  [[ -t 1 ]] || say 'building …'
+  while IFS= read -r line; do
+    lines+=("$line")
+    status=${line#exit }
+    [[ ! -t 1 ]] || printf '\r\e[Kbuilding · %s' "${line:0:60}"
+  done < <(
+    status=0
+    cargo build --release --workspace --bins --locked --offline 2>&1 || status=$?
+    echo "exit $status"
+  )
+  [[ ! -t 1 ]] || printf '\r\e[K'
+  [[ $status == 0 ]] || fail "${lines[@]}" 'The build failed. See above.'
+}
+
+# ── playing ─────────────────────────────────────────────────────────────────
+
+# Each demo's plan counts from where this run began.
+play() { # STEP
+  local status=0
+  DEMO_STARTED=$began DEMO_PLANNED=$planned \
+    "${scripts[$1]}" "${options[@]}" ${from:+--from "$from"} || status=$?
+  from=
+  planned=$((planned + plans[$1]))
+  ((status != 130)) || exit 130
+  ((!status)) || not_as_expected+=("${scripts[$1]}")
+}
+
+menu() {
+  local next=0 answer
+  while :; do
+    say '' "The demos" ''
+    list
+    printf '\nEnter plays %d, a number that one, q leaves: ' "$next"
+    read -r answer || return 0
+    [[ $answer != q ]] || return 0
+    answer=${answer:-$next}
+    if [[ $answer =~ ^[0-9]+$ ]] && ((10#$answer < ${#scripts[@]})); then
+      play $((10#$answer))
+      next=$(((10#$answer + 1) % ${#scripts[@]}))
+    fi
+  done
+}
+
+tell_total() { # HOW MANY
+  local took=$((EPOCHSECONDS - began))
+  say "$1 demos took $(minutes "$took"), the plan is $(minutes "$planned"), the talk has $(minutes "$talk")."
+  ((!${#not_as_expected[@]})) || fail 'not as expected:' "${not_as_expected[@]}"
+}
+
+# A tmux server of its own, which ends with the demo. Side by side where there
+# is room.
+split() { # OPTIONS...
+  command -v tmux >/dev/null || fail '--split needs tmux, of the package tmux'
+  [[ -t 0 && -t 1 ]] || fail '--split needs a terminal'
+  local rows columns demo pid below=-v server=container-demo-$$
+  read -r rows columns < <(stty size)
+  ((columns < 160)) || below=-h
+  printf -v demo '%q ' ./scripts/demo.sh "$@"
+  unset TMUX
+  tmux -L "$server" -f /dev/null new-session -d -x "$columns" -y "$rows" \
+    "$demo; echo; read -rp 'Enter leaves '; tmux -L $server kill-server"
+  pid=$(tmux -L "$server" list-panes -F '#{pane_pid}')
+  tmux -L "$server" set-option status off \; \
+    split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session
+}
+
+main() {
+  local steps=() options=() all=("$@") from='' auto='' real='' not_as_expected=() planned=0 step
+  cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+  [[ -t 0 ]] || auto=1
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --auto) auto=1 ;;
+      --real) real=1 && options+=("$1") ;;
+      --rehearse) options+=("$1") ;;
+      --speed) options+=("$1" "${2-}") && shift ;;
+      --from) from=${2-} && shift ;;
+      --list) find_demos && list && exit ;;
+      --split)
+        prepare
+        for step in "${!all[@]}"; do [[ ${all[step]} != --split ]] || unset "all[step]"; done
+        split "${all[@]}" && exit ;;
+      [0-9] | [0-9][0-9]) steps+=($((10#$1))) ;;
+      -h | --help) usage && exit ;;
+      *) usage >&2 && exit 2 ;;
+    esac
+    shift
+  done
+  find_demos
+  for step in "${steps[@]}"; do
+    [[ ${scripts[step]-} ]] || fail "there is no demo $step: see --list"
+  done
+  prepare
+  [[ ! $auto ]] || options+=(--auto)
+  began=$EPOCHSECONDS
+  if [[ ! $auto && ${#steps[@]} -eq 0 ]]; then
+    menu
+    return
+  fi
+  [[ ${#steps[@]} -gt 0 ]] || steps=("${!scripts[@]}")
+  for step in "${steps[@]}"; do play "$step"; done
+  tell_total "${#steps[@]}"
+}
+
+main "$@"

@@ -1,0 +1,363 @@
+#!/usr/bin/env bash
+# Tests of the demo language and of the live views: what they promise.
+# One line a check, at the end a count. Exit status: 1 if a check failed.
+# shellcheck disable=SC2016 # commands are shown, and evaluated later
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/lib/demo-test.sh
+
+Tests scripts/lib/demo.sh and the live views, with small demos of its own. As an
+ordinary user or as root; in the playground too. Changes nothing on the host.
+USAGE
+}
+
+lib=$(realpath "${BASH_SOURCE[0]%/*}")
+scripts=${lib%/*}
+passed=0 failed=0
+# Nobody else's process sleeps that long: so we can tell whether ours is left.
+sleeps=9$((RANDOM + 10000)).$$
+
+# ── checking ────────────────────────────────────────────────────────────────
+
+check() { # CLAIM COMMAND...
+  local claim=$1
+  shift
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "ok    $claim"
+  else
+    failed=$((failed + 1))
+    echo "FAIL  $claim"
+    [[ ! -s $dir/out ]] || sed 's/^/      | /' "$dir/out"
+    [[ ! -s $dir/err ]] || sed 's/^/      ! /' "$dir/err"
+  fi
+}
+
+skip() { # CLAIM REASON
+  echo "SKIP  $1: $2"
+}
+
+# A demo of its own in the file NAME: its lines come from stdin.
+write_demo() { # NAME
+  { echo '#!/usr/bin/env bash'
+    echo 'set -euo pipefail'
+    echo "source $(printf %q "$lib/demo.sh")"
+    echo 'demo "A test"'
+    cat
+    echo 'play "$@"'
+  } >"$dir/$1.sh"
+  chmod +x "$dir/$1.sh"
+}
+
+# Plays it to the end. Sets status; the output is in $dir/out and $dir/err.
+play() { # NAME OPTIONS...
+  status=0
+  timeout 60 "$dir/$1.sh" "${@:2}" </dev/null >"$dir/out" 2>"$dir/err" || status=$?
+}
+
+tells() { # FILE TEXT...
+  local text
+  for text in "${@:2}"; do
+    grep -qF -- "$text" "$dir/$1" || return 1
+  done
+}
+
+tells_nothing_of() { # TEXT
+  ! grep -qF -- "$1" "$dir/out"
+}
+
+fails_telling() { # NAME TEXT...
+  play "$1"
+  ((status == 1)) && tells err "${@:2}"
+}
+
+succeeds() { # NAME OPTIONS...
+  play "$@"
+  ((status == 0)) && [[ ! -s $dir/err ]]
+}
+
+eventually() { # COMMAND...
+  for _ in {1..100}; do
+    ! "$@" || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+nothing_is_left() {
+  eventually no_process_is_left && [[ ! $(find /tmp -maxdepth 1 -name 'demo.*' -newer "$dir/01-chroot") ]]
+}
+
+no_process_is_left() {
+  ! grep -qsF -f "$dir/sleeps" /proc/[0-9]*/cmdline
+}
+
+process_runs() { ! no_process_is_left; }
+
+# ── expectations ────────────────────────────────────────────────────────────
+
+test_expectations() {
+  write_demo good <<'DEMO'
+scene 'Only scene' 0:10
+say 'Hello.'
+run 'echo one; echo two >&2'
+expect text one
+expect text two
+expect absent three
+run 'exit_with() { return "$1"; }; exit_with 3'
+expect status 3
+refuse 'cat /does/not/exist' 'No such file'
+DEMO
+  check 'a demo succeeds whose expectations hold' succeeds good
+  check 'what is said, typed and shown is on stdout' \
+    tells out 'Hello.' '# cat /does/not/exist' 'cat: /does/not/exist: No such file'
+
+  local name line
+  while read -r name line; do
+    write_demo "$name" <<DEMO
+scene 'First scene' 0:10
+run 'true'
+scene 'Second scene' 0:10
+$line
+DEMO
+  done <<'LINES'
+text run 'echo apple'; expect text pear
+absent run 'echo apple'; expect absent apple
+status run 'echo apple; (exit 4)'; expect status 5
+fails run 'echo apple; (exit 4)'
+refuse refuse 'echo apple'
+message refuse 'echo apple; false' pear
+LINES
+  check 'a missing text fails, and is told with scene, expected and seen' \
+    fails_telling text 'scene 2: Second scene' 'expected  text: pear' 'seen      exit status 0' '    apple'
+  check 'a text that must not appear fails' fails_telling absent 'expected  no such text: apple' '    apple'
+  check 'another exit status fails' fails_telling status 'expected  exit status 5' 'seen      exit status 4'
+  check 'a command that fails unexpectedly fails' fails_telling fails 'expected  exit status 0' 'seen      exit status 4'
+  check 'a refusal that does not happen fails' fails_telling refuse 'refused (any exit status but 0)' 'exit status 0'
+  check 'a refusal with another message fails' fails_telling message 'refused with: pear' '    apple'
+}
+
+test_commands() {
+  write_demo quoting <<'DEMO'
+scene 'Quotes' 0:10
+run 'x="a  b"; printf "[%s]\n" "$x" '"'"'$HOME'"'"' "\\" "*"'
+expect text '[a  b]'
+expect text '[$HOME]'
+expect text '[\]'
+expect text '[*]'
+run 'for i in 1 2; do
+  echo "line $i"
+done'
+expect text 'line 2'
+DEMO
+  check 'quotes survive' succeeds quoting
+  check 'the command is shown exactly' tells out '# x="a  b"; printf "[%s]\n" "$x" '"'"'$HOME'"'"' "\\" "*"' '  echo "line $i"'
+
+  write_demo lasting <<DEMO
+scene 'One' 0:10
+setup 'cd /usr'
+run 'x=5'
+background 'sleep $sleeps'
+await 'kill -0 \$!'
+scene 'Two' 0:10
+run 'echo "\$PWD \$x \$(ps -o args= -p \$!)"'
+expect text '/usr 5 sleep $sleeps'
+run 'read -r line || echo no input'
+expect text 'no input'
+DEMO
+  check 'directories, variables and background processes last' succeeds lasting
+  check 'a demo that ends leaves nothing' nothing_is_left
+  check '--from has the state of the scenes before' succeeds lasting --from 2
+  check '… and does not show them' tells_nothing_of 'lasting · 1/2'
+  check '--list tells scenes and minutes' list_has_minutes
+}
+
+list_has_minutes() {
+  play lasting --list
+  ((status == 0)) && tells out 'lasting: A test' '0:20' '   1  One' '0:10'
+}
+
+# ── signals ─────────────────────────────────────────────────────────────────
+
+# As a terminal or a CI server does: to the whole process group.
+is_stopped_by() { # SIGNAL
+  local demo
+  setsid --wait "$dir/long.sh" </dev/null >"$dir/out" 2>"$dir/err" &
+  demo=$!
+  eventually process_runs || return 1
+  kill "-$1" -- "-$(pgrep -P "$demo")" 2>/dev/null || kill "-$1" -- "-$demo"
+  wait "$demo" || true
+  nothing_is_left
+}
+
+test_signals() {
+  write_demo long <<DEMO
+scene 'Long' 0:10
+background 'sleep $sleeps'
+run 'sleep 60'
+DEMO
+  local signal
+  for signal in INT TERM HUP; do
+    check "SIG$signal leaves nothing" is_stopped_by "$signal"
+  done
+}
+
+# ── a person at a terminal ──────────────────────────────────────────────────
+
+terminal() { tmux -L "$server" "$@"; }
+
+type_keys() { terminal send-keys -t 0 "$@"; }
+
+screen_has() { terminal capture-pane -p -t 0 | grep -qF -- "$1"; }
+
+shows() { # TEXT
+  eventually screen_has "$1" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
+}
+
+start_in_terminal() { # NAME
+  terminal -f /dev/null new-session -d -x 80 -y 24 \
+    "bash -c 'stty -g >$dir/before; $dir/$1.sh; echo status=\$?; stty -g >$dir/after; sleep 60'"
+}
+
+test_keys() {
+  if ! command -v tmux >/dev/null; then
+    skip 'keys' 'needs tmux (./scripts/setup.sh --test installs it)'
+    return
+  fi
+  server=demo-test-$$
+  write_demo keys <<DEMO
+scene 'One' 0:10
+run 'hostname; hostname changed; fruit=apple'
+scene 'Two' 0:10
+run 'echo fruit is \$fruit; hostname'
+expect text changed
+scene 'Three' 0:10
+background 'sleep $sleeps'
+run 'fruit=pear'
+DEMO
+  start_in_terminal keys
+  check 'a command waits for Enter' shows '# hostname; hostname changed'
+  type_keys Enter
+  check 'Enter runs it' shows '⏎ Two'
+  type_keys g 3 Enter
+  check 'g N goes to scene N' shows 'keys · 3/3'
+  type_keys s
+  check 's opens a shell' shows 'Your shell'
+  type_keys 'echo "in shell: $fruit $(hostname)"' Enter
+  check '… with the state of all scenes before' shows 'in shell: apple changed'
+  type_keys C-d
+  check '… and comes back' shows 'Enter goes on'
+  type_keys b
+  check 'b goes back a scene' shows 'keys · 2/3'
+  type_keys Enter
+  check '… to the right state' shows 'fruit is apple'
+  type_keys g 1 Enter
+  check 'g 1 begins again' shows 'keys · 1/3'
+  # Inside a playground nobody makes us another host.
+  if [[ ${PLAYGROUND:-} ]]; then
+    skip '… on a host that is as it was' 'needs to be outside the playground'
+  else
+    check '… on a host that is as it was' shows 'playground# hostname; hostname changed'
+  fi
+  type_keys g 3 Enter
+  shows 'keys · 3/3' && type_keys Enter
+  check 'a process runs in the background' eventually process_runs
+  type_keys C-c
+  check 'Ctrl-C ends the demo with status 130' shows 'status=130'
+  check '… and leaves nothing' nothing_is_left
+  check '… and the terminal as it was' eventually cmp -s "$dir/before" "$dir/after"
+  terminal kill-server
+
+  start_in_terminal keys
+  shows '# hostname; hostname changed' && type_keys q
+  check 'q leaves with status 0' shows 'status=0'
+  check '… and leaves nothing' nothing_is_left
+  terminal kill-server
+}
+
+# ── on a real host ──────────────────────────────────────────────────────────
+
+# The playground stands for the real host, so that none is in danger.
+leaves_a_real_host_as_it_was() {
+  local run='before=$(cat /proc/self/mountinfo; ls /tmp); PLAYGROUND= "$0" --real --auto </dev/null >/tmp/out 2>&1 ||
+    exit 1; rm /tmp/out; [[ $before == "$(cat /proc/self/mountinfo; ls /tmp)" ]] && [[ $(hostname) == playground ]]'
+  "$scripts/playground.sh" bash -c "$run" "$dir/real.sh" >"$dir/out" 2>"$dir/err"
+}
+
+test_real() {
+  if [[ ${PLAYGROUND:-} ]]; then
+    skip '--real leaves nothing' 'needs to be outside the playground'
+    return
+  fi
+  write_demo real <<DEMO
+cleanup 'hostname playground'
+scene 'Real' 0:10
+background 'sleep $sleeps'
+run 'mkdir mount; mount -t tmpfs none mount; touch mount/file; hostname changed'
+DEMO
+  check '--real leaves no mount, no file and no hostname' leaves_a_real_host_as_it_was
+  check '--real leaves no process' nothing_is_left
+}
+
+# ── live views ──────────────────────────────────────────────────────────────
+
+fits() { # COLUMNS ROWS COMMAND...: in a terminal of this size
+  server=demo-test-$$
+  terminal -f /dev/null new-session -d -x "$1" -y "$2" "${*:3}"
+  local result=0
+  shows 'host' || result=1
+  terminal resize-window -x $(($1 + 10)) -y $(($2 + 3)) && sleep 1
+  shows 'host' || result=1
+  type_keys q
+  eventually has_ended || result=1
+  return "$result"
+}
+
+has_ended() { ! terminal has-session 2>/dev/null; }
+
+sees_another_hostname() {
+  "$scripts/playground.sh" bash -c 'unshare --uts sh -c "hostname other; exec sleep 60" & sleep 0.5
+    "$0" --once' "$scripts/watch-namespaces.sh" >"$dir/out" 2>"$dir/err" &&
+    tells out 'HOST' 'playground' 'other' && ! grep -q $'\e' "$dir/out"
+}
+
+counts_memory() {
+  "$scripts/watch-cgroup.sh" --once >"$dir/out" 2>"$dir/err" && tells out memory cpu pids && ! grep -q $'\e' "$dir/out"
+}
+
+test_views() {
+  check 'watch-namespaces shows a hostname beside the host' sees_another_hostname
+  check 'watch-cgroup shows memory, cpu and pids' counts_memory
+  if ! command -v tmux >/dev/null; then
+    skip 'live views in a terminal' 'needs tmux (./scripts/setup.sh --test installs it)'
+    return
+  fi
+  local size
+  for size in '80 24' '200 60'; do
+    # shellcheck disable=SC2086 # two words
+    check "watch-namespaces lives at $size, is resized, and ends with q" fits $size "$scripts/watch-namespaces.sh"
+  done
+}
+
+main() {
+  case ${1-} in -h | --help) usage && exit ;; esac
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  # The playground shows this directory inside, as that of the steps' programs.
+  chmod 755 "$dir"
+  ln -s "$(type -P true)" "$dir/01-chroot"
+  export WORKSHOP_BIN=$dir
+  echo "$sleeps" >"$dir/sleeps"
+  test_expectations
+  test_commands
+  test_signals
+  test_keys
+  test_real
+  test_views
+  echo "$passed passed, $failed failed"
+  ((!failed))
+}
+
+main "$@"

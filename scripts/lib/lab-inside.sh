@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# What runs inside the lab's machine (see lab.sh, which puts it on the disk
+# /lab): first as root, to prepare; then as who shall run the command.
+set -euo pipefail
+
+# Made by lab.sh: users, command, terminal, TERM, and directories of the host.
+declare -a command
+declare users checkout came_from terminal
+. /lab/settings
+
+show() { # DIRECTORY WHERE
+    mkdir -p "$2"
+    mount --bind "$1" "$2"
+}
+
+# The interface leads nowhere. It makes the machine look like one with a network.
+connect_network() {
+    ip link set eth0 up
+    ip address add 10.0.2.15/24 dev eth0
+    ip route add default via 10.0.2.2
+}
+
+# A session as by a login, for the cgroups and the environment that it brings.
+run_as() { # USER
+    local streams=(--pipe)
+    [[ ! $terminal ]] || streams=(--property={StandardInput,StandardOutput,StandardError}=tty --property=TTYPath=/dev/hvc0)
+    systemd-run --quiet --wait --collect "${streams[@]}" --uid="$1" --property=PAMName=login \
+        --setenv=TERM="$TERM" --setenv=LANG=C.UTF-8 -- bash --login /lab/inside.sh --as-user
+}
+
+as_user() {
+    export LAB=1 WORKSHOP_BIN PATH=$WORKSHOP_BIN:$PATH
+    cd "$came_from" 2>/dev/null || cd "$checkout"
+    [[ ${#command[@]} -gt 0 ]] || command=(bash)
+    trap : INT QUIT # Ctrl-C is for the command
+    "${command[@]}"
+}
+
+follow_window_size() {
+    local rows columns
+    while read -r rows columns; do
+        stty -F /dev/hvc0 rows "$rows" cols "$columns"
+    done
+}
+
+main() {
+    local user writers status=0
+    show /lab/checkout "$checkout"
+    show /lab/programs "$WORKSHOP_BIN"
+    chown -R learner:learner /lab/checkout /lab/programs
+    connect_network
+    udevadm wait --timeout=30 /dev/virtio-ports/{control,out,err} /dev/hvc0
+    exec 3<>/dev/virtio-ports/control
+    # A port can be opened once. So the command gets a pipe, as anywhere.
+    exec 4> >(exec cat >/dev/virtio-ports/out)
+    writers=$!
+    exec 5> >(exec cat >/dev/virtio-ports/err 4>&-)
+    writers+=" $!"
+    follow_window_size <&3 4>&- 5>&- &
+    echo up >&3
+    for user in ${users//,/ }; do
+        run_as "$user" 3>&- >&4 2>&5 4>&- 5>&- || status=$((status ? status : $?))
+    done
+    exec 4>&- 5>&-
+    # Who stays behind with a pipe in hand is not waited for.
+    for _ in {1..100}; do
+        # shellcheck disable=SC2086 # two pids
+        kill -0 $writers 2>/dev/null || break
+        sleep 0.02
+    done
+    echo "$status" >&3
+    sleep infinity
+}
+
+if [[ ${1-} == --as-user ]]; then as_user; else main; fi

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# A view of something that changes, redrawn in place. The script that sources
+# this defines `frame COLUMNS ROWS`, which sets `picture` to what there is to
+# see, and calls `live_view`. `frame` may look at `colour` and `once`.
+# shellcheck disable=SC2034 # used by who sources this
+
+once='' interval=1 colour=1
+[[ ! ${NO_COLOR:-} ]] || colour=''
+
+# Takes one option of all live views. Fails if the word is none of them.
+live_option() { # OPTION [VALUE]: sets taken, the number of words
+  taken=1
+  case $1 in
+    --once) once=1 ;;
+    --no-color | --no-colour) colour='' ;;
+    --interval)
+      [[ ${2-} =~ ^[0-9]+(\.[0-9]+)?$ ]] || return 1
+      interval=$2 taken=2 ;;
+    *) return 1 ;;
+  esac
+}
+
+live_options='  --once         one picture, and no more: for a pipe, or for a test
+  --interval S   seconds between two pictures (default: 1)
+  --no-colour    without colour, as with NO_COLOR
+
+Keys  q leave'
+
+size() { # sets columns and rows
+  read -r rows columns < <(stty size 2>/dev/null </dev/tty || echo 24 80)
+  ((columns)) || { rows=24 columns=80; }
+}
+
+# No flicker: nothing is erased before its successor is there, and one write
+# carries the whole picture. A line that is too long is cut by the terminal.
+draw() {
+  local lines
+  frame "$columns" "$rows"
+  mapfile -t -n "$rows" lines <<<"$picture"
+  printf -v picture '%s\e[K\n' "${lines[@]}"
+  printf '\e[?2026h\e[H%s\e[J\e[?2026l' "${picture%$'\n'}"
+}
+
+wait_for_key() { # until INTERVAL is over, a key, or another size
+  local key ticks
+  ticks=$(awk -v s="$interval" 'BEGIN { print int(s * 5 + 0.9) }')
+  while ((ticks-- > 0)) && [[ ! $resized ]]; do
+    if IFS= read -rsn1 -t 0.2 key; then
+      [[ $key != q ]] || exit 0
+    elif (($? <= 128)); then
+      exit 0 # no terminal any more
+    fi
+  done
+}
+
+live_view() {
+  size
+  [[ -t 0 && -t 1 ]] || once=1
+  if [[ $once ]]; then
+    [[ -t 1 ]] || colour=''
+    frame "$columns" "$rows"
+    printf '%s\n' "$picture"
+    return
+  fi
+  local resized=''
+  trap 'resized=1' WINCH
+  trap 'printf "\e[?7h\e[?25h\e[?1049l"' EXIT
+  trap 'exit 130' INT TERM HUP
+  printf '\e[?1049h\e[?25l\e[?7l'
+  while :; do
+    [[ ! $resized ]] || { size && resized=''; }
+    draw
+    wait_for_key
+  done
+}

@@ -1,0 +1,278 @@
+#!/usr/bin/env bash
+# What a cgroup uses, against its limits, live. Version 2 and version 1.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib/live-view.sh
+source "${BASH_SOURCE[0]%/*}/lib/live-view.sh"
+
+usage() {
+  cat <<USAGE
+usage: scripts/watch-cgroup.sh [OPTIONS] [PID|CGROUP]
+
+Memory, CPU and processes of a cgroup against their limits, with what it used
+before, how often it was throttled, and how many of its processes were killed
+for want of memory. Of the cgroup in which PID lives, such as a docker
+container's (docker inspect --format '{{.State.Pid}}' NAME), or of a directory
+below /sys/fs/cgroup. Default: the cgroup of this shell.
+
+$live_options
+USAGE
+}
+
+# ── where the kernel says it ────────────────────────────────────────────────
+
+# mountinfo: id parent device ROOT POINT options … - TYPE source SUPER-OPTIONS
+# Sets mounted_at and mounted_root for each controller of version 1, and for v2.
+declare -A mounted_at=() mounted_root=()
+find_hierarchies() {
+  local root point rest type options controller
+  while read -r _ _ _ root point rest; do
+    read -r type _ options <<<"${rest#* - }"
+    case $type in
+      cgroup2) mounted_at[v2]=$point mounted_root[v2]=${root%/} ;;
+      cgroup)
+        for controller in ${options//,/ }; do
+          mounted_at[$controller]=$point mounted_root[$controller]=${root%/}
+        done ;;
+    esac
+  done </proc/self/mountinfo
+}
+
+# A controller belongs to one hierarchy only: version 1 where it is mounted.
+version_of() { # CONTROLLER
+  [[ ${mounted_at[$1]-} ]] && echo 1 || echo 2
+}
+
+hierarchy_of() { # CONTROLLER
+  [[ ${mounted_at[$1]-} ]] && echo "$1" || echo v2
+}
+
+directory_of_process() { # PID CONTROLLER
+  local hierarchy controllers path
+  hierarchy=$(hierarchy_of "$2")
+  while IFS=: read -r _ controllers path; do
+    [[ ,$controllers, == *",${hierarchy#v2},"* ]] || continue
+    path=${path#"${mounted_root[$hierarchy]-}"}
+    echo "${mounted_at[$hierarchy]-}${path%/}"
+    return
+  done <"/proc/$1/cgroup"
+}
+
+# The directory of one hierarchy names its like in the others.
+directory_of_cgroup() { # DIRECTORY CONTROLLER
+  local point path=$1
+  for point in "${mounted_at[@]}"; do
+    [[ $1/ != "$point"/* ]] || { path=${1#"$point"} && break; }
+  done
+  echo "${mounted_at[$(hierarchy_of "$2")]-}$path"
+}
+
+find_directories() { # PID OR DIRECTORY
+  local find=directory_of_process controller
+  [[ ! -d $1 ]] || find=directory_of_cgroup
+  declare -gA directory=()
+  for controller in memory cpu cpuacct pids; do
+    directory[$controller]=$("$find" "$1" "$controller")
+  done
+}
+
+# ── what it says ────────────────────────────────────────────────────────────
+
+# The file's first line, or nothing.
+read_line() { # CONTROLLER FILE: sets answer
+  answer=
+  { IFS= read -r answer <"${directory[$1]}/$2"; } 2>/dev/null || true
+}
+
+# The value beside KEY in a file of keys.
+read_key() { # CONTROLLER FILE KEY: sets answer
+  local key value
+  answer=0
+  while read -r key value; do
+    [[ $key != "$3" ]] || answer=$value
+  done 2>/dev/null <"${directory[$1]}/$2" || true
+}
+
+first_of() { # CONTROLLER FILE FILE: version 2's, else version 1's
+  read_line "$1" "$2"
+  [[ $answer ]] || read_line "$1" "$3"
+}
+
+# What is used, and the limit: bytes, processes, or millionths of a CPU. A limit
+# that is none is empty: `max`, -1, and the biggest number of version 1.
+declare -A used=() limit=() past=()
+
+measure_memory() {
+  first_of memory memory.current memory.usage_in_bytes
+  used[memory]=$answer
+  first_of memory memory.max memory.limit_in_bytes
+  limit[memory]=${answer#max}
+  [[ ${#answer} -lt 19 ]] || limit[memory]=
+  read_key memory memory.events oom_kill
+  kills=$answer
+  read_key memory memory.oom_control oom_kill
+  kills=$((kills + answer))
+}
+
+measure_pids() {
+  read_line pids pids.current
+  used[pids]=$answer
+  read_line pids pids.max
+  limit[pids]=${answer#max}
+  read_key pids pids.events max
+  refused=$answer
+}
+
+measure_cpu() {
+  local now=${EPOCHREALTIME/[.,]/} total quota period
+  read_key cpu cpu.stat usage_usec
+  total=$answer
+  if [[ $(version_of cpuacct) == 1 ]]; then
+    read_line cpuacct cpuacct.usage
+    total=$((${answer:-0} / 1000))
+  fi
+  used[cpu]=0
+  ((!cpu_before_at)) || used[cpu]=$(((total - cpu_before) * 1000000 / (now - cpu_before_at)))
+  cpu_before=$total cpu_before_at=$now
+
+  read_line cpu cpu.max
+  read -r quota period <<<"$answer"
+  if [[ ! $quota ]]; then
+    read_line cpu cpu.cfs_period_us
+    period=$answer
+    read_line cpu cpu.cfs_quota_us
+    quota=${answer/#-1/max}
+  fi
+  limit[cpu]=
+  [[ ! $period || $quota == max ]] || limit[cpu]=$((quota * 1000000 / period))
+  read_key cpu cpu.stat nr_periods
+  periods=$answer
+  read_key cpu cpu.stat nr_throttled
+  throttled=$answer
+}
+
+# Without a limit, the bar is of all that the machine has.
+all_there_is() { # KIND
+  local kib
+  case $1 in
+    memory) read -r _ kib _ </proc/meminfo && echo $((kib * 1024)) ;;
+    cpu) echo $(($(nproc) * 1000000)) ;;
+    pids) cat /proc/sys/kernel/pid_max ;;
+  esac
+}
+
+measure() {
+  local kind of
+  measure_memory
+  measure_cpu
+  measure_pids
+  for kind in memory cpu pids; do
+    of=${limit[$kind]:-$(all_there_is "$kind")}
+    past[$kind]+=" $((${used[$kind]:-0} * 100 / (of ? of : 1)))"
+  done
+}
+
+# ── what it looks like ──────────────────────────────────────────────────────
+
+paint() { # CODE TEXT
+  if [[ $colour ]]; then printf '\e[%sm%s\e[0m' "$1" "$2"; else printf '%s' "$2"; fi
+}
+
+repeat() { # CHARACTER N
+  local blanks
+  printf -v blanks '%*s' "$2" ''
+  printf '%s' "${blanks// /"$1"}"
+}
+
+colour_of() { # PERCENT
+  if (($1 >= 90)); then echo 31; elif (($1 >= 70)); then echo 33; else echo 32; fi
+}
+
+bar() { # PERCENT WIDTH
+  local full=$(($1 * $2 / 100))
+  ((full <= $2)) || full=$2
+  paint "$(colour_of "$1")" "$(repeat █ "$full")"
+  paint 2 "$(repeat ░ $(($2 - full)))"
+}
+
+# The newest on the right. Space: there was no measurement yet.
+history_line() { # WIDTH PERCENT...
+  local width=$1 percent levels=(▁ ▂ ▃ ▄ ▅ ▆ ▇ █) line=''
+  shift
+  (($# <= width)) || shift $(($# - width))
+  repeat ' ' $((width - $#))
+  for percent; do
+    ((percent < 100)) || percent=99
+    line+=${levels[percent * 8 / 100]}
+  done
+  paint 36 "$line"
+}
+
+human() { # KIND NUMBER
+  case $1 in
+    memory) numfmt --to=iec-i --suffix=B --format=%.1f "$2" ;;
+    cpu) printf '%d.%02d' $(($2 / 1000000)) $(($2 / 10000 % 100)) ;;
+    *) echo "$2" ;;
+  esac
+}
+
+show() { # KIND WIDTH NOTE
+  local kind=$1 width=$2 of percent text
+  if [[ ! ${used[$kind]} ]]; then
+    printf '%-9s%s\n\n\n' "$kind" "$(paint 2 'not counted here: the root cgroup, or no such controller')"
+    return
+  fi
+  of=${limit[$kind]:-$(all_there_is "$kind")}
+  percent=${past[$kind]##* }
+  text="$(human "$kind" "${used[$kind]}") of $(human "$kind" "$of")"
+  [[ $kind != cpu ]] || text+=' CPUs'
+  [[ ${limit[$kind]} ]] || text+=' (no limit)'
+  printf '%-9s%s %3d%% %s\n' "$kind" "$(bar "$percent" "$width")" "$percent" "$text"
+  # shellcheck disable=SC2086 # many words
+  printf '%-9s%s      %s\n\n' '' "$(history_line "$width" ${past[$kind]})" "$3"
+}
+
+warn_if() { # NUMBER TEXT
+  if (($1)); then paint '1;31' "$2"; else paint 2 "$2"; fi
+}
+
+compose() { # COLUMNS
+  local width=$(($1 - 48)) path=${directory[memory]#"${mounted_at[$(hierarchy_of memory)]-}"}
+  path=${path:-/ (the root of the cgroups seen here)}
+  ((width >= 10)) || width=10
+  ((width <= 80)) || width=80
+  printf '%s  %s\n\n' "$(date +%T) · version $(version_of memory)" "$(paint 1 "$path")"
+  show memory "$width" "$(warn_if "$kills" "OOM kills: $kills")"
+  show cpu "$width" "$(warn_if "$throttled" "throttled: $throttled of $periods periods")"
+  show pids "$width" "$(warn_if "$refused" "refused forks: $refused")"
+}
+
+frame() { # COLUMNS ROWS
+  if [[ ! -d ${directory[memory]} && ! -d ${directory[pids]} ]]; then
+    picture="cgroup ${directory[memory]} is gone"
+    return
+  fi
+  [[ ! $once ]] || { measure_cpu && sleep 0.3; } # a speed takes two looks
+  measure
+  picture=$(compose "$1")
+}
+
+main() {
+  local of=$$
+  cpu_before=0 cpu_before_at=0
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      -h | --help) usage && exit ;;
+      -*) live_option "$@" || { usage >&2 && exit 2; } ;;
+      *)
+        of=${1%/} taken=1
+        [[ -d $of || $of =~ ^[0-9]+$ && -d /proc/$of ]] ||
+          { echo "watch-cgroup: $1 is no process, and no directory" >&2 && exit 1; } ;;
+    esac
+    shift "$taken"
+  done
+  find_hierarchies
+  find_directories "$of"
+  live_view
+}
+
+main "$@"
