@@ -1,0 +1,96 @@
+#![forbid(unsafe_code)]
+//! What a container must not let through: one file an attack.
+//!
+//! Each file holds the attack as data ([`Attack`]: what it tries, from which
+//! step on it is stopped, by which rule of the kernel) and the few system calls
+//! that it consists of. All of them are in [`ALL`].
+
+mod again;
+mod attack;
+mod outside;
+mod procfs;
+mod service;
+
+mod abstract_socket;
+mod bind_port;
+mod bridge_service;
+mod drop_group;
+mod enter_host;
+mod escape_chroot;
+mod escape_proc;
+mod find_shared_memory;
+mod fork_bomb;
+mod hog_cpu;
+mod hog_memory;
+mod host_loopback;
+mod ignore_term;
+mod kill_host;
+mod leak_mount;
+mod leaked_directory;
+mod leaked_workdir;
+mod link_out;
+mod old_root;
+mod outlive;
+mod overwrite_runtime;
+mod own_as_root;
+mod post_to_queue;
+mod read_disk;
+mod read_host_file;
+mod remount_volume;
+mod rename_host;
+mod replace_shell;
+mod see_cgroup;
+mod trace_host;
+mod type_into_terminal;
+mod write_layer;
+mod write_sysctl;
+mod write_volume;
+mod zombies;
+
+pub use again::role;
+pub use attack::{Argument, Attack, Outcome, StoppedBy};
+
+/// Every attack, in the order of the steps that stop them.
+pub const ALL: &[Attack] = &[
+    leaked_directory::ATTACK,
+    leaked_workdir::ATTACK,
+    type_into_terminal::ATTACK,
+    read_host_file::ATTACK,
+    rename_host::ATTACK,
+    find_shared_memory::ATTACK,
+    post_to_queue::ATTACK,
+    kill_host::ATTACK,
+    trace_host::ATTACK,
+    enter_host::ATTACK,
+    escape_proc::ATTACK,
+    outlive::ATTACK,
+    zombies::ATTACK,
+    ignore_term::ATTACK,
+    escape_chroot::ATTACK,
+    old_root::ATTACK,
+    link_out::ATTACK,
+    leak_mount::ATTACK,
+    write_volume::ATTACK,
+    remount_volume::ATTACK,
+    own_as_root::ATTACK,
+    read_disk::ATTACK,
+    write_sysctl::ATTACK,
+    drop_group::ATTACK,
+    overwrite_runtime::ATTACK,
+    hog_memory::ATTACK,
+    fork_bomb::ATTACK,
+    hog_cpu::ATTACK,
+    see_cgroup::ATTACK,
+    replace_shell::ATTACK,
+    write_layer::ATTACK,
+    host_loopback::ATTACK,
+    abstract_socket::ATTACK,
+    bind_port::ATTACK,
+    bridge_service::ATTACK,
+];
+
+/// The attack of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Attack> {
+    ALL.iter().find(|attack| attack.name == name)
+}
