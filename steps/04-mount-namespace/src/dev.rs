@@ -37,7 +37,8 @@ const LINKS: [(&str, &str); 5] = [
 /// Fills /dev of the new root.
 pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
     let place = root.system_directory("dev")?;
-    let tmpfs = |data| Mount::new("tmpfs", MsFlags::MS_NOSUID, Some(data));
+    let tmpfs =
+        |data: &'static str| Mount::new("tmpfs", MsFlags::MS_NOSUID, data);
     tmpfs("mode=755,size=64k").make(
         container,
         place,
@@ -66,14 +67,17 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         })?;
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    Mount::new("devpts", quiet, Some("newinstance,ptmxmode=0666,mode=0620"))
-        .make(container, "dev/pts", "terminals of our own")?;
+    Mount::new("devpts", quiet, "newinstance,ptmxmode=0666,mode=0620").make(
+        container,
+        "dev/pts",
+        "terminals of our own",
+    )?;
     tmpfs("mode=1777,size=64m").make(
         container,
         "dev/shm",
         "POSIX shared memory (shm_overview(7))",
     )?;
-    Mount::new("mqueue", quiet | MsFlags::MS_NODEV, None).make(
+    Mount::new("mqueue", quiet | MsFlags::MS_NODEV, "").make(
         container,
         "dev/mqueue",
         "POSIX message queues of our IPC namespace",

@@ -92,7 +92,7 @@ impl Feature for PivotRoot {
 /// /proc shows the processes of the PID namespace that mounts it: ours.
 fn mount_proc(container: &Inside, root: &NewRoot) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    Mount::new("proc", flags, None)
+    Mount::new("proc", flags, "")
         .make(
             container,
             root.system_directory("proc")?,
@@ -113,7 +113,7 @@ fn mount_sys(container: &Inside, root: &NewRoot) -> Result<()> {
         | MsFlags::MS_NOSUID
         | MsFlags::MS_NODEV
         | MsFlags::MS_NOEXEC;
-    let mount = Mount::new("sysfs", flags, None);
+    let mount = Mount::new("sysfs", flags, "");
     match mount.make(
         container,
         root.system_directory("sys")?,

@@ -16,16 +16,18 @@ pub struct Mount<'a> {
     source: &'a OsStr,
     kind: Option<&'a str>,
     flags: MsFlags,
-    data: Option<&'a str>,
+    data: &'a OsStr,
 }
 
 impl<'a> Mount<'a> {
     /// A new instance of a filesystem that the kernel makes up, such as proc.
+    /// What is special about it goes into `data`.
     pub fn new(
         kind: &'a str,
         flags: MsFlags,
-        data: Option<&'a str>,
+        data: &'a (impl AsRef<OsStr> + ?Sized),
     ) -> Mount<'a> {
+        let data = data.as_ref();
         Mount { source: kind.as_ref(), kind: Some(kind), flags, data }
     }
 
@@ -35,13 +37,14 @@ impl<'a> Mount<'a> {
             source: source.as_ref(),
             kind: None,
             flags: flags | MsFlags::MS_BIND,
-            data: None,
+            data: OsStr::new(""),
         }
     }
 
     /// Not a mount, but other flags for the one that is there.
     pub fn change(flags: MsFlags) -> Mount<'a> {
-        Mount { source: OsStr::new(""), kind: None, flags, data: None }
+        let nothing = OsStr::new("");
+        Mount { source: nothing, kind: None, flags, data: nothing }
     }
 
     /// Mounts it, on a place that a name or a descriptor says.
@@ -57,7 +60,7 @@ impl<'a> Mount<'a> {
             self.call(target.shown()),
             why,
             self.shell(target.shown()),
-            || mount(Some(source), &target.path(), kind, flags, data),
+            || mount(Some(source), &target.path(), kind, flags, Some(data)),
         )
     }
 
@@ -68,7 +71,9 @@ impl<'a> Mount<'a> {
             vec![format!("{:?}", self.source), format!("{target:?}")];
         arguments.extend(self.kind.map(|kind| format!("{kind:?}")));
         arguments.push(flags.join(" | "));
-        arguments.extend(self.data.map(|data| format!("{data:?}")));
+        if !self.data.is_empty() {
+            arguments.push(format!("{:?}", self.data));
+        }
         arguments.retain(|argument| !argument.is_empty());
         format!("mount({})", arguments.join(", "))
     }
@@ -89,17 +94,17 @@ impl<'a> Mount<'a> {
         words.extend(
             self.kind.into_iter().flat_map(|kind| ["-t".into(), kind.into()]),
         );
-        let mut options: Vec<_> = OPTIONS
+        let mut options: Vec<&OsStr> = OPTIONS
             .iter()
             .filter(|(_, flag)| has(*flag))
-            .map(|o| o.0)
+            .map(|o| o.0.as_ref())
             .collect();
         if has(MsFlags::MS_REMOUNT) {
-            options.insert(0, "remount,bind");
+            options.insert(0, "remount,bind".as_ref());
         }
-        options.extend(self.data);
+        options.extend(Some(self.data).filter(|data| !data.is_empty()));
         if !options.is_empty() {
-            words.extend(["-o".into(), options.join(",").into()]);
+            words.extend(["-o".into(), options.join(OsStr::new(","))]);
         }
         words.extend(
             [self.source.into(), target.into()]

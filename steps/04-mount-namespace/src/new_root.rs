@@ -107,9 +107,19 @@ impl NewRoot {
             Err(Errno::ENOENT) => self.make(name, directory),
             found => found,
         };
-        let found = found.map_err(|errno| {
-            Failure::of(format!("make a place for {name:?}"), errno)
-        })?;
+        let found = found
+            .map_err(|errno| {
+                Failure::of(format!("make a place for {name:?}"), errno)
+            })
+            .because(
+                Errno::EEXIST,
+                "a symbolic link on the way leads nowhere inside the root directory: \
+                 name the place that it means",
+            )
+            .because(
+                Errno::ENOTDIR,
+                "a part of it is a file in the root directory: choose another place",
+            )?;
         let relative = name.strip_prefix("/").unwrap_or(name);
         Ok(Target::Place(found, relative.into()))
     }

@@ -70,25 +70,26 @@ impl Mapping {
     }
 
     /// # Errors
-    /// When there is no such id inside.
-    pub fn demand(&self, id: u32) -> Result<()> {
-        let count = match self {
-            Mapping::Range { uids, gids } => uids.count.min(gids.count),
-            Mapping::OursAndRange { uids, gids } => {
-                1 + uids.count.min(gids.count)
-            }
-            Mapping::Ours => 1,
+    /// When there is no such user or group inside.
+    pub fn demand(&self, uid: Uid, gid: Gid) -> Result<()> {
+        let (last_uid, last_gid) = match self {
+            Mapping::Range { uids, gids } => (uids.count - 1, gids.count - 1),
+            Mapping::OursAndRange { uids, gids } => (uids.count, gids.count),
+            Mapping::Ours => (0, 0),
         };
-        match id < count {
-            true => Ok(()),
-            false if count == 1 => bail!(
-                "--user {id}: EINVAL: only id 0 is mapped; a range in /etc/subuid and \
-                 /etc/subgid gives more (`sudo usermod --add-subuids 100000-165535 \
-                 --add-subgids 100000-165535 $USER`), and newuidmap (./scripts/setup.sh)"
+        if uid.as_raw() <= last_uid && gid.as_raw() <= last_gid {
+            return Ok(());
+        }
+        let asked = format!("--user {uid}:{gid}: EINVAL");
+        match self {
+            Mapping::Ours => bail!(
+                "{asked}: only id 0 is mapped; a range in /etc/subuid and /etc/subgid gives \
+                 more (`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 \
+                 $USER`), and newuidmap (./scripts/setup.sh)"
             ),
-            false => {
-                bail!("--user {id}: EINVAL: ids 0 to {} are mapped", count - 1)
-            }
+            _ => bail!(
+                "{asked}: mapped are the users 0 to {last_uid} and the groups 0 to {last_gid}"
+            ),
         }
     }
 
@@ -121,6 +122,10 @@ impl Range {
         format!("0 {} {}", self.first, self.count)
     }
 
+    fn contains(self, id: u32) -> bool {
+        id >= self.first && id - self.first < self.count
+    }
+
     /// Whether all of it exists in the user namespace that we are in: a host
     /// may itself be a container.
     fn is_in(self, map: &str) -> bool {
@@ -148,7 +153,9 @@ fn granted(table: &str, map: &str) -> Option<Range> {
         };
         let ours = owner == number || Some(owner) == name.as_deref();
         let helper = uid.is_root() || is_on_path("newuidmap");
-        (ours && helper && range.count > 0 && range.is_in(map)).then_some(range)
+        // A range with ourselves in it would give nothing away.
+        let others = range.count > 0 && !range.contains(uid.as_raw());
+        (ours && helper && others && range.is_in(map)).then_some(range)
     })
 }
 

@@ -14,7 +14,7 @@ use clap::builder::ValueParser;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use runtime::{Feature, Host, Inside};
+use runtime::{Feature, Host, Inside, Narrator};
 
 use ids::Mapping;
 
@@ -34,6 +34,14 @@ impl Feature for UserNamespace {
     // namespace first, and the others belong to it.
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWUSER
+    }
+
+    fn before(
+        &mut self,
+        _runtime: &Narrator,
+        _owner: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        self.user.map_or(Ok(()), |(uid, gid)| self.mapping.demand(uid, gid))
     }
 
     // The child can't map itself to ids that are not its own. It waits.
@@ -73,10 +81,7 @@ impl Feature for UserNamespace {
             "setpriv --reuid 0",
             || setresuid(root, root, root),
         )?;
-        if let Some((uid, gid)) = self.user {
-            self.mapping.demand(uid.as_raw().max(gid.as_raw()))?;
-            container.user = Some((uid, gid));
-        }
+        container.user = self.user;
         Ok(())
     }
 

@@ -20,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 use runtime::process::Exit;
 use runtime::{Failure, Feature, Host, Inside, Narrator};
@@ -86,11 +87,12 @@ impl Feature for Cgroups {
             || unshare(CloneFlags::CLONE_NEWCGROUP),
         )?;
         // Not by looking at the tree: the host's is out of sight by now.
-        make_place(container)?;
+        let made = make_place(container)?;
         match self.is_v2 {
-            true => v2::mount(container),
-            false => v1::mount(container),
+            true => v2::mount(container)?,
+            false => v1::mount(container)?,
         }
+        if made { close(container, "/sys") } else { Ok(()) }
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {
@@ -101,7 +103,7 @@ impl Feature for Cgroups {
         }
     }
 
-    fn after(&mut self, _container: &Host, exit: Exit) -> Result<()> {
+    fn after(&mut self, _container: &Host, _exit: Exit) -> Result<()> {
         let out_of_memory = match &self.cgroup {
             Some(Cgroup::V1(cgroup)) => cgroup.was_out_of_memory(),
             Some(Cgroup::V2(cgroup)) => cgroup.was_out_of_memory(),
@@ -109,10 +111,9 @@ impl Feature for Cgroups {
         };
         match (out_of_memory, self.limits.memory_as_typed()) {
             (true, Some(limit)) => bail!(Failure::Told {
-                status: exit.status(),
+                status: KILLED,
                 message: format!(
-                    "the container reached its memory limit of {limit}; exit {}",
-                    exit.status()
+                    "the container reached its memory limit of {limit}; exit {KILLED}"
                 ),
             }),
             _ => Ok(()),
@@ -120,18 +121,29 @@ impl Feature for Cgroups {
     }
 }
 
+/// The status that a shell shows for SIGKILL. On v1 the command may have ended
+/// in its own way before ours came.
+const KILLED: u8 = 128 + Signal::SIGKILL as u8;
+
 /// Where programs look for cgroups.
 const PLACE: &str = "/sys/fs/cgroup";
 
 /// sysfs has a directory for it. Where sysfs could not be mounted, because the
-/// network namespace is the host's, a tmpfs takes its place.
-fn make_place(container: &Inside) -> Result<()> {
-    if !Path::new(PLACE).is_dir() {
-        let why = "a place for the cgroups: sysfs is not ours to mount";
-        Mount::new("tmpfs", MsFlags::MS_NOSUID, Some("mode=755,size=64k"))
-            .make(container, "/sys", why)?;
-        fs::create_dir_all(PLACE)
-            .with_context(|| format!("mkdir -p {PLACE}"))?;
+/// network namespace is the host's, a tmpfs takes its place: `true`.
+fn make_place(container: &Inside) -> Result<bool> {
+    if Path::new(PLACE).is_dir() {
+        return Ok(false);
     }
+    let why = "a place for the cgroups: sysfs is not ours to mount";
+    Mount::new("tmpfs", MsFlags::MS_NOSUID, "mode=755,size=64k")
+        .make(container, "/sys", why)?;
+    fs::create_dir_all(PLACE).with_context(|| format!("mkdir -p {PLACE}"))?;
+    Ok(true)
+}
+
+/// Nothing is to be written to a tmpfs that only holds places for mounts.
+fn close(container: &Inside, place: &str) -> Result<()> {
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | v2::QUIET;
+    Mount::change(flags).make(container, place, "complete: read-only now")?;
     Ok(())
 }

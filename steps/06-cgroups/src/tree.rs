@@ -1,7 +1,7 @@
 //! A cgroup is a directory: to make one, write into it, and take it away.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,11 @@ const PREFIX: &str = "container-";
 
 /// A cgroup that goes away with its owner.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    /// Says to those who sweep that its owner lives.
+    _in_use: Flock<File>,
+}
 
 impl Directory {
     /// Makes the container's cgroup below `parent` and puts its first process
@@ -25,24 +29,17 @@ impl Directory {
         parent: &Path,
         limit: impl FnOnce(&Directory) -> Result<(), Failure>,
     ) -> Result<Directory> {
-        // One at a time: nobody sweeps away the cgroup that is not in use yet.
-        let lock = File::open(parent)
-            .map_err(|e| Failure::of(format!("open({parent:?})"), e))?;
-        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(
-            |(_, errno)| Failure::of(format!("flock({parent:?})"), errno),
-        )?;
-        sweep(parent);
         let path = parent.join(format!("{PREFIX}{}", std::process::id()));
-        container
+        let _in_use = container
             .call(
                 format!("mkdir({path:?})"),
                 "a cgroup of its own",
                 shell(["mkdir".as_ref(), path.as_os_str()]),
-                || fs::create_dir(&path),
+                || make_and_lock(parent, &path),
             )
             .because(Errno::EACCES, NOT_OURS)
             .because(Errno::EROFS, NOT_OURS)?;
-        let directory = Directory(path);
+        let directory = Directory { path, _in_use };
         limit(&directory)?;
         let pid = container.pid.to_string();
         write(
@@ -56,7 +53,7 @@ impl Directory {
 
     /// One of its files.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
     }
 
     /// The number behind a word in one of its files, as in `oom_kill 3`.
@@ -73,7 +70,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let end = Instant::now() + Duration::from_secs(2);
-        while is_busy(fs::remove_dir(&self.0)) && Instant::now() < end {
+        while is_busy(fs::remove_dir(&self.path)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -84,11 +81,27 @@ fn is_busy(removed: io::Result<()>) -> bool {
         .is_err_and(|error| error.raw_os_error() == Some(Errno::EBUSY as i32))
 }
 
+/// One at a time: nobody sweeps away a cgroup that is not locked yet.
+fn make_and_lock(parent: &Path, path: &Path) -> io::Result<Flock<File>> {
+    let lock = |directory: &Path, how| {
+        let opened = File::open(directory)?;
+        Flock::lock(opened, how).map_err(|(_, errno)| errno.into())
+    };
+    let _one_at_a_time: Flock<File> = lock(parent, FlockArg::LockExclusive)?;
+    sweep(parent);
+    fs::create_dir(path)?;
+    lock(path, FlockArg::LockShared)
+}
+
 /// A runtime that was killed could not take its cgroup away. The kernel
-/// removes none that is in use, so to try is safe.
+/// removes none that has processes.
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let in_use = |directory| {
+            Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_err()
+        };
+        if is_ours && File::open(entry.path()).is_ok_and(|dir| !in_use(dir)) {
             let _ = fs::remove_dir(entry.path());
         }
     }
@@ -99,7 +112,8 @@ pub const NOT_OURS: &str = "this part of the tree is not ours to change; in a lo
      systemd, `systemd-run --user --scope -p Delegate=yes` gives one that is; without systemd, \
      as root or in the playground (./scripts/playground.sh)";
 
-/// Writes one word into a file of the tree.
+/// Writes into a file of the tree. Not by fs::write(): its O_CREAT turns a
+/// file that is not there (ENOENT) into one that we may not make (EACCES).
 pub fn write(
     container: &Host,
     path: &Path,
@@ -110,9 +124,13 @@ pub fn write(
         format!("write({path:?}, {value:?})"),
         why,
         format!("echo {value} > {}", path.display()),
-        || fs::write(path, value),
+        || File::options().write(true).open(path)?.write_all(value.as_bytes()),
     )
 }
+
+/// What to do where the kernel has a controller that nobody mounted.
+pub const NO_TREE: &str = "it has to be mounted; outside a container, systemd or \
+     `mount -t cgroup2 none /sys/fs/cgroup` does it (./scripts/doctor.sh says what is there)";
 
 /// Where a hierarchy is mounted, and where in it we are
 /// (proc_pid_mountinfo(5), proc_pid_cgroup(5)). For v1, by its controller.

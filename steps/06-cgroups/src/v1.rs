@@ -26,7 +26,8 @@ pub struct Cgroup {
     _memory: Directory,
     _processor: Directory,
     _pids: Directory,
-    out_of_memory: EventFd,
+    /// With a limit only: that of a cgroup above us is told here, too.
+    out_of_memory: Option<EventFd>,
 }
 
 impl Cgroup {
@@ -37,15 +38,17 @@ impl Cgroup {
              limit: &dyn Fn(&Directory) -> Result<(), Failure>| {
                 let place = tree::place(Some(controller));
                 let (_, parent) = place.with_context(|| {
-                    format!("no {controller} cgroup is mounted")
+                    format!("no {controller} cgroup: {}", tree::NO_TREE)
                 })?;
                 Directory::make(container, &parent, limit)
             };
         let memory = make("memory", &|directory| {
             limit_memory(container, directory, limits)
         })?;
-        let out_of_memory =
-            watch(&memory).context("ask for an event when memory runs out")?;
+        let out_of_memory = limits.memory().map(|_| watch(&memory));
+        let out_of_memory = out_of_memory
+            .transpose()
+            .context("ask for an event when memory runs out")?;
         Ok(Cgroup {
             _memory: memory,
             _processor: make("cpu", &|directory| {
@@ -61,13 +64,14 @@ impl Cgroup {
     /// Readable when the memory ran out. The kernel kills one process then; a
     /// whole container ends only if somebody ends it.
     pub fn out_of_memory(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.out_of_memory.as_fd())
+        self.out_of_memory.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether the memory ran out. Not by the count of kills: our own may have
     /// come before the kernel's.
     pub fn was_out_of_memory(&self) -> bool {
-        self.out_of_memory.read().is_ok_and(|times| times > 0)
+        let times = self.out_of_memory.as_ref().map(EventFd::read);
+        matches!(times, Some(Ok(1..)))
     }
 }
 
@@ -137,7 +141,7 @@ fn watch(memory: &Directory) -> Result<EventFd> {
 
 /// Shows the trees inside: the root of each is now our own cgroup.
 pub fn mount(container: &Inside) -> Result<()> {
-    Mount::new("tmpfs", MsFlags::MS_NOSUID, Some("mode=755,size=64k")).make(
+    Mount::new("tmpfs", MsFlags::MS_NOSUID, "mode=755,size=64k").make(
         container,
         PLACE,
         "a place for one tree a controller",
@@ -152,12 +156,12 @@ pub fn mount(container: &Inside) -> Result<()> {
             let place = Path::new(PLACE).join(controllers);
             fs::create_dir(&place)
                 .with_context(|| format!("mkdir({place:?})"))?;
-            Mount::new("cgroup", QUIET, Some(controllers)).make(
+            Mount::new("cgroup", QUIET, controllers).make(
                 container,
                 &place,
                 "what is counted, to look at",
             )?;
         }
     }
-    Ok(())
+    crate::close(container, PLACE)
 }

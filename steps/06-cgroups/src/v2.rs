@@ -4,7 +4,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +39,7 @@ pub struct Cgroup(Directory);
 impl Cgroup {
     /// Makes it, with its limits, and puts the container's first process in.
     pub fn make(container: &Host, limits: &Limits) -> Result<Cgroup> {
-        let parent = parent(container)?;
+        let parent = parent(container, limits)?;
         let directory = Directory::make(container, &parent, |directory| {
             limit(container, directory, limits)
         })?;
@@ -103,54 +102,55 @@ fn limit(
     Ok(())
 }
 
-/// Where the container's cgroup goes. Root has the whole tree; what an
-/// ordinary user has was delegated to them.
-fn parent(container: &Host) -> Result<PathBuf> {
-    let (root, own) =
-        tree::place(None).context("no cgroup2 filesystem is mounted")?;
-    if !geteuid().is_root() {
-        return make_room(container, &own);
+/// Where the container's cgroup goes. Root has all that is to be seen of the
+/// tree; what an ordinary user has was delegated to them.
+fn parent(container: &Host, limits: &Limits) -> Result<PathBuf> {
+    let (top, own) = tree::place(None)
+        .with_context(|| format!("no cgroup2 tree: {}", tree::NO_TREE))?;
+    let parent = match own.parent() {
+        _ if geteuid().is_root() => top,
+        Some(above) if own.ends_with(LEAF) => above.to_owned(),
+        _ => own,
+    };
+    // To be counted takes no controller, and nobody needs to move for it.
+    if limits.any() {
+        make_room(container, &parent)?;
+        enable(container, &parent)?;
     }
-    enable(container, &root)?;
-    let parent = root.join("container-workshop");
-    match fs::create_dir(&parent) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        made => made.map_err(|error| {
-            Failure::of(format!("mkdir({parent:?})"), error)
-        })?,
-    }
-    enable(container, &parent)?;
     Ok(parent)
 }
 
 /// No internal processes: a cgroup that hands controllers on to those below it
 /// has no processes of its own (cgroups(7)), else EBUSY. So whoever is here, us
-/// too, moves to a leaf first.
-fn make_room(container: &Host, own: &Path) -> Result<PathBuf> {
-    if let Some(parent) = own.parent().filter(|_| own.ends_with(LEAF)) {
-        return Ok(parent.to_owned());
-    }
-    let leaf = own.join(LEAF);
-    container
-        .call(
-            format!("mkdir({leaf:?})"),
-            "a leaf for whoever is in the way",
-            shell(["mkdir".as_ref(), leaf.as_os_str()]),
-            || fs::create_dir(&leaf),
-        )
-        .because(Errno::EACCES, tree::NOT_OURS)?;
-    let here = fs::read_to_string(own.join("cgroup.procs"))
+/// too, moves to a leaf first. The machine's own top, which has no type, is
+/// exempt.
+fn make_room(container: &Host, parent: &Path) -> Result<()> {
+    let here = fs::read_to_string(parent.join("cgroup.procs"))
         .context("read cgroup.procs")?;
-    for pid in here.lines() {
-        write(
-            container,
-            &leaf.join("cgroup.procs"),
-            pid,
-            "no internal processes",
-        )?;
+    if here.is_empty() || !parent.join("cgroup.type").exists() {
+        return Ok(());
     }
-    enable(container, own)?;
-    Ok(own.to_owned())
+    let leaf = parent.join(LEAF);
+    if !leaf.is_dir() {
+        container
+            .call(
+                format!("mkdir({leaf:?})"),
+                "a leaf for whoever is in the way",
+                shell(["mkdir".as_ref(), leaf.as_os_str()]),
+                || fs::create_dir_all(&leaf),
+            )
+            .because(Errno::EACCES, tree::NOT_OURS)
+            .because(Errno::EROFS, tree::NOT_OURS)?;
+    }
+    let procs = leaf.join("cgroup.procs");
+    for pid in here.lines() {
+        match write(container, &procs, pid, "no internal processes") {
+            // It has ended meanwhile.
+            Err(Failure::Call { errno: Errno::ESRCH, .. }) => {}
+            moved => moved?,
+        }
+    }
+    Ok(())
 }
 
 const LEAF: &str = "runtime";
@@ -212,7 +212,8 @@ pub fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
                     .exec(),
             )
         },
-    )?;
+    )
+    .because(Errno::ENOENT, "systemd is here, but not its systemd-run")?;
     Ok(())
 }
 
@@ -229,7 +230,7 @@ const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
 
 /// Shows the tree inside: its root is now our own cgroup.
 pub fn mount(container: &Inside) -> Result<()> {
-    Mount::new("cgroup2", QUIET, None).make(
+    Mount::new("cgroup2", QUIET, "").make(
         container,
         PLACE,
         "what is counted, to look at",

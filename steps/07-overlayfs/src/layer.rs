@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -58,26 +59,10 @@ impl Layers {
         Ok(opened)
     }
 
-    /// A directory that is seen twice, or lies in another, changes under the
-    /// overlay's feet: what that does is undefined (overlayfs.rst).
+    /// # Errors
+    /// When this directory and one of ours are not apart.
     pub fn must_not_overlap(&self, path: &Path) -> Result<()> {
-        let overlaps = |other: &&PathBuf| {
-            path.starts_with(other) || other.starts_with(path)
-        };
-        match self.directories.iter().find(overlaps) {
-            Some(other) if other == path => {
-                bail!(
-                    "{}: the same directory twice in one overlay",
-                    path.display()
-                )
-            }
-            Some(other) => bail!(
-                "{} and {}: one lies in the other, so both would change at once",
-                path.display(),
-                other.display()
-            ),
-            None => Ok(()),
-        }
+        self.directories.iter().try_for_each(|ours| must_be_apart(path, ours))
     }
 
     /// For `lowerdir`.
@@ -86,17 +71,33 @@ impl Layers {
     }
 }
 
+/// A directory that is seen twice, or lies in another, changes under the
+/// overlay's feet: what that does is undefined (overlayfs.rst).
+pub fn must_be_apart(one: &Path, other: &Path) -> Result<()> {
+    if one == other {
+        bail!("{}: the same directory twice in one overlay", one.display());
+    }
+    if one.starts_with(other) || other.starts_with(one) {
+        bail!(
+            "{} and {}: one lies in the other, so both would change at once",
+            one.display(),
+            other.display()
+        );
+    }
+    Ok(())
+}
+
 /// A colon separates layers, and a comma options: within a name a backslash
 /// takes their meaning away.
-pub fn escape(path: &Path) -> String {
-    let mut escaped = String::new();
-    for c in path.to_string_lossy().chars() {
-        if [':', ',', '\\'].contains(&c) {
-            escaped.push('\\');
+pub fn escape(path: &Path) -> OsString {
+    let mut escaped = Vec::new();
+    for &byte in path.as_os_str().as_bytes() {
+        if b":,\\".contains(&byte) {
+            escaped.push(b'\\');
         }
-        escaped.push(c);
+        escaped.push(byte);
     }
-    escaped
+    OsString::from_vec(escaped)
 }
 
 #[cfg(test)]

@@ -10,15 +10,17 @@ mod layer;
 mod tar_file;
 mod upper;
 
-use std::fs;
+use std::ffi::{OsStr, OsString};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mount_namespace::Mount;
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid, chdir};
-use runtime::{Because, Feature, Inside, Narrator, shell};
+use runtime::{Because, Feature, Host, Inside, Narrator, shell};
 
 use layer::{Layer, Layers};
 use upper::Upper;
@@ -36,6 +38,10 @@ pub struct Overlayfs {
 
     #[arg(skip)]
     lower: Layers,
+
+    /// Who is root inside, if not ourselves.
+    #[arg(skip)]
+    owner: Option<(Uid, Gid)>,
 }
 
 impl Feature for Overlayfs {
@@ -45,9 +51,16 @@ impl Feature for Overlayfs {
         owner: Option<(Uid, Gid)>,
     ) -> Result<()> {
         self.lower = Layers::open(&self.layers, runtime, owner)?;
+        self.owner = owner;
+        Ok(())
+    }
+
+    fn on_host(&mut self, container: &Host) -> Result<()> {
+        self.lower.must_not_overlap(container.rootfs)?;
         if let Some(upper) = &mut self.upper {
+            layer::must_be_apart(upper.path(), container.rootfs)?;
             self.lower.must_not_overlap(upper.path())?;
-            upper.prepare(owner)?;
+            upper.prepare(container, self.owner)?;
         }
         Ok(())
     }
@@ -61,14 +74,19 @@ impl Feature for Overlayfs {
             shell(["cd".as_ref(), root.as_os_str()]),
             || chdir(&root),
         )?;
-        Mount::new("tmpfs", MsFlags::empty(), Some("mode=755")).make(
+        if root == Path::new("/") {
+            bail!("--rootfs /: no mount covers the root that we stand on; name another directory");
+        }
+        Mount::new("tmpfs", MsFlags::empty(), "mode=755").make(
             container,
             &root,
             "memory for what is written; gone with the last process",
         )?;
+        // Its mode will be that of the container's `/`.
         let directory = |name: &str| -> Result<PathBuf> {
             let path = root.join(name);
-            fs::create_dir(&path).with_context(|| format!("mkdir {path:?}"))?;
+            let made = DirBuilder::new().mode(0o755).create(&path);
+            made.with_context(|| format!("mkdir {path:?}"))?;
             Ok(path)
         };
         let merged = directory("merged")?;
@@ -95,13 +113,17 @@ impl Overlayfs {
     ) -> Result<()> {
         let names = self.lower.names_from_the_top().chain([Path::new(".")]);
         let names: Vec<_> = names.map(layer::escape).collect();
-        let data = format!(
-            "lowerdir={},upperdir={},workdir={},userxattr",
-            names.join(":"),
-            layer::escape(upper),
-            layer::escape(work)
-        );
-        Mount::new("overlay", MsFlags::empty(), Some(&data))
+        let mut data = OsString::from("lowerdir=");
+        data.push(names.join(OsStr::new(":")));
+        data.push(",upperdir=");
+        data.push(layer::escape(upper));
+        data.push(",workdir=");
+        data.push(layer::escape(work));
+        data.push(",userxattr");
+        if data.len() >= PAGE {
+            bail!("the names of the layers are longer than mount(2) takes: {PAGE} bytes");
+        }
+        Mount::new("overlay", MsFlags::empty(), &data)
             .make(container, merged, "all layers as one directory")
             .because(Errno::EINVAL, ADVICE)
             .because(
@@ -115,6 +137,9 @@ impl Overlayfs {
         Ok(())
     }
 }
+
+/// mount(2) cuts off, without a word, what is longer.
+const PAGE: usize = 4096;
 
 const ADVICE: &str = "an upper directory can't lie on another overlay, as \
     everything in docker does, nor on NFS; and no more than two overlays may \

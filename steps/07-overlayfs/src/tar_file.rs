@@ -1,15 +1,15 @@
 //! A layer in a tar file, as `docker export` writes one, or a distribution its
 //! minimal root: unpacked once, into the cache.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufReader, Read, Seek};
-use std::os::unix::fs::{MetadataExt, lchown};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::path::{Component, Path};
 
 use anyhow::{Context, Result, bail};
-use flate2::read::GzDecoder;
-use nix::unistd::{Gid, Uid};
+use flate2::read::MultiGzDecoder;
+use nix::unistd::{Gid, Uid, geteuid};
 use runtime::{CachedDirectory, Narrator, Side};
 use tar::{Archive, Entry, EntryType};
 
@@ -20,6 +20,9 @@ pub fn unpacked(
     owner: Option<(Uid, Gid)>,
 ) -> Result<CachedDirectory> {
     let there = fs::metadata(file)?;
+    if !there.is_file() {
+        bail!("{}: neither a directory nor a tar file", file.display());
+    }
     let version =
         (there.size(), there.mtime(), there.mtime_nsec(), there.ino());
     let family =
@@ -47,7 +50,11 @@ fn unpack(
     let mut archive = Archive::new(open(file)?);
     archive.set_preserve_permissions(true);
     archive.set_overwrite(true);
-    for entry in archive.entries()? {
+    let mut entries = archive.entries()?.peekable();
+    if entries.peek().is_none() {
+        bail!("this is no tar file, or there is nothing in it");
+    }
+    for entry in entries {
         runtime.interrupted()?;
         let mut entry =
             entry.context("this is no tar file, or it is cut short")?;
@@ -73,7 +80,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
     let length = opened.read(&mut magic)?;
     opened.rewind()?;
     match &magic[..length] {
-        [0x1f, 0x8b, ..] => Ok(Box::new(GzDecoder::new(opened))),
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(opened))),
         b"\xfd7zXZ\0" => bail!("it is compressed by xz: `unxz --keep` first"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             bail!("it is compressed by zstd: `unzstd` first")
@@ -95,24 +102,43 @@ fn is_file<R: Read>(entry: &Entry<R>) -> bool {
     )
 }
 
+/// As many as a container has: root, and those after it.
+const IDS: u64 = 65_536;
+
 /// Id 0 of the file is root inside, whoever that is outside, and the ids after
-/// it are those after root. An ordinary user owns all that they unpack.
+/// it are those after root. One that no container has becomes root's. An
+/// ordinary user owns all that they unpack.
 fn give<R: Read>(
     entry: &Entry<R>,
     into: &Path,
     owner: Option<(Uid, Gid)>,
 ) -> Result<()> {
-    let Some((root, wheel)) = owner else {
-        return Ok(());
-    };
-    let uid = root.as_raw() + entry.header().uid()? as u32;
-    let gid = wheel.as_raw() + entry.header().gid()? as u32;
-    let path = into.join(entry.path()?.components().as_path());
-    lchown(&path, Some(uid), Some(gid))?;
-    if let (false, Ok(mode)) = (path.is_symlink(), entry.header().mode()) {
-        // chown(2) takes setuid away.
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode & 0o7777))?;
+    let (kind, mode) = (entry.header().entry_type(), entry.header().mode()?);
+    let mut path = into.to_owned();
+    for component in entry.path()?.components() {
+        // An absolute name would lead out: joined to it, `into` is lost.
+        let Component::Normal(name) = component else { continue };
+        path.push(name);
+        // The directories on the way need no entries of their own.
+        if let Some((root, wheel)) = owner
+            && fs::symlink_metadata(&path)?.uid() == geteuid().as_raw()
+        {
+            lchown(&path, Some(root.as_raw()), Some(wheel.as_raw()))?;
+        }
     }
+    if let (Some((root, wheel)), false) = (owner, kind.is_hard_link()) {
+        let inside = |id: u64| if id < IDS { id as u32 } else { 0 };
+        let uid = root.as_raw() + inside(entry.header().uid()?);
+        let gid = wheel.as_raw() + inside(entry.header().gid()?);
+        lchown(&path, Some(uid), Some(gid))?;
+    }
+    // chown(2) took setuid away. And a directory that is closed to its owner
+    // could be neither filled nor, one day, removed.
+    let mode = match kind {
+        EntryType::Symlink | EntryType::Link => return Ok(()),
+        EntryType::Directory => mode | 0o700,
+        _ => mode,
+    };
+    fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The upper directory that outlives its container: `docker commit` by hand.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::os::unix::fs::chown;
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, Uid};
-use runtime::{Because, Failure};
+use runtime::{Because, Failure, Host, shell};
 
 /// What `--upper DIR` asks for.
 #[derive(Debug, Clone)]
@@ -25,13 +26,27 @@ pub struct Upper {
 /// For clap: a path need not be UTF-8.
 pub fn parser() -> impl TypedValueParser<Value = Upper> {
     OsStringValueParser::new().try_map(|text: OsString| {
-        let path = std::path::absolute(&text);
-        let path = path.map_err(|e| Failure::of(format!("{text:?}"), e))?;
-        match path.file_name() {
-            Some(_) => Ok(Upper { path, lock: None }),
-            None => Err(Failure::of(format!("{text:?}"), Errno::EINVAL)),
-        }
+        let path = real_path(Path::new(&text))
+            .map_err(|e| Failure::of(format!("realpath({text:?})"), e))
+            .because(Errno::ENOENT, "the directory above it is not there")?;
+        Ok::<_, Failure>(Upper { path, lock: None })
     })
+}
+
+/// Without links, so that it can be compared. Only its last name may be new.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let path = std::path::absolute(path)?;
+            match (path.parent(), path.file_name()) {
+                (Some(above), Some(name)) => {
+                    Ok(fs::canonicalize(above)?.join(name))
+                }
+                _ => Err(error),
+            }
+        }
+        found => found,
+    }
 }
 
 impl Upper {
@@ -50,38 +65,55 @@ impl Upper {
     }
 
     /// Makes both directories, for whoever is root inside.
-    pub fn prepare(&mut self, owner: Option<(Uid, Gid)>) -> Result<()> {
-        for path in [self.path.clone(), self.work()] {
-            if !path.is_dir() {
-                fs::create_dir(&path)
-                    .map_err(|e| Failure::of(format!("mkdir({path:?})"), e))
-                    .because(Errno::EEXIST, "it is there, and no directory")
-                    .because(
-                        Errno::ENOENT,
-                        "the directory above it is not there",
-                    )?;
-                if let Some((uid, gid)) = owner {
-                    chown(&path, Some(uid.as_raw()), Some(gid.as_raw()))
-                        .with_context(|| format!("chown {}", path.display()))?;
-                }
-            }
-        }
-        self.path = fs::canonicalize(&self.path)?;
+    pub fn prepare(
+        &mut self,
+        container: &Host,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        make(container, &self.path, "what is written is kept here", owner)?;
         let file = File::open(&self.path)
             .map_err(|e| Failure::of(format!("open({:?})", self.path), e))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, e)| Failure::of(format!("flock({:?})", self.path), e))
             .because(Errno::EWOULDBLOCK, "another container writes into it")?;
         self.lock = Some(Arc::new(lock));
-        Ok(())
+        make(container, &self.work(), "and prepared here", owner)
     }
 }
 
-/// What is left in the work directory is of no use to anybody.
+fn make(
+    container: &Host,
+    path: &Path,
+    why: &str,
+    owner: Option<(Uid, Gid)>,
+) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    container
+        .call(
+            format!("mkdir({path:?})"),
+            why,
+            shell(["mkdir".as_ref(), path.as_os_str()]),
+            || fs::create_dir(path),
+        )
+        .because(Errno::EEXIST, "it is there, and no directory")?;
+    if let Some((uid, gid)) = owner {
+        chown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+            .with_context(|| format!("chown {}", path.display()))?;
+    }
+    // Not what the caller's umask left of it: it becomes the container's `/`.
+    fs::set_permissions(path, Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// The kernel left an empty directory in it that nobody but root may read: it
+/// can be removed all the same, but only by its name.
 impl Drop for Upper {
     fn drop(&mut self) {
         if self.lock.as_ref().is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            let _ = fs::remove_dir_all(self.work());
+            let _ = fs::remove_dir(self.work().join("work"));
+            let _ = fs::remove_dir(self.work());
         }
     }
 }

@@ -2,14 +2,22 @@
 //!
 //! There is no file that says who has which address. A cable's name has its
 //! container's number (`workshop-7` has 10.77.0.7), its alias has the published
-//! ports, and the bridge's alias says which rules are in force. All of that
-//! dies with what it describes: a container that is killed takes its namespace
-//! along, the namespace its end of the cable, and that the other end. So what
-//! the kernel shows is the state, and it can't go stale.
+//! ports, the bridge's alias says which rules are in force, and the runtime
+//! holds an abstract unix socket of the cable's name. Nothing of that can go
+//! stale: the kernel takes the socket away in the moment in which the runtime
+//! dies, be it by SIGKILL. The cable stays until the container's namespace is
+//! gone, which can take minutes: a connection that nobody closed keeps it. So a
+//! cable without its socket is waste, and the next container clears it away.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::str::FromStr;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use netlink_packet_route::RouteNetlinkMessage::{DelLink, NewLink, SetLink};
@@ -17,21 +25,27 @@ use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo,
 };
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
+use runtime::process::Child;
 use runtime::{Because, Failure, Host};
 
-use crate::firewall::{self, Rules};
-use crate::netlink::{self, Link, Netlink};
+use crate::firewall;
+use crate::netlink::{self, Link, Netlink, Route};
 use crate::port::Published;
-use crate::subnet::{Subnet, mac_of};
+use crate::subnet::{Network, Subnet, mac_of};
 
 /// The bridge's name, and the beginning of a cable's.
 pub const BRIDGE: &str = "workshop0";
 const CABLE: &str = "workshop-";
 /// The kernel keeps so many bytes of an alias.
 const LONGEST_ALIAS: usize = 255;
+/// How long the last one out keeps the bridge for the next one in.
+const LINGER: Duration = Duration::from_millis(100);
 /// The switch of all interfaces together.
-const ALL: &str = "all";
+pub const ALL: &str = "all";
 
 /// One at a time: held while the network is looked at and changed. No file is
 /// needed for it, and none is left: what is locked is the network namespace
@@ -46,61 +60,81 @@ pub fn lock() -> io::Result<Flock<File>> {
 pub struct View {
     /// The bridge.
     pub bridge: Link,
-    /// The containers' network.
-    pub subnet: Subnet,
     links: Vec<Link>,
-    /// The devices on which the default route leaves the host.
-    pub uplinks: Vec<String>,
+    addresses: Vec<(u32, Network)>,
+    routes: Vec<Route>,
 }
 
 impl View {
     /// Looks at it. The bridge must be there; it may have no address yet.
     pub fn of(kernel: &Netlink) -> Result<View> {
         let links = kernel.links().context("RTM_GETLINK")?;
-        let addresses = kernel.addresses().context("RTM_GETADDR")?;
-        let routes = kernel.routes().context("RTM_GETROUTE")?;
         let bridge = links.iter().find(|link| link.name == BRIDGE);
-        let Some(bridge) = bridge.cloned() else {
-            bail!("{BRIDGE} was taken away under our hands");
-        };
-        let known = routes.iter().map(|route| route.to);
-        let known: Vec<_> = known
+        Ok(View {
+            bridge: bridge.context("the bridge is gone")?.clone(),
+            links,
+            addresses: kernel.addresses().context("RTM_GETADDR")?,
+            routes: kernel.routes().context("RTM_GETROUTE")?,
+        })
+    }
+
+    /// The containers' network: the one that the bridge has, or one of which
+    /// the host knows nothing yet.
+    pub fn subnet(&self) -> Result<Subnet> {
+        let mut own = self.addresses.iter();
+        if let Some((_, own)) = own.find(|(at, _)| *at == self.bridge.index) {
+            return Ok(Subnet::of(own.address));
+        }
+        let routes = self.routes.iter().map(|route| route.to);
+        let known: Vec<_> = routes
             .filter(|network| !network.is_nearly_everything())
-            .chain(addresses.iter().map(|(_, network)| *network))
+            .chain(self.addresses.iter().map(|(_, network)| *network))
             .collect();
-        let own = addresses.iter().find(|(device, _)| *device == bridge.index);
-        let subnet = own
-            .map(|(_, own)| Subnet::of(own.address))
-            .or_else(|| Subnet::free(&known))
-            .context(
-                "no private /24 network is free: this host has routes to all of \
-                 10.77.0.0/16, 172.29.0.0/16 and 192.168.0.0/16 (`ip route` shows them)",
-            )?;
-        let is_uplink = |link: &&Link| {
-            let default = routes.iter().filter(|route| route.to.length == 0);
-            default.map(|route| route.device).any(|it| it == link.index)
+        Subnet::free(&known).context(
+            "no private /24 network is free: this host has routes to all of \
+             10.77.0.0/16, 172.29.0.0/16 and 192.168.0.0/16 (`ip route` shows them)",
+        )
+    }
+
+    /// The devices on which the default route leaves the host.
+    pub fn uplinks(&self) -> impl Iterator<Item = &str> {
+        let leads_out = |link: &&Link| {
+            let mut routes = self.routes.iter();
+            routes.any(|it| it.to.length == 0 && it.device == link.index)
         };
-        let uplinks = links.iter().filter(is_uplink);
-        let uplinks = uplinks.map(|link| link.name.clone()).collect();
-        Ok(View { bridge, subnet, links, uplinks })
+        self.links.iter().filter(leads_out).map(|link| link.name.as_str())
     }
 
     /// The containers on the bridge: number, and cable.
     pub fn containers(&self) -> impl Iterator<Item = (u8, &Link)> {
         let plugged = Some(self.bridge.index);
         let links = self.links.iter().filter(move |l| l.bridge == plugged);
-        links.filter_map(|link| Some((number_of(link)?, link)))
+        let numbered = links.filter_map(|it| Some((number_of(it)?, it)));
+        numbered.filter(|(_, cable)| hold(&cable.name).is_err())
     }
 
-    /// The lowest number that no cable has, plugged in or not: a namespace
-    /// that somebody still looks at keeps its cable after its container.
-    fn free_number(&self) -> Result<u8> {
+    /// Cables whose runtime is dead.
+    fn waste(&self) -> impl Iterator<Item = &Link> {
+        let cables = self.links.iter().filter(|it| number_of(it).is_some());
+        cables.filter(|cable| hold(&cable.name).is_ok())
+    }
+
+    /// The lowest number that nobody has.
+    fn free_name(&self) -> Result<(u8, UnixDatagram)> {
         let taken: Vec<_> = self.links.iter().filter_map(number_of).collect();
-        let mut numbers = Subnet::BRIDGE + 1..=254;
-        numbers.find(|number| !taken.contains(number)).with_context(|| {
-            format!("no address is free in {}: 253 containers", self.subnet)
+        let free = (Subnet::BRIDGE + 1..=254).filter(|it| !taken.contains(it));
+        let mut held = free
+            .filter_map(|it| Some((it, hold(&format!("{CABLE}{it}")).ok()?)));
+        held.next().with_context(|| {
+            format!("all 253 addresses on {BRIDGE} are taken")
         })
     }
+}
+
+/// Takes a name that one process at a time can have in this network namespace
+/// (unix(7), abstract), or fails since somebody lives who has it.
+fn hold(name: &str) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
 fn number_of(link: &Link) -> Option<u8> {
@@ -129,104 +163,204 @@ pub fn make(container: &Host, kernel: &Netlink) -> Result<(), Failure> {
         )
 }
 
-/// A container's place on the bridge, and what it holds on the host.
-#[derive(Debug)]
-pub struct Place {
-    /// Its number in the subnet.
-    pub number: u8,
-    /// The host's end of its cable.
-    pub cable: u32,
-}
-
-/// A cable with one end in the bridge. The other is born inside, under its
-/// final name: it was never the host's.
-pub fn plug_in(
+/// What every container finds there. IPv6 is left out, and so must be closed:
+/// with a link-local address the bridge would be a second way to the host's
+/// services. The devices make one for themselves when they are switched on.
+pub fn prepare(
     container: &Host,
     kernel: &Netlink,
     view: &View,
-) -> Result<Place> {
-    let (number, pid) = (view.free_number()?, container.pid);
-    let address = view.subnet.network(number).address;
-    let (cable, mac) = (format!("{CABLE}{number}"), mac_of(address));
-    let inner = netlink::named(
-        "eth0",
-        &[
-            LinkAttribute::NetNsPid(pid.as_raw().unsigned_abs()),
-            LinkAttribute::Address(mac),
-        ],
-    );
-    let info = LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(inner))),
-    ]);
-    let plugged = LinkAttribute::Controller(view.bridge.index);
-    container.call(
-        format!(
-            "RTM_NEWLINK {{ {cable}, master: {BRIDGE}, kind: veth, \
-             peer: {{ eth0, pid: {pid}, for {address} }} }}"
-        ),
-        "a cable: one end in the bridge, one in the container",
-        format!(
-            "ip link add {cable} master {BRIDGE} type veth peer eth0 netns {pid}"
-        ),
-        || kernel.change(NewLink(netlink::named(&cable, &[info, plugged]))),
-    )?;
-    let links = kernel.links().context("RTM_GETLINK")?;
-    let found = links.into_iter().find(|link| link.name == cable);
-    let cable = found.context("the new cable is gone already")?.index;
-    Ok(Place { number, cable })
-}
-
-/// Writes the published ports where they die with the container.
-pub fn note_ports(
-    container: &Host,
-    kernel: &Netlink,
-    place: &Place,
-    ports: &[Published],
 ) -> Result<()> {
-    let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-    let (cable, alias) = (format!("{CABLE}{}", place.number), ports.join(" "));
-    if alias.len() > LONGEST_ALIAS {
-        bail!("too many published ports: the kernel keeps {LONGEST_ALIAS} bytes of a note on them");
-    }
-    container.call(
-        format!("RTM_SETLINK {{ {cable}, alias: {alias:?} }}"),
-        "who has which port is noted where it dies with the container",
-        format!("ip link set {cable} alias {alias:?}"),
-        || note(kernel, place.cable, &alias),
-    )?;
-    Ok(())
-}
-
-fn note(kernel: &Netlink, index: u32, alias: &str) -> io::Result<()> {
-    let alias = LinkAttribute::IfAlias(alias.to_owned());
-    kernel.change(SetLink(netlink::numbered(index, &[alias])))
-}
-
-/// Gives the bridge its address, and switches the cable on.
-pub fn switch_on(
-    container: &Host,
-    kernel: &Netlink,
-    view: &View,
-    place: &Place,
-) -> Result<()> {
-    let own = view.subnet.network(Subnet::BRIDGE);
-    let cable = format!("{CABLE}{}", place.number);
+    let own = view.subnet()?.network(Subnet::BRIDGE);
+    no_ipv6(container, BRIDGE)?;
     container.call(
         format!("RTM_NEWADDR {{ {BRIDGE}, {own} }}"),
         "the containers' way out leads through the host",
         format!("ip address replace {own} dev {BRIDGE}"),
         || kernel.change(netlink::has_address(view.bridge.index, own)),
     )?;
-    for (name, index) in [(BRIDGE, view.bridge.index), (&cable, place.cable)] {
-        container.call(
-            format!("RTM_SETLINK {{ {name}, flags: IFF_UP }}"),
-            "a new device is switched off",
-            format!("ip link set {name} up"),
-            || kernel.change(netlink::up(netlink::numbered(index, &[]))),
-        )?;
-    }
     Ok(())
+}
+
+/// A container's place on the bridge. Dropped, it is cleared.
+#[derive(Debug, Default)]
+pub struct Place {
+    name: String,
+    /// Says that we live.
+    life: Option<UnixDatagram>,
+    /// The host's end of the cable.
+    cable: Option<u32>,
+}
+
+impl Place {
+    /// A cable with one end in the bridge. The other is born inside, under its
+    /// final name: it was never the host's.
+    pub fn plug_in(
+        &mut self,
+        container: &Host,
+        kernel: &Netlink,
+        view: &View,
+    ) -> Result<()> {
+        for Link { name, index, .. } in view.waste() {
+            container.call(
+                format!("RTM_DELLINK {{ {name} }}"),
+                "its runtime was killed",
+                format!("ip link del {name}"),
+                || delete(kernel, *index),
+            )?;
+        }
+        let (pid, (number, life)) = (container.pid, view.free_name()?);
+        self.life = Some(life);
+        let address = view.subnet()?.network(number).address;
+        self.name = format!("{CABLE}{number}");
+        let name = &self.name;
+        let message = netlink::named(
+            name,
+            &[
+                LinkAttribute::Controller(view.bridge.index),
+                cable(pid.as_raw().unsigned_abs(), mac_of(address)),
+            ],
+        );
+        container.call(
+            format!(
+                "RTM_NEWLINK {{ {name}, master: {BRIDGE}, kind: veth, \
+                 peer: {{ eth0, pid: {pid}, for {address} }} }}"
+            ),
+            "a cable: one end in the bridge, one in the container",
+            format!("ip link add {name} master {BRIDGE} type veth peer eth0 netns {pid}"),
+            || kernel.change(NewLink(message)),
+        )?;
+        let links = kernel.links().context("RTM_GETLINK")?;
+        let made = links.into_iter().find(|link| link.name == *name);
+        self.cable = Some(made.context("the new cable is gone")?.index);
+        Ok(no_ipv6(container, name)?)
+    }
+
+    /// Writes the published ports where they die with the container.
+    pub fn note(
+        &self,
+        container: &Host,
+        kernel: &Netlink,
+        ports: &[Published],
+    ) -> Result<()> {
+        let alias: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        let (name, alias) = (&self.name, alias.join(" "));
+        if alias.len() > LONGEST_ALIAS {
+            bail!(
+                "too many published ports: the kernel keeps {LONGEST_ALIAS} bytes to note them"
+            );
+        }
+        if let (Some(cable), false) = (self.cable, alias.is_empty()) {
+            container.call(
+                format!("RTM_SETLINK {{ {name}, alias: {alias:?} }}"),
+                "a note of its ports, which dies with the container",
+                format!("ip link set {name} alias {alias:?}"),
+                || write_alias(kernel, cable, &alias),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A new device is switched off.
+    pub fn switch_on(
+        &self,
+        container: &Host,
+        kernel: &Netlink,
+        view: &View,
+    ) -> Result<(), Failure> {
+        let bridge = [(BRIDGE, view.bridge.index)];
+        let own = self.cable.map(|cable| (self.name.as_str(), cable));
+        for (name, index) in bridge.into_iter().chain(own) {
+            container.call(
+                format!("RTM_SETLINK {{ {name}, flags: IFF_UP }}"),
+                "a new device is switched off",
+                format!("ip link set {name} up"),
+                || kernel.change(netlink::up(netlink::numbered(index, &[]))),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn cable(pid: u32, mac: Vec<u8>) -> LinkAttribute {
+    let inner = [LinkAttribute::NetNsPid(pid), LinkAttribute::Address(mac)];
+    let inner = InfoVeth::Peer(netlink::named("eth0", &inner));
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(inner)),
+    ])
+}
+
+/// The kernel takes tens of milliseconds to take a device apart, and nobody
+/// need wait for that: a process that is left behind does it.
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.life = None;
+        let clear = || {
+            let _ = leave_terminal();
+            let _ = clear(self.cable);
+            0
+        };
+        match Child::start(CloneFlags::empty(), clear) {
+            Ok(child) => drop(child.into_pid()),
+            Err(_) => drop(clear()),
+        }
+    }
+}
+
+/// Whoever reads our output waits for its end: it must not wait for us.
+fn leave_terminal() -> nix::Result<()> {
+    let null =
+        open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    setsid().map(drop)
+}
+
+/// Takes a container's cable away, and its rules. The last one out takes the
+/// rest. It lingers before that: whoever starts containers one after the other
+/// finds the bridge still there.
+fn clear(cable: Option<u32>) -> Result<()> {
+    let kernel = Netlink::open()?;
+    if let Some(cable) = cable {
+        delete(&kernel, cable)?;
+    }
+    let me = std::process::id();
+    let held = lock()?;
+    // Rules that can't be made anew go with the bridge.
+    let _ = firewall::load_quietly(&kernel);
+    let view = View::of(&kernel)?;
+    for cable in view.waste() {
+        delete(&kernel, cable.index)?;
+    }
+    if view.containers().next().is_some() {
+        return Ok(());
+    }
+    let note = Note { idle: Some(me), ..Note::on(&view.bridge) };
+    note.write(&kernel, &view.bridge)?;
+    drop(held);
+
+    sleep(LINGER);
+    let _held = lock()?;
+    let view = View::of(&kernel)?;
+    let note = Note::on(&view.bridge);
+    match note.idle == Some(me) {
+        true => take_away(&kernel, &view, &note),
+        false => Ok(()),
+    }
+}
+
+/// The bridge first: the rules guard it as long as it is there.
+fn take_away(kernel: &Netlink, view: &View, note: &Note) -> Result<()> {
+    delete(kernel, view.bridge.index)?;
+    // Who switched forwarding on for all meanwhile relies on it.
+    if !is_on(&switch("ipv4", ALL, "forwarding")) {
+        for device in &note.forwarding {
+            let _ = fs::write(switch("ipv4", device, "forwarding"), "0");
+        }
+    }
+    firewall::remove()
 }
 
 /// What the bridge's alias says, for whoever comes next.
@@ -237,7 +371,7 @@ pub struct Note {
     /// The devices on which we, and nobody before us, allowed forwarding.
     pub forwarding: Vec<String>,
     /// Who found nobody left, and will take the bridge away if so it stays.
-    idle: Option<u32>,
+    pub idle: Option<u32>,
 }
 
 impl FromStr for Note {
@@ -262,6 +396,11 @@ impl FromStr for Note {
 }
 
 impl Note {
+    /// With these rules in force.
+    pub fn new(rules: u64, forwarding: Vec<String>) -> Note {
+        Note { rules: Some(rules), forwarding, idle: None }
+    }
+
     /// Reads it off the bridge.
     pub fn on(bridge: &Link) -> Note {
         bridge.alias.parse().unwrap_or_default()
@@ -269,13 +408,76 @@ impl Note {
 
     /// Writes it on the bridge.
     pub fn write(&self, kernel: &Netlink, bridge: &Link) -> io::Result<()> {
+        write_alias(kernel, bridge.index, &self.to_string())
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rules = self.rules.iter().map(|id| format!("rules={id:x}"));
         let forwarding = self.forwarding.iter();
         let forwarding = forwarding.map(|name| format!("forwarding={name}"));
         let idle = self.idle.iter().map(|pid| format!("idle={pid}"));
         let words: Vec<_> = rules.chain(forwarding).chain(idle).collect();
-        note(kernel, bridge.index, &words.join(" "))
+        f.write_str(&words.join(" "))
     }
+}
+
+/// Takes a device away, unless its namespace was faster.
+fn delete(kernel: &Netlink, index: u32) -> io::Result<()> {
+    match kernel.change(DelLink(netlink::numbered(index, &[]))) {
+        Err(error) if netlink::is(&error, Errno::ENODEV) => Ok(()),
+        deleted => deleted,
+    }
+}
+
+fn write_alias(kernel: &Netlink, index: u32, alias: &str) -> io::Result<()> {
+    let alias = LinkAttribute::IfAlias(alias.to_owned());
+    kernel.change(SetLink(netlink::numbered(index, &[alias])))
+}
+
+/// What the kernel refuses unless it is told otherwise.
+pub fn allow_forwarding(container: &Host, note: &Note) -> Result<(), Failure> {
+    set(
+        container,
+        &switch("ipv4", BRIDGE, "route_localnet"),
+        "published ports answer at the host's 127.0.0.1, too",
+    )?;
+    for device in
+        [BRIDGE].into_iter().chain(note.forwarding.iter().map(String::as_str))
+    {
+        set(
+            container,
+            &switch("ipv4", device, "forwarding"),
+            "pass on what is for others, on this device alone",
+        )?;
+    }
+    Ok(())
+}
+
+fn no_ipv6(container: &Host, device: &str) -> Result<(), Failure> {
+    let switch = switch("ipv6", device, "disable_ipv6");
+    match Path::new(&switch).exists() {
+        true => {
+            set(container, &switch, "no second way in, by a link-local address")
+        }
+        false => Ok(()),
+    }
+}
+
+fn set(container: &Host, switch: &str, why: &str) -> Result<(), Failure> {
+    let key = switch.trim_start_matches("/proc/sys/");
+    container
+        .call(
+            format!("write({switch:?}, \"1\")"),
+            why,
+            format!("sysctl {key}=1"),
+            || fs::write(switch, "1"),
+        )
+        .because(
+            Errno::EROFS,
+            "/proc/sys is read-only here, as in docker: use docker run --privileged, or the lab",
+        )
 }
 
 /// A switch of a network device (Documentation/networking/ip-sysctl.rst).
@@ -286,48 +488,4 @@ pub fn switch(family: &str, device: &str, name: &str) -> String {
 /// Whether it is on.
 pub fn is_on(switch: &str) -> bool {
     fs::read_to_string(switch).is_ok_and(|value| value.trim() != "0")
-}
-
-/// Takes a container's cable away. The last one out takes the rest: `linger`
-/// passes first, because a bridge costs more to make than to keep, and whoever
-/// starts containers one after the other shall not pay each time.
-pub fn leave(cable: Option<u32>, linger: impl FnOnce()) -> Result<()> {
-    let kernel = Netlink::open()?;
-    if let Some(cable) = cable {
-        // ENODEV: the container's namespace was faster.
-        let _ = kernel.change(DelLink(netlink::numbered(cable, &[])));
-    }
-    let me = std::process::id();
-    {
-        let _lock = lock()?;
-        let view = View::of(&kernel)?;
-        firewall::load_quietly(&kernel, &view)?;
-        if view.containers().next().is_some() {
-            return Ok(());
-        }
-        let view = View::of(&kernel)?;
-        let idle = Note { idle: Some(me), ..Note::on(&view.bridge) };
-        idle.write(&kernel, &view.bridge)?;
-    }
-    linger();
-    let _lock = lock()?;
-    let view = View::of(&kernel)?;
-    let note = Note::on(&view.bridge);
-    match note.idle == Some(me) {
-        true => take_away(&kernel, &view, &note),
-        false => Ok(()),
-    }
-}
-
-/// Bridge first: the rules guard it as long as it is there.
-fn take_away(kernel: &Netlink, view: &View, note: &Note) -> Result<()> {
-    kernel.change(DelLink(netlink::numbered(view.bridge.index, &[])))?;
-    // Who switched forwarding on for all meanwhile relies on it.
-    if !is_on(&switch("ipv4", ALL, "forwarding")) {
-        for device in &note.forwarding {
-            let _ = fs::write(switch("ipv4", device, "forwarding"), "0");
-        }
-    }
-    firewall::nft(&Rules::nothing())?;
-    Ok(())
 }

@@ -5,18 +5,18 @@
 //! word. They are made anew from what is plugged into the bridge, never added
 //! to: the rule of a container that was killed is gone when the next one comes.
 
-use std::fmt::{self, Write as _};
-use std::fs;
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use runtime::{Failure, Host};
+use nix::errno::Errno;
+use runtime::{Because, Host};
 
-use crate::bridge::{BRIDGE, Note, View, is_on, switch};
+use crate::bridge::{ALL, BRIDGE, Note, View, is_on, switch};
 use crate::netlink::Netlink;
-use crate::port::{Protocol, Published};
+use crate::port::Published;
 
 /// Our table: one for IPv4 and IPv6 together.
 const TABLE: &str = "inet workshop";
@@ -28,8 +28,8 @@ pub struct Rules(String);
 impl Rules {
     /// For the containers that are plugged in. `opened`: devices that forward
     /// because of us.
-    pub fn of(view: &View, opened: &[String]) -> Rules {
-        let subnet = view.subnet;
+    pub fn of(view: &View, opened: &[String]) -> Result<Rules> {
+        let subnet = view.subnet()?;
         let mut published = String::new();
         for (number, cable) in view.containers() {
             let container = subnet.network(number).address;
@@ -37,10 +37,6 @@ impl Rules {
             for port in ports {
                 let Published { address, host, container: inner, protocol } =
                     port;
-                let protocol = match protocol {
-                    Protocol::Tcp => "tcp",
-                    Protocol::Udp => "udp",
-                };
                 let only = address.map(|a| format!("ip daddr {a} "));
                 let only = only.unwrap_or_default();
                 let _ = writeln!(
@@ -53,7 +49,7 @@ impl Rules {
         for device in opened {
             let _ = writeln!(closed, "iifname {device:?} drop");
         }
-        Rules(format!(
+        Ok(Rules(format!(
             r#"
 table {TABLE}
 delete table {TABLE}
@@ -98,12 +94,7 @@ table {TABLE} {{
 }}
 list chains
 "#
-        ))
-    }
-
-    /// Takes the table away, if it is there.
-    pub fn nothing() -> Rules {
-        Rules(format!("table {TABLE}\ndelete table {TABLE}\n"))
+        )))
     }
 
     fn id(&self) -> u64 {
@@ -113,87 +104,164 @@ list chains
     }
 }
 
-impl fmt::Display for Rules {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// Which rules there must be, and whether they are in force already.
-struct Wanted {
-    rules: Rules,
-    note: Note,
-    new: bool,
-}
-
-impl Wanted {
-    fn now(view: &View) -> Wanted {
-        let old = Note::on(&view.bridge);
-        let mut forwarding = old.forwarding.clone();
-        for uplink in &view.uplinks {
-            let is_ours = forwarding.contains(uplink);
-            if !is_ours && !is_on(&switch("ipv4", uplink, "forwarding")) {
-                forwarding.push(uplink.clone());
-            }
-        }
-        let rules = Rules::of(view, &forwarding);
-        let id = Some(rules.id());
-        let new = old.rules != id;
-        Wanted { rules, note: Note { rules: id, forwarding, ..Note::default() }, new }
-    }
-
-    /// While rules change, the bridge says of none that it is in force.
-    fn load(&self, kernel: &Netlink, view: &View) -> Result<String> {
-        let unsure = Note { rules: None, ..self.note.clone() };
-        unsure.write(kernel, &view.bridge)?;
-        nft(&self.rules)
-    }
-}
-
 /// Brings the rules in force, unless they are.
-pub fn load(container: &Host, kernel: &Netlink, view: &View) -> Result<Note> {
-    let wanted = Wanted::now(view);
-    if wanted.new {
-        let listed = container_call(container, || wanted.load(kernel, view))?;
-        if let Some(chain) = one_that_drops(&listed) {
+pub fn load(container: &Host, kernel: &Netlink) -> Result<Note> {
+    let view = View::of(kernel)?;
+    let wanted = Wanted::by(&view)?;
+    if wanted.is_new {
+        wanted.announce(kernel, &view)?;
+        let nft = container
+            .call(
+                "execve(\"nft\", [\"nft\", \"-f\", \"-\"])",
+                "NAT, published ports, and the host itself closed",
+                format!("nft list table {TABLE} # shows them"),
+                start,
+            )
+            .because(
+                Errno::ENOENT,
+                "the program nft makes the rules: ./scripts/setup.sh installs it; \
+                 --network none works without",
+            )?;
+        if let Some(chain) = one_that_drops(&feed(nft, &wanted.rules)?) {
             container.note(format!(
-                "{chain} drops what the host forwards: containers may reach neither the outside \
-                 nor each other (docker sets it so; iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT \
-                 and the same with -o let them through)"
+                "{chain} drops what the host forwards, as docker likes it: containers may not \
+                 reach the outside. `iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT`, and the \
+                 same with -o, lets them"
             ));
         }
     }
-    wanted.note.write(kernel, &view.bridge)?;
-    Ok(wanted.note)
-}
-
-fn container_call(
-    container: &Host,
-    load: impl FnOnce() -> Result<String>,
-) -> Result<String> {
-    let mut failed = None;
-    let listed = container.call(
-        "execve(\"nft\", [\"nft\", \"-f\", \"-\"])",
-        "NAT, published ports, and the host itself closed",
-        format!("nft list table {TABLE}"),
-        || {
-            load().map_err(|error| {
-                failed = Some(error);
-                io::Error::other("")
-            })
-        },
-    );
-    match (listed, failed) {
-        (_, Some(error)) => Err(error),
-        (listed, None) => Ok(listed?),
-    }
+    let note = wanted.note;
+    container.call(
+        format!("RTM_SETLINK {{ {BRIDGE}, alias: \"{note}\" }}"),
+        "a note for the next container, and for the last one out",
+        format!("ip link set {BRIDGE} alias '{note}'"),
+        || note.write(kernel, &view.bridge),
+    )?;
+    Ok(note)
 }
 
 /// The same, when nobody listens any more.
-pub fn load_quietly(kernel: &Netlink, view: &View) -> Result<()> {
-    let wanted = Wanted::now(view);
-    if wanted.new {
-        wanted.load(kernel, view)?;
+pub fn load_quietly(kernel: &Netlink) -> Result<()> {
+    let view = View::of(kernel)?;
+    let wanted = Wanted::by(&view)?;
+    if wanted.is_new {
+        wanted.announce(kernel, &view)?;
+        feed(start()?, &wanted.rules)?;
     }
     Ok(wanted.note.write(kernel, &view.bridge)?)
+}
+
+/// Takes our table away.
+pub fn remove() -> Result<()> {
+    let nothing = format!("table {TABLE}\ndelete table {TABLE}\n");
+    feed(start()?, &Rules(nothing)).map(drop)
+}
+
+/// Which rules there must be, and whether they are there already.
+struct Wanted {
+    rules: Rules,
+    note: Note,
+    is_new: bool,
+}
+
+impl Wanted {
+    fn by(view: &View) -> Result<Wanted> {
+        let old = Note::on(&view.bridge);
+        let mut forwarding = old.forwarding;
+        for uplink in view.uplinks() {
+            if !forwarding.iter().any(|it| it == uplink) && !may_forward(uplink) {
+                forwarding.push(uplink.to_owned());
+            }
+        }
+        // Whoever switched it on for all may want more than our containers.
+        let opened = if may_forward(ALL) { &[] } else { &forwarding[..] };
+        let rules = Rules::of(view, opened)?;
+        let id = rules.id();
+        let is_new = old.rules != Some(id);
+        Ok(Wanted { rules, note: Note::new(id, forwarding), is_new })
+    }
+
+    /// While they change, the bridge says of no rules that they are in force:
+    /// if we are killed now, the next one makes them.
+    fn announce(&self, kernel: &Netlink, view: &View) -> io::Result<()> {
+        let unsure = Note { rules: None, ..self.note.clone() };
+        unsure.write(kernel, &view.bridge)
+    }
+}
+
+/// The one helper process: the kernel takes rules as a small program of its
+/// own virtual machine, and nft is the compiler.
+fn start() -> io::Result<Child> {
+    // Debian leaves these out of an ordinary user's PATH.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path =
+        [path.as_os_str(), "/usr/sbin:/sbin".as_ref()].join(":".as_ref());
+    Command::new("nft")
+        .args(["-f", "-"])
+        .env("PATH", path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// Gives nft the rules, and returns what it lists.
+fn feed(mut nft: Child, Rules(script): &Rules) -> Result<String> {
+    let mut stdin = nft.stdin.take().context("nft has no stdin")?;
+    stdin.write_all(script.as_bytes()).context("write() to nft")?;
+    drop(stdin);
+    let output = nft.wait_with_output().context("wait() for nft")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let first = said.lines().next().unwrap_or("it does not say why");
+        bail!(
+            "nft -f -: {first} (a kernel without nf_tables, or one that is not the one \
+             whose modules are installed? --network none works without)"
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A chain of somebody else's that drops by default what the host forwards.
+/// Accepting is no help there: one no is stronger than any yes.
+fn one_that_drops(listed: &str) -> Option<String> {
+    let (mut table, mut chain) = ("", "");
+    for line in listed.lines().map(str::trim) {
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["table", .., "{"] => table = line,
+            ["chain", name, "{"] => chain = name,
+            ["type", "filter", "hook", "forward", .., "policy", "drop;"] => {
+                let table = table.trim_end_matches(" {");
+                return Some(format!("chain {chain} of {table}"));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn may_forward(device: &str) -> bool {
+    is_on(&switch("ipv4", device, "forwarding"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_that_drops_by_default_is_found() {
+        let listed = |policy: &str| {
+            format!(
+                "table inet workshop {{\n\tchain forward {{\n\t\ttype filter hook forward \
+                 priority filter; policy accept;\n\t}}\n}}\ntable ip filter {{\n\tchain INPUT \
+                 {{\n\t\ttype filter hook input priority filter; policy drop;\n\t}}\n\tchain \
+                 FORWARD {{\n\t\ttype filter hook forward priority filter; policy {policy};\n\t}}\n}}\n"
+            )
+        };
+        assert_eq!(
+            one_that_drops(&listed("drop")).unwrap(),
+            "chain FORWARD of table ip filter"
+        );
+        assert_eq!(one_that_drops(&listed("accept")), None);
+    }
 }

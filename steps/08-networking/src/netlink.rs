@@ -12,6 +12,7 @@ use netlink_packet_core::{
     NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkMessage,
     NetlinkPayload,
 };
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::RouteNetlinkMessage::{self as Message, *};
 use netlink_packet_route::address::{
     AddressAttribute, AddressMessage, AddressScope,
@@ -23,7 +24,6 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol,
     RouteScope, RouteType,
 };
-use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily as Family, MsgFlags, SockFlag, SockProtocol, SockType, recv,
@@ -151,7 +151,9 @@ impl Netlink {
                     Ok(NetlinkPayload::InnerMessage(message)) => {
                         told.push(message);
                     }
-                    Ok(NetlinkPayload::Error(error)) if error.raw_code() != 0 => {
+                    Ok(NetlinkPayload::Error(error))
+                        if error.raw_code() != 0 =>
+                    {
                         return Err(error.to_io());
                     }
                     Ok(NetlinkPayload::Done(done)) if done.code != 0 => {

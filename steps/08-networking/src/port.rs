@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
 use nix::errno::Errno;
-use runtime::{Because, Failure, Narrator, Side};
+use runtime::{Because, Failure, Host};
 
 /// What `-p [IP:]HOST:CONTAINER[/tcp|/udp]` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Published {
     /// Takes the port on the host, and keeps it: nobody else can, and if
     /// somebody has, we learn it here and not by silence. No packet ever
     /// comes to this socket: the rules send them on before.
-    pub fn reserve(&self, runtime: &Narrator) -> Result<OwnedFd, Failure> {
+    pub fn reserve(&self, container: &Host) -> Result<OwnedFd, Failure> {
         let Published { host, protocol, .. } = self;
         let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let socket = SocketAddrV4::new(address, *host);
@@ -53,8 +53,8 @@ impl Published {
         };
         let why = "the published port is ours, or we learn who has it";
         let shell = format!("nc {options} {address} {host}");
-        runtime
-            .call(Side::Host, call, why, shell, || match protocol {
+        container
+            .call(call, why, shell, || match protocol {
                 Protocol::Tcp => TcpListener::bind(socket).map(OwnedFd::from),
                 Protocol::Udp => UdpSocket::bind(socket).map(OwnedFd::from),
             })
@@ -92,7 +92,7 @@ impl FromStr for Published {
         let (address, host, container) = match parts[..] {
             [host, container] => (None, host, container),
             [address, host, container] => {
-                let parsed = address.parse().map_err(|_| {
+                let parsed: Ipv4Addr = address.parse().map_err(|_| {
                     format!("{address:?} is no IPv4 address, as 127.0.0.1 is")
                 })?;
                 (Some(parsed), host, container)
@@ -157,9 +157,25 @@ mod tests {
     #[test]
     fn what_is_no_port_is_refused() {
         for text in [
-            "", ":", "80", "80:", ":80", "0:80", "80:0", "65536:80",
-            "80:65536", "+80:80", "-1:80", "80:80/sctp", "80:80/", "a:b",
-            "1.2.3:80:80", "[::1]:80:80", "1:2:3:4", " 80:80", "80-81:80-81",
+            "",
+            ":",
+            "80",
+            "80:",
+            ":80",
+            "0:80",
+            "80:0",
+            "65536:80",
+            "80:65536",
+            "+80:80",
+            "-1:80",
+            "80:80/sctp",
+            "80:80/",
+            "a:b",
+            "1.2.3:80:80",
+            "[::1]:80:80",
+            "1:2:3:4",
+            " 80:80",
+            "80-81:80-81",
         ] {
             assert!(text.parse::<Published>().is_err(), "{text:?}");
         }

@@ -1,5 +1,6 @@
 //! The life of a container, as one story.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -13,7 +14,9 @@ use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, chdir, getcwd, setresgid, setresuid, setsid};
+use nix::unistd::{
+    Gid, Uid, chdir, getcwd, getegid, geteuid, setresgid, setresuid, setsid,
+};
 
 use crate::channel::{Channel, Message};
 use crate::command::{Command, Variable};
@@ -101,20 +104,26 @@ impl Container {
         }
         let rootfs = RootDirectory::open(self.rootfs.as_deref(), owner)?;
         let mut terminal = Terminal::open()?;
-        if let (Some(owner), Some(terminal)) = (owner, &terminal) {
+        if let Some(terminal) = &terminal {
+            // Its group, too: the host's "tty" has no number inside, and what
+            // belongs to nobody can't be handed on to `--user`.
             terminal
-                .give(owner)
+                .give(owner.unwrap_or((geteuid(), getegid())))
                 .context("fchown() of the container's terminal")?;
         }
         let (ours, theirs) = Channel::pair().context("socketpair()")?;
 
-        let mut child = self.start(&Inheritance {
+        let inheritance = Inheritance {
             runtime: theirs,
+            hosts_end: Cell::new(Some(ours)),
             narrator: &narrator,
             rootfs: rootfs.path(),
             terminal: terminal.as_ref(),
             signals: &signals,
-        })?;
+        };
+        let mut child = self.start(&inheritance)?;
+        let ours = inheritance.hosts_end.take().context("one end is ours")?;
+        drop(inheritance);
         let host = Host {
             pid: child.pid(),
             rootfs: rootfs.path(),
@@ -125,7 +134,7 @@ impl Container {
         }
         ours.send(&Message::Go)
             .context("the container's first process is gone")?;
-        wait_for_start(&mut child, &ours, &signals)?;
+        let started = wait_for_start(&ours, &signals)?;
         let alarm = self.features.iter().find_map(|feature| feature.alarm());
         let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
         if let Some(Message::Failed(status, message)) =
@@ -135,6 +144,9 @@ impl Container {
         }
         for feature in &mut self.features {
             feature.after(&host, exit)?;
+        }
+        if !started {
+            bail!("the container's first process died early: {exit}");
         }
         Ok(exit)
     }
@@ -178,6 +190,7 @@ impl Container {
 
     /// The child's side of the story, up to where the command takes its place.
     fn first_process(&self, own: &Inheritance) -> Result<u8> {
+        drop(own.hosts_end.take());
         own.die_with_the_runtime()?;
         if own.runtime.receive()? != Some(Message::Go) {
             bail!("the runtime is gone");
@@ -229,6 +242,9 @@ const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
 /// What the first process gets from the runtime.
 struct Inheritance<'a> {
     runtime: Channel,
+    /// The line's other end: the runtime's. While the child has a copy of it,
+    /// the line never ends, whatever becomes of the runtime.
+    hosts_end: Cell<Option<Channel>>,
     narrator: &'a Narrator<'a>,
     rootfs: &'a Path,
     terminal: Option<&'a Terminal>,
@@ -286,7 +302,12 @@ impl Inheritance<'_> {
     /// PID 1 stays, and the command becomes its child.
     fn stay(&self, init: Init, command: impl FnMut() -> u8) -> Result<u8> {
         let command =
-            Child::start(CloneFlags::empty(), command).context("clone()")?;
+            Child::start(CloneFlags::empty(), command)
+                .map_err(|errno| Failure::of("clone(SIGCHLD)", errno))
+                .because(
+                    Errno::EAGAIN,
+                    "with --init there are two processes: a limit leaves room for one",
+                )?;
         setsid().context("setsid()")?;
         process::close_above_stderr_but(self.signals.as_fd())
             .context("close_range()")?;

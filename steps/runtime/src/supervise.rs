@@ -13,39 +13,35 @@ use crate::process::{Child, Exit};
 use crate::signals::Signals;
 use crate::terminal::Terminal;
 
-/// Until the command is executed, a request to end is ours to obey.
-pub fn wait_for_start(
-    child: &mut Child,
-    channel: &Channel,
-    signals: &Signals,
-) -> Result<()> {
+/// Until the command is executed, a request to end is ours to obey. `false`
+/// if the first process died before that, and could not say why.
+pub fn wait_for_start(channel: &Channel, signals: &Signals) -> Result<bool> {
     loop {
-        let fds = [channel.as_fd(), signals.as_fd()];
+        // In this order: a signal for a command that has begun comes after
+        // the word that it begins, so that word is then seen as well.
+        let fds = [signals.as_fd(), channel.as_fd()];
         let ready = which_are_ready(
             &mut fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
             PollTimeout::NONE,
         )?;
-        while let Some(signal) = signals.next()? {
-            if Signals::ends(signal) {
-                bail!(Failure::Interrupted(signal));
-            }
-        }
-        if ready[0] {
+        if ready[1] {
             match channel
                 .receive()
                 .context("recvmsg() from the container's first process")?
             {
-                Some(Message::Starting) => return Ok(()),
+                Some(Message::Starting) => return Ok(true),
                 Some(Message::Failed(status, message)) => {
                     bail!(Failure::Told { status, message })
                 }
                 Some(Message::Go) => {
                     bail!("the container's first process speaks out of turn")
                 }
-                None => bail!(
-                    "the container's first process died early: {}",
-                    child.wait()?
-                ),
+                None => return Ok(false),
+            }
+        }
+        while let Some(signal) = signals.next()? {
+            if Signals::ends(signal) {
+                bail!(Failure::Interrupted(signal));
             }
         }
     }
@@ -59,6 +55,9 @@ pub fn accompany(
     mut alarm: Option<BorrowedFd>,
     mut terminal: Option<&mut Terminal>,
 ) -> Result<Exit> {
+    if let Some(terminal) = &mut terminal {
+        terminal.go_raw();
+    }
     loop {
         // Looked at first: its SIGCHLD may have been read while we waited for
         // something else.

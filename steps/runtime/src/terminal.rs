@@ -179,6 +179,7 @@ impl Terminal {
     /// A job that a shell brings to the foreground is told so only if it was
     /// stopped before: otherwise we must look.
     pub fn look_for_the_foreground(&mut self) -> PollTimeout {
+        self.hang_up_if_gone();
         if !self.raw {
             self.go_raw();
         }
@@ -193,6 +194,7 @@ impl Terminal {
     pub fn hang_up_if_gone(&mut self) {
         if tcgetpgrp(&self.host) == Err(Errno::EIO) {
             self.master = None;
+            self.keyboard = None;
         }
     }
 
@@ -283,8 +285,13 @@ impl Terminal {
     }
 }
 
+/// Whether the kernel lets us use it. It stops nobody whose controlling
+/// terminal is another one, or none (ENOTTY): the machine's console is such.
 fn in_foreground(terminal: &File) -> bool {
-    tcgetpgrp(terminal) == Ok(getpgrp())
+    match tcgetpgrp(terminal) {
+        Ok(group) => group == getpgrp(),
+        Err(errno) => errno == Errno::ENOTTY,
+    }
 }
 
 /// How the container's terminal begins: like the host's. Where that one keeps

@@ -25,6 +25,7 @@ pub mod proc;
 pub mod record;
 mod step;
 mod terminal;
+pub mod watch;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-pub use step::{Running, Step, binary};
+pub use step::{Running, Step, binary, copy_default_root};
 pub use terminal::Terminal;
 
 /// The steps that share one contract on the command line, whatever kernel

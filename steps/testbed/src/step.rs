@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{
+    Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio,
+};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -62,6 +65,12 @@ impl Step {
     ) -> Step {
         self.command.args(args);
         self
+    }
+
+    /// An option and its value, a path.
+    #[must_use]
+    pub fn arg(self, option: &str, value: impl AsRef<Path>) -> Step {
+        self.args([OsStr::new(option), value.as_ref().as_os_str()])
     }
 
     /// A command line for the shell inside.
@@ -200,6 +209,16 @@ impl Running {
             .expect("signal the runtime");
     }
 
+    /// Waits, with its stdin left open: its exit status (128+n for a runtime
+    /// that was itself killed by signal n).
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> i32 {
+        let ended = || self.child.try_wait().expect("wait for the step");
+        code_of(eventually("the end of the step", ended))
+    }
+
     /// Closes its stdin and waits: the exit status (128+n for a runtime that
     /// was itself killed by signal n), and the rest of its stdout.
     ///
@@ -212,10 +231,24 @@ impl Running {
             let _ = stdout.read_to_string(&mut rest);
         }
         let status = self.child.wait().expect("wait for the step");
-        use std::os::unix::process::ExitStatusExt;
-        let signal = status.signal().map(|number| 128 + number);
-        (status.code().or(signal).expect("a code or a signal"), rest)
+        (code_of(status), rest)
     }
+}
+
+/// A copy of the default root directory, for a claim to fill and to name.
+///
+/// # Panics
+/// When it can't be made.
+pub fn copy_default_root(place: &Path) {
+    let container = Step::new("01-chroot").start_waiting();
+    let root = format!("/proc/{}/root/.", container.pid());
+    let copied = Command::new("cp").arg("-a").arg(root).arg(place).status();
+    assert!(copied.expect("cp").success());
+}
+
+fn code_of(status: ExitStatus) -> i32 {
+    let signal = status.signal().map(|number| 128 + number);
+    status.code().or(signal).expect("a code or a signal")
 }
 
 impl Drop for Running {

@@ -1,0 +1,150 @@
+//! The container's side of the wall: its devices, its address, and the names
+//! that it knows.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use netlink_packet_route::link::InfoKind;
+use nix::unistd::gethostname;
+use runtime::{Failure, Inside};
+
+use crate::netlink::{self, Link, Netlink};
+use crate::subnet::{Subnet, address_in};
+
+/// Switches on what is there. A new network namespace has one device, the
+/// loopback, and even that is off.
+pub fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
+    let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
+    let links = kernel.links().context("RTM_GETLINK")?;
+    let named = |name: &str| links.iter().find(|link| link.name == name);
+    let lo = named("lo").context("no loopback device")?;
+    up(container, &kernel, lo, "without it not even 127.0.0.1 answers")?;
+    // The address that the host chose is in the hardware address.
+    let cable = named("eth0").filter(|it| it.kind == Some(InfoKind::Veth));
+    match cable.and_then(|eth0| Some((eth0, address_in(&eth0.mac)?))) {
+        Some((eth0, address)) => {
+            connect(container, &kernel, eth0, address)?;
+            Ok(Some(address))
+        }
+        None => Ok(None),
+    }
+}
+
+fn connect(
+    container: &Inside,
+    kernel: &Netlink,
+    eth0: &Link,
+    address: Ipv4Addr,
+) -> Result<(), Failure> {
+    let subnet = Subnet::of(address);
+    let own = subnet.network(address.octets()[3]);
+    let gateway = subnet.network(Subnet::BRIDGE).address;
+    container.call(
+        format!("RTM_NEWADDR {{ eth0, {own} }}"),
+        "an address of our own",
+        format!("ip address add {own} dev eth0"),
+        || kernel.change(netlink::has_address(eth0.index, own)),
+    )?;
+    up(container, kernel, eth0, "a new device is switched off")?;
+    container.call(
+        format!("RTM_NEWROUTE {{ default, via: {gateway} }}"),
+        "all that is not near is behind the bridge",
+        format!("ip route add default via {gateway}"),
+        || kernel.change(netlink::default_route(gateway)),
+    )
+}
+
+fn up(
+    container: &Inside,
+    kernel: &Netlink,
+    link: &Link,
+    why: &str,
+) -> Result<(), Failure> {
+    let name = &link.name;
+    container.call(
+        format!("RTM_SETLINK {{ {name}, flags: IFF_UP }}"),
+        why,
+        format!("ip link set {name} up"),
+        || kernel.change(netlink::up(netlink::numbered(link.index, &[]))),
+    )
+}
+
+/// Files about the network that belong to this container, not to its image:
+/// they are laid over those of the root directory.
+pub fn write_names(
+    container: &mut Inside,
+    own: Option<Ipv4Addr>,
+    servers: &str,
+) -> Result<()> {
+    let Some(scratch) = container.scratch.clone() else {
+        container.note("/etc/hosts and /etc/resolv.conf stay the image's: no tmpfs to write them to");
+        return Ok(());
+    };
+    let name = gethostname().context("gethostname()")?;
+    let hosts = format!(
+        "127.0.0.1 localhost\n::1 localhost\n{} {}\n",
+        own.unwrap_or(Ipv4Addr::LOCALHOST),
+        name.display()
+    );
+    for (file, text) in [("hosts", &*hosts), ("resolv.conf", servers)] {
+        let source = scratch.join(file);
+        write(&source, text).map_err(|error| {
+            Failure::of(format!("write({source:?})"), error)
+        })?;
+        container.files.push((source, Path::new("/etc").join(file)));
+    }
+    Ok(())
+}
+
+/// The umask is empty here: who may write it is said.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut new = OpenOptions::new();
+    new.write(true).create(true).truncate(true).mode(0o644);
+    new.open(path)?.write_all(text.as_bytes())
+}
+
+/// The host's name servers, as the host has them.
+pub fn host_name_servers() -> String {
+    fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+}
+
+/// The host's name servers, as far as a container can reach them. One on the
+/// host's loopback it can't; where that is systemd-resolved, the servers that
+/// it asks itself stand in a second file.
+pub fn name_servers() -> String {
+    let files = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+    let read = files.iter().flat_map(fs::read_to_string);
+    let mut reachable = read.map(|text| only_reachable(&text));
+    reachable.find(|text| text.contains("nameserver")).unwrap_or_else(|| {
+        "# The host's name server listens on the host's own loopback.\n".into()
+    })
+}
+
+fn only_reachable(text: &str) -> String {
+    let keep = |line: &&str| match line.trim().strip_prefix("nameserver") {
+        Some(server) => server.trim().parse().is_ok_and(|server: IpAddr| {
+            server.is_ipv4() && !server.is_loopback()
+        }),
+        None => !line.trim().starts_with(['#', ';']),
+    };
+    text.lines().filter(keep).flat_map(|line| [line, "\n"]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_server_on_the_hosts_loopback_is_left_out() {
+        let host = "# a comment\nnameserver 127.0.0.53\nnameserver ::1\n\
+                    nameserver\t192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\n";
+        assert_eq!(
+            only_reachable(host),
+            "nameserver\t192.0.2.53\nsearch example.org\n"
+        );
+    }
+}

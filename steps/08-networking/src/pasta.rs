@@ -1,0 +1,146 @@
+//! The way out for an ordinary user, who may not plug a cable into the host:
+//! pasta ([passt](https://passt.top)). It reads the container's packets from a
+//! tap device, and says what is in them through sockets of its own: for the
+//! host, the container is one more program of that user.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use runtime::{Failure, Host, shell};
+
+use crate::port::{Protocol, Published};
+
+/// pasta outlives the process that it serves. This shell does not outlive us:
+/// its input ends when we do, even by SIGKILL.
+const ENDS_WITH_US: &str = r#""$@" 2>&1 & exec >&-; read -r _; kill "$!""#;
+
+/// pasta at work, as long as this exists.
+#[derive(Debug)]
+pub struct Pasta {
+    shell: Child,
+    /// What it still says goes nowhere; a closed pipe would end it.
+    _output: BufReader<ChildStdout>,
+}
+
+impl Pasta {
+    /// Starts it, and returns when the container's network is there. Without
+    /// pasta there is none, which is told, and is an error if ports shall be
+    /// published.
+    pub fn start(
+        container: &Host,
+        ports: &[Published],
+    ) -> Result<Option<Pasta>> {
+        let words = words(container, ports);
+        let started = container.call(
+            format!("execve(\"pasta\", {words:?})"),
+            "this host's network is not ours to change: out by sockets of ours",
+            shell(&words),
+            || {
+                Command::new("sh")
+                    .args(["-c", ENDS_WITH_US, "sh"])
+                    .args(&words)
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .spawn()
+            },
+        )?;
+        let why = match Pasta::wait(started)? {
+            Ok(pasta) => return Ok(Some(pasta)),
+            Err(why) => why,
+        };
+        if let [port, ..] = ports {
+            bail!("-p {port}: without root this needs pasta: {why}");
+        }
+        container.note(format!("no network but a loopback of its own: {why}"));
+        Ok(None)
+    }
+
+    /// It says its process id when it is ready, or what keeps it from it.
+    fn wait(mut shell: Child) -> Result<Result<Pasta, String>> {
+        let output = shell.stdout.take().context("the shell has no stdout")?;
+        let mut output = BufReader::new(output);
+        let mut last = String::new();
+        loop {
+            let mut line = String::new();
+            let length =
+                output.read_line(&mut line).context("read() of pasta")?;
+            let line = line.trim();
+            if length == 0 {
+                let _ = Pasta { shell, _output: output };
+                return Ok(Err(last));
+            }
+            if line.parse::<u32>().is_ok() {
+                return Ok(Ok(Pasta { shell, _output: output }));
+            }
+            if !line.contains("syslog") {
+                last = explain(line);
+            }
+        }
+    }
+}
+
+impl Drop for Pasta {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+}
+
+fn explain(said: &str) -> String {
+    if said.contains("not found") {
+        "pasta gives you one, and is not installed (the package is passt; \
+         ./scripts/setup.sh installs it)"
+            .into()
+    } else {
+        let tun = std::fs::OpenOptions::new().write(true).open("/dev/net/tun");
+        match tun {
+            Err(error) => {
+                Failure::of("open(\"/dev/net/tun\")", error).to_string()
+            }
+            Ok(_) => format!("pasta: {said}"),
+        }
+    }
+}
+
+fn words(container: &Host, ports: &[Published]) -> Vec<String> {
+    let mut words: Vec<String> = [
+        "pasta",
+        "--foreground",
+        "--quiet",
+        "--ipv4-only",
+        "--config-net",
+        "--ns-ifname",
+        "eth0",
+        "--pid",
+        "/dev/stdout",
+        // What listens on the host's loopback stays the host's.
+        "--no-map-gw",
+        "--tcp-ns",
+        "none",
+        "--udp-ns",
+        "none",
+    ]
+    .map(str::to_owned)
+    .into();
+    for (option, protocol) in
+        [("--tcp-ports", Protocol::Tcp), ("--udp-ports", Protocol::Udp)]
+    {
+        let own = ports.iter().filter(|port| port.protocol == protocol);
+        let mut own: Vec<_> = own.map(in_its_words).collect();
+        if own.is_empty() {
+            own.push("none".into());
+        }
+        words.extend(own.into_iter().flat_map(|port| [option.into(), port]));
+    }
+    words.push(container.pid.to_string());
+    words
+}
+
+fn in_its_words(port: &Published) -> String {
+    let Published { address, host, container, .. } = port;
+    match address {
+        Some(address) => format!("{address}/{host}:{container}"),
+        None => format!("{host}:{container}"),
+    }
+}

@@ -1,0 +1,375 @@
+#![forbid(unsafe_code)]
+//! The lessons hold: what they say that a command prints, it prints; what they
+//! quote is in the source; where they point, there is something.
+//!
+//! `LESSONS=overwrite` puts into the files what is so today.
+
+mod page;
+mod pattern;
+mod session;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use page::{Block, Page, slug};
+use pattern::Bindings;
+use session::Session;
+use similar::TextDiff;
+use testbed::{binary, needs};
+
+fn main() -> ExitCode {
+    testbed::run(&[
+        ("front_page_commands", || commands("README.md")),
+        ("runtime_commands", || commands("steps/runtime/README.md")),
+        ("attacks_commands", || commands("steps/attacks/README.md")),
+        ("step_01_commands", || commands("steps/01-chroot/README.md")),
+        ("step_02_commands", || commands("steps/02-uts-namespace/README.md")),
+        ("step_03_commands", || commands("steps/03-pid-namespace/README.md")),
+        ("step_04_commands", || commands("steps/04-mount-namespace/README.md")),
+        ("step_05_commands", || commands("steps/05-user-namespace/README.md")),
+        ("step_06_commands", || commands("steps/06-cgroups/README.md")),
+        ("step_07_commands", || commands("steps/07-overlayfs/README.md")),
+        ("step_08_commands", || commands("steps/08-networking/README.md")),
+        ("no_page_is_forgotten", no_page_is_forgotten),
+        ("quoted_code_is_in_the_source", quoted_code_is_in_the_source),
+        ("diffs_are_those_of_today", diffs_are_those_of_today),
+        ("the_matrix_is_what_the_attacks_say", matrix),
+        ("links_lead_somewhere", links_lead_somewhere),
+        ("lessons_have_one_shape", lessons_have_one_shape),
+        ("words_are_spelled_right", words_are_spelled_right),
+    ])
+}
+
+/// The checkout that we are in. It may lie elsewhere than where it was built.
+fn checkout() -> PathBuf {
+    let here = std::env::current_dir().expect("a working directory");
+    let root = here.ancestors().find(|dir| dir.join("steps/testbed").is_dir());
+    root.expect("run this somewhere in the checkout").to_owned()
+}
+
+fn overwrite() -> bool {
+    std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite")
+}
+
+/// What every page says is compared by this: equal, or put right, or told.
+fn settle(page: &mut Page, changes: Vec<(std::ops::Range<usize>, String)>) {
+    let new = page.with(changes);
+    if new == page.text {
+        return;
+    }
+    let diff = TextDiff::from_lines(&page.text, &new);
+    let diff = diff.unified_diff().context_radius(2).to_string();
+    if overwrite() {
+        println!("{}: overwritten\n{diff}", page.name);
+        fs::write(checkout().join(&page.name), new).expect("write the page");
+    } else {
+        panic!(
+            "{}: this is not so (- the page says, + is so today). \
+             LESSONS=overwrite puts it right.\n{diff}",
+            page.name
+        );
+    }
+}
+
+// ── commands ────────────────────────────────────────────────────────────────
+
+/// Every console block of a page, in one shell, from the top to the bottom: as
+/// somebody does who learns from it.
+fn commands(name: &str) {
+    let mut page = Page::read(&checkout(), name);
+    let mut session = Session::start(&checkout());
+    let mut changes = Vec::new();
+    let (mut run, mut left_out) = (0, Vec::new());
+    for block in page.blocks("console") {
+        if let Some(need) = block.words().find_map(|need| session.lacks(need)) {
+            left_out.push(format!("line {}: {need}", block.line));
+            continue;
+        }
+        run += 1;
+        changes
+            .push((block.text.clone(), told_anew(&page, block, &mut session)));
+    }
+    session.end();
+    settle(&mut page, changes);
+    match (run, &left_out[..]) {
+        (_, []) => {}
+        (0, [_, ..]) => testbed::skip(left_out.join("; ")),
+        _ => eprintln!("SKIP parts of {name}: {}", left_out.join("; ")),
+    }
+}
+
+/// A block with the output of today, where it differs from what is there.
+fn told_anew(page: &Page, block: &Block, session: &mut Session) -> String {
+    let mut bound = Bindings::default();
+    let mut told = String::new();
+    for (typed, expected) in block.commands(page) {
+        let command = typed.replace("\n> ", "\n");
+        let actual = session.run(&command).unwrap_or_else(|why| {
+            panic!("{} line {}: {command}: {why}", page.name, block.line)
+        });
+        let same = pattern::matches(&expected, &actual, &mut bound);
+        let output = if same { expected } else { actual };
+        told += &format!("$ {typed}\n{output}");
+    }
+    told
+}
+
+fn no_page_is_forgotten() {
+    let page = fs::read_to_string(
+        checkout().join("steps/testbed/tests/lessons/main.rs"),
+    );
+    let list = page.expect("our own source");
+    for page in Page::all(&checkout()) {
+        if page.blocks("console").next().is_some() {
+            let call = format!("commands({:?})", page.name);
+            assert!(
+                list.contains(&call),
+                "{} is not in the list of main()",
+                page.name
+            );
+        }
+    }
+}
+
+// ── code ────────────────────────────────────────────────────────────────────
+
+/// A block of Rust is a part of the file that the last link before it names.
+fn quoted_code_is_in_the_source() {
+    for mut page in Page::all(&checkout()) {
+        let mut changes = Vec::new();
+        for block in page.blocks("rust") {
+            let file = page.files_before(block).pop();
+            let file = file.unwrap_or_else(|| {
+                panic!("{} line {}: from which file?", page.name, block.line)
+            });
+            let source = read(&file);
+            let quoted = &page.text[block.text.clone()];
+            let found = cut(&source, quoted).unwrap_or_else(|| {
+                panic!(
+                    "{} line {}: not in {}: quote it anew",
+                    page.name,
+                    block.line,
+                    file.display()
+                )
+            });
+            changes.push((block.text.clone(), found));
+        }
+        settle(&mut page, changes);
+    }
+}
+
+/// The part of a source that begins and ends with the same lines as a quotation.
+fn cut(source: &str, quoted: &str) -> Option<String> {
+    if source.contains(&format!("\n{quoted}")) || source.starts_with(quoted) {
+        return Some(quoted.to_owned());
+    }
+    let (first, last) = (quoted.lines().next()?, quoted.lines().last()?);
+    let lines: Vec<_> = source.lines().collect();
+    let begin = lines.iter().position(|line| *line == first)?;
+    let end = begin + lines[begin..].iter().position(|line| *line == last)?;
+    Some(lines[begin..=end].join("\n") + "\n")
+}
+
+/// A block of diff is that of the two files which the last links before it name:
+/// the new one, then the old one.
+fn diffs_are_those_of_today() {
+    for mut page in Page::all(&checkout()) {
+        let mut changes = Vec::new();
+        for block in page.blocks("diff") {
+            let files = page.files_before(block);
+            let [.., new, old] = &files[..] else {
+                panic!("{} line {}: which two files?", page.name, block.line)
+            };
+            let (old, new) = (read(old), read(new));
+            let diff = TextDiff::from_lines(&old, &new);
+            let diff = diff.unified_diff().context_radius(1).to_string();
+            changes.push((block.text.clone(), diff));
+        }
+        settle(&mut page, changes);
+    }
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file)
+        .unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+}
+
+// ── the matrix ──────────────────────────────────────────────────────────────
+
+/// The table of attacks and steps, from what `attack list` says. That it is
+/// true, the tests of the attacks show.
+fn matrix() {
+    let list = Command::new(binary("attack")).arg("list").output();
+    let list = String::from_utf8(list.expect("attack list").stdout).expect("UTF-8");
+    let rows: String = list.lines().map(row).collect();
+    let steps: Vec<_> = (1..=STEPS).map(|step| format!("{step:02}")).collect();
+    let table = format!(
+        "\n| attack | {} |\n|---|{}\n{rows}\n",
+        steps.join(" | "),
+        ":-:|".repeat(STEPS)
+    );
+    let (begin, end) = ("<!-- generated: attacks matrix -->\n", "<!-- end -->");
+    let mut page = Page::read(&checkout(), "README.md");
+    let (before, after) = page.text.split_once(begin).expect("a place for it");
+    let from = before.len() + begin.len();
+    let length = after.find(end).expect("its end");
+    settle(&mut page, vec![(from..from + length, table)]);
+}
+
+const STEPS: usize = 8;
+
+/// One attack: `NAME runtime …`, `NAME step 03 …` or `NAME step 03 --init …`.
+fn row(line: &str) -> String {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let stopped = match words[1] {
+        "runtime" => 1,
+        _ => words[2].parse().expect("the number of a step"),
+    };
+    let option = words.get(3).filter(|word| word.starts_with("--"));
+    let cells = (1..=STEPS).map(|step| match (step < stopped, option) {
+        (true, _) => " ○ |".to_owned(),
+        (false, None) => " ● |".to_owned(),
+        (false, Some(option)) => format!(" `{option}` |"),
+    });
+    format!("| `{}` |{}\n", words[0], cells.collect::<String>())
+}
+
+// ── links ───────────────────────────────────────────────────────────────────
+
+/// Where links may lead: places that stay.
+const HOSTS: [&str; 22] = [
+    "man7.org",
+    "docs.kernel.org",
+    "www.kernel.org",
+    "git.kernel.org",
+    "lwn.net",
+    "nvd.nist.gov",
+    "www.rfc-editor.org",
+    "datatracker.ietf.org",
+    "www.freedesktop.org",
+    "pubs.opengroup.org",
+    "specs.opencontainers.org",
+    "github.com",
+    "docs.docker.com",
+    "docs.podman.io",
+    "linuxcontainers.org",
+    "manpages.debian.org",
+    "wiki.nftables.org",
+    "www.cni.dev",
+    "passt.top",
+    "docs.rs",
+    "doc.rust-lang.org",
+    "rustup.rs",
+];
+
+fn links_lead_somewhere() {
+    let root = checkout();
+    let mut dead = Vec::new();
+    let mut count = (0, 0);
+    for page in Page::all(&root) {
+        for (line, link) in &page.links {
+            let fault = match link.split_once("://") {
+                Some((scheme, rest)) => {
+                    count.1 += 1;
+                    let host =
+                        rest.split(['/', '#', '?']).next().unwrap_or_default();
+                    let stays = scheme == "https" && HOSTS.contains(&host);
+                    (!stays)
+                        .then(|| "no place that stays: see HOSTS".to_owned())
+                }
+                None => {
+                    count.0 += 1;
+                    inside(&root, &page, link)
+                }
+            };
+            dead.extend(
+                fault
+                    .map(|f| format!("{} line {line}: {link}: {f}", page.name)),
+            );
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+    println!("{} links within the repository, {} to outside", count.0, count.1);
+}
+
+/// What is wrong with a link within the repository, if anything is.
+fn inside(root: &Path, page: &Page, link: &str) -> Option<String> {
+    let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+    let target = match path {
+        "" => root.join(&page.name),
+        path => page.directory(root).join(path),
+    };
+    if !target.exists() {
+        return Some("nothing is there".into());
+    }
+    if !fragment.is_empty() && target.extension().is_some_and(|e| e == "md") {
+        let name = without_dots(target.strip_prefix(root).ok()?);
+        let slugs = Page::read(root, &name).headings;
+        if !slugs.iter().any(|heading| slug(heading) == fragment) {
+            return Some("no such heading there".into());
+        }
+    }
+    None
+}
+
+fn without_dots(path: &Path) -> String {
+    let mut parts = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(parts.pop()),
+            part => parts.push(part.as_os_str().to_string_lossy().into_owned()),
+        }
+    }
+    parts.join("/")
+}
+
+// ── shape ───────────────────────────────────────────────────────────────────
+
+/// The parts of a lesson, in their order.
+const PARTS: [&str; 11] = [
+    "The attack",
+    "The idea",
+    "The call and its rules",
+    "The code",
+    "Try it",
+    "Look from outside",
+    "What others do here",
+    "The hole that is left",
+    "Questions",
+    "To read on",
+    "The difference to the step before",
+];
+
+fn lessons_have_one_shape() {
+    let root = checkout();
+    let lessons = Page::all(&root).into_iter().filter(|page| {
+        page.name
+            .strip_prefix("steps/")
+            .is_some_and(|name| name.starts_with('0'))
+    });
+    let mut seen = BTreeSet::new();
+    for lesson in lessons {
+        let parts: Vec<_> = lesson.parts.iter().map(String::as_str).collect();
+        assert_eq!(parts, PARTS, "{}", lesson.name);
+        seen.insert(lesson.name);
+    }
+    assert_eq!(seen.len(), 8, "{seen:?}");
+}
+
+fn words_are_spelled_right() {
+    let codespell = needs::command("codespell");
+    let pages = Page::all(&checkout()).into_iter().map(|page| page.name);
+    let output = Command::new(codespell)
+        .args(["--ignore-words-list", "te,ot"])
+        .args(pages)
+        .current_dir(checkout())
+        .output()
+        .expect("codespell");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
