@@ -120,7 +120,7 @@ menu() {
 
 tell_total() { # HOW MANY
   local took=$((EPOCHSECONDS - began))
-  say "$1 demos took $(minutes "$took"), the plan is $(minutes "$planned"), the talk has $(minutes "$talk")."
+  say "Played: $1. It took $(minutes "$took"), the plan is $(minutes "$planned"), the talk has $(minutes "$talk")."
   ((!${#not_as_expected[@]})) || fail 'not as expected:' "${not_as_expected[@]}"
 }
 
@@ -129,16 +129,19 @@ tell_total() { # HOW MANY
 split() { # OPTIONS...
   command -v tmux >/dev/null || fail '--split needs tmux, of the package tmux'
   [[ -t 0 && -t 1 ]] || fail '--split needs a terminal'
-  local rows columns demo pid below=-v server=container-demo-$$
+  local rows columns demo pid below=-v
+  # For the trap, it must be there after this function.
+  socket=$(mktemp -d)/tmux
+  trap 'tmux -S "$socket" kill-server 2>/dev/null || true; rm -rf "${socket%/*}"' EXIT
   read -r rows columns < <(stty size)
   ((columns < 160)) || below=-h
   printf -v demo '%q ' ./scripts/demo.sh "$@"
   unset TMUX
-  tmux -L "$server" -f /dev/null new-session -d -x "$columns" -y "$rows" \
-    "$demo; echo; read -rp 'Enter leaves '; tmux -L $server kill-server"
-  pid=$(tmux -L "$server" list-panes -F '#{pane_pid}')
-  tmux -L "$server" set-option status off \; \
-    split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session
+  tmux -S "$socket" -f /dev/null new-session -d -x "$columns" -y "$rows" \
+    "bash -c '$demo; echo; read -rp \"Enter leaves \"'; tmux -S $socket kill-server"
+  pid=$(tmux -S "$socket" list-panes -F '#{pane_pid}')
+  tmux -S "$socket" set-option status off \; \
+    split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session || true
 }
 
 main() {
@@ -156,7 +159,8 @@ main() {
       --split)
         prepare
         for step in "${!all[@]}"; do [[ ${all[step]} != --split ]] || unset "all[step]"; done
-        split "${all[@]}" && exit ;;
+        split "${all[@]}"
+        exit ;;
       [0-9] | [0-9][0-9]) steps+=($((10#$1))) ;;
       -h | --help) usage && exit ;;
       *) usage >&2 && exit 2 ;;

@@ -5,6 +5,8 @@
 # The image of its disk is made once and kept. It stays as it is: what a run
 # writes is gone with the run. The workspace comes on a second disk, made anew
 # for each run, so that it is always what you have now.
+#
+# shellcheck disable=SC2317 # functions are handed to mmdebstrap, and to trap
 set -euo pipefail
 umask 022
 
@@ -72,17 +74,18 @@ packages=(
 
 # deb lines, with the mirrors that the host's apt uses for Debian.
 apt_sources() {
-    local label uri archive='' security=''
+    local label uri format archive='' security=''
     if [[ ${LAB_MIRROR:-} ]]; then
         archive=${LAB_MIRROR%/} security=${LAB_MIRROR%/}-security
     elif command -v apt-get >/dev/null; then
+        # shellcheck disable=SC2016 # apt fills these in
+        format='$(ORIGIN)/$(LABEL)|$(REPO_URI)'
         while IFS='|' read -r label uri; do
             case $label in
                 Debian/Debian) archive=$uri ;;
                 Debian/Debian-Security) security=$uri ;;
             esac
-            # shellcheck disable=SC2016 # apt fills these in
-        done < <(apt-get indextargets --format '$(ORIGIN)/$(LABEL)|$(REPO_URI)' 'Created-By: Packages')
+        done < <(apt-get indextargets --format "$format" 'Created-By: Packages')
     fi
     [[ $archive && $security ]] || fail "no mirror of Debian and of its security updates is known here." \
         'The lab is made from the packages of Debian, by mmdebstrap.' \
@@ -295,7 +298,6 @@ make_workspace_disk() {
     cd "$WORKSHOP_BIN"
     mapfile -d '' programs < <(find . -maxdepth 1 -type f -perm -u=x -print0)
     for file in "${bring[@]}"; do
-        file=$(realpath "$file") || fail "there is no $file to bring."
         [[ $file == "$PWD"/* ]] || fail "$file can't be brought: it is not in $PWD."
         programs+=("${file#"$PWD"/}")
     done
@@ -306,7 +308,7 @@ make_workspace_disk() {
     size=$(du -sm "$tree" | cut -f 1)
     require_space "$cache" $((size + size / 8 + 32))
     mke2fs -q -t ext4 -O ^has_journal,^metadata_csum -d "$tree" "$run/workspace" \
-        $((size + size / 8 + 32))M
+        $((size + size / 8 + 32))M >"$run/mke2fs"
     rm -r "$tree"
 }
 
@@ -316,6 +318,11 @@ start_machine() { # ACCELERATOR
     local how=(-accel kvm -cpu host)
     [[ $1 == kvm ]] || how=(-accel "tcg,thread=multi" -cpu max)
     : >"$run/console"
+    # A reader of its own for each try: with a machine that fails, it ends.
+    cat "$run/out" &
+    readers=($!)
+    cat "$run/err" >&2 &
+    readers+=($!)
     # It dies with us, however we die.
     TMPDIR=$run setpriv --pdeathsig KILL qemu-system-x86_64 \
         "${how[@]}" -smp 2 -m 2048 -nodefaults -no-user-config -no-reboot -display none \
@@ -332,13 +339,14 @@ start_machine() { # ACCELERATOR
         -chardev "file,id=err,path=$run/err" -device virtserialport,chardev=err,name=err \
         </dev/null >"$run/qemu" 2>&1 &
     machine=$!
+    disown "$machine" # the shell would report its death
 }
 
 machine_runs() { kill -0 "$machine" 2>/dev/null; }
 
 stop_machine() {
     kill -KILL "$machine" 2>/dev/null || true
-    wait "$machine" 2>/dev/null || true
+    while machine_runs; do sleep 0.01; done
 }
 
 # /dev/kvm may be there, answer, and run nothing. So a machine that says nothing
@@ -352,17 +360,16 @@ start_machine_somehow() {
             [[ ! -s $run/console ]] || return 0
             machine_runs || break
         done
-        stop_machine
+            stop_machine
         say 'KVM does not work here.'
     fi
     say "boots Linux $kernel without KVM …"
     start_machine tcg
 }
 
-# The next line that the machine says on its control port. Within SECONDS.
-hear() { # VARIABLE SECONDS
-    local -n heard=$1
-    local end=$((SECONDS + $2))
+# Sets heard to the next line that the machine says on its control port.
+hear() { # SECONDS
+    local end=$((SECONDS + $1))
     until read -r -t 1 -u "$from_machine" heard; do
         machine_runs && ((SECONDS < end)) || return 1
     done
@@ -393,26 +400,21 @@ connect_terminal() {
 
 # Boots, and runs the command. Sets status.
 run_command() {
-    local answer
     mkfifo "$run"/{out,err,{terminal,control}.{in,out}}
     exec {terminal_input}<&0 {to_machine}<>"$run/control.in" {from_machine}<>"$run/control.out"
-    cat "$run/out" &
-    readers=($!)
-    cat "$run/err" >&2 &
-    readers+=($!)
-    helpers+=("${readers[@]}")
     start_machine_somehow
-    hear answer "${LAB_BOOT_SECONDS:-180}" || {
+    hear "${LAB_BOOT_SECONDS:-180}" || {
         show_console
         fail "the machine did not come up within ${LAB_BOOT_SECONDS:-180} s. Above is the end of its console." \
             'A slow machine may need more: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …'
     }
     rm "$run/workspace" # held open, and gone with the machine
     [[ ! $terminal ]] || connect_terminal
-    hear status 1000000000 || {
+    hear 1000000000 || {
         show_console
         fail 'the machine went down before the command ended. Above is the end of its console.'
     }
+    status=$heard
     stop_machine
     # All that it wrote has arrived, and what waits in a pipe is yet to be shown.
     [[ $terminal ]] || wait "${readers[@]}"
@@ -421,7 +423,7 @@ run_command() {
 clean_up() {
     local helper
     [[ ! ${machine:-} ]] || stop_machine
-    for helper in "${helpers[@]}"; do kill "$helper" 2>/dev/null || true; done
+    for helper in "${helpers[@]}" "${readers[@]}"; do kill "$helper" 2>/dev/null || true; done
     [[ ! ${terminal_settings:-} ]] || stty "$terminal_settings"
     [[ ! ${run:-} ]] || rm -rf "$run"
 }
@@ -443,7 +445,7 @@ read_arguments() {
             --kernel=* | --user=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
             --kernel) kernel=${2-} && shift ;;
             --user) users=${2-} && shift ;;
-            --bring) bring+=("${2-}") && shift ;;
+            --bring) bring+=("$(realpath -e -- "${2-}")") && shift ;;
             -h | --help) usage && exit ;;
             --) shift && break ;;
             -*) usage >&2 && exit 125 ;;
@@ -462,7 +464,7 @@ read_arguments() {
 }
 
 main() {
-    local helpers=() machine='' run='' status=125
+    local helpers=() readers=() machine='' run='' status=125
     read_arguments "$@"
     PATH=$PATH:/usr/sbin:/sbin
     [[ $(uname -m) == x86_64 ]] || fail "the lab is made for x86_64, and this is $(uname -m)."

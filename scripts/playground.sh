@@ -131,9 +131,10 @@ map_the_user() { # PID
   local uids gids
   uids=$(subordinate_range /etc/subuid)
   gids=$(subordinate_range /etc/subgid)
-  if [[ $uids && $gids ]] && command -v newuidmap >/dev/null; then
-    # shellcheck disable=SC2086 # a range is two words
-    newuidmap "$1" 0 "$(id -u)" 1 1 $uids && newgidmap "$1" 0 "$(id -g)" 1 1 $gids
+  # shellcheck disable=SC2086 # a range is two words
+  if [[ $uids && $gids ]] && command -v newuidmap >/dev/null &&
+    newuidmap "$1" 0 "$(id -u)" 1 1 $uids; then
+    newgidmap "$1" 0 "$(id -g)" 1 1 $gids
   else
     {
       echo deny >"/proc/$1/setgroups"

@@ -67,10 +67,11 @@ END {
   sort_rooms()
   shown = int((columns - 10) / width()) - 1
   if (shown > rooms) shown = rooms
+  compact = rows < 20
   print_title()
   print_head()
   print_namespaces()
-  print_processes()
+  if (!compact) print_processes()
 }
 
 function width() { return 17 }
@@ -105,6 +106,7 @@ function make_rooms(   pid, i, room) {
   for (pid in name) {
     if (parent[pid] == 2 || pid == 2) continue # the kernel itself
     if ((is_below(pid, me) && pid != me) || state[pid] == "Z") continue
+    if (playground != "" && !is_below(pid, host)) continue
     if (!((pid, "pid") in namespace)) { unreadable++; continue }
     room = ""
     for (i = 1; i <= kinds; i++) room = room " " namespace[pid, kind[i]]
@@ -144,7 +146,7 @@ function print_title(   text, more) {
   if (rooms > shown) more = ", " rooms - shown " more than fit here"
   text = host_processes " processes of the host, " rooms + 0 " other set" (rooms == 1 ? "" : "s") " of namespaces" more
   if (unreadable) text = text " (" unreadable " hidden: sudo)"
-  printf "%s  %s\n\n", paint("1", text), clock
+  print paint("1", text) "  " clock (compact ? "" : "\n")
 }
 
 function print_head(   i, room, first, line) {
@@ -157,12 +159,7 @@ function print_head(   i, room, first, line) {
   line = label("pid") cell("")
   for (i = 1; i <= shown; i++) line = line cell(both_numbers(oldest[room_number[i]]))
   print line
-  line = label("parent") cell("")
-  for (i = 1; i <= shown; i++) { first = parent[oldest[room_number[i]]]; line = line cell(seen_number(first) " " name[first]) }
-  print line
-  line = label("user") cell(user(host))
-  for (i = 1; i <= shown; i++) line = line cell(user(oldest[room_number[i]]))
-  print line
+  if (!compact) print_origin()
   line = label("hostname") cell(hostname(host))
   for (i = 1; i <= shown; i++) {
     first = oldest[room_number[i]]
@@ -171,8 +168,17 @@ function print_head(   i, room, first, line) {
   print line
 }
 
+function print_origin(   i, first, line) {
+  line = label("parent") cell("")
+  for (i = 1; i <= shown; i++) { first = parent[oldest[room_number[i]]]; line = line cell(seen_number(first) " " name[first]) }
+  print line
+  line = label("user") cell(user(host))
+  for (i = 1; i <= shown; i++) line = line cell(user(oldest[room_number[i]]))
+  print line
+}
+
 function print_namespaces(   i, k, first, own, line) {
-  print ""
+  if (!compact) print ""
   for (k = 1; k <= kinds; k++) {
     if (!((host, kind[k]) in namespace)) continue # an older kernel
     line = label(kind[k]) cell(namespace[host, kind[k]])

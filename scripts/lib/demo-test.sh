@@ -181,13 +181,16 @@ list_has_minutes() {
 
 # ── signals ─────────────────────────────────────────────────────────────────
 
-# As a terminal or a CI server does: to the whole process group.
-is_stopped_by() { # SIGNAL
-  local demo
-  setsid --wait "$dir/long.sh" </dev/null >"$dir/out" 2>"$dir/err" &
-  demo=$!
+# As a terminal or a CI server does: to the whole process group. Or as a person
+# does who knows a pid: to the script alone.
+is_stopped_by() { # SIGNAL group|alone
+  local demo target
+  # What bash starts in the background ignores SIGINT, and could not trap it.
+  (trap - INT && exec setsid "$dir/long.sh" </dev/null >"$dir/out" 2>"$dir/err") &
+  demo=$! target=$demo
+  [[ $2 == alone ]] || target=-$demo
   eventually process_runs || return 1
-  kill "-$1" -- "-$(pgrep -P "$demo")" 2>/dev/null || kill "-$1" -- "-$demo"
+  kill "-$1" -- "$target"
   wait "$demo" || true
   nothing_is_left
 }
@@ -200,13 +203,14 @@ run 'sleep 60'
 DEMO
   local signal
   for signal in INT TERM HUP; do
-    check "SIG$signal leaves nothing" is_stopped_by "$signal"
+    check "SIG$signal to the process group leaves nothing" is_stopped_by "$signal" group
+    check "SIG$signal to the script leaves nothing" is_stopped_by "$signal" alone
   done
 }
 
 # ── a person at a terminal ──────────────────────────────────────────────────
 
-terminal() { tmux -L "$server" "$@"; }
+terminal() { tmux -S "$dir/tmux" "$@"; }
 
 type_keys() { terminal send-keys -t 0 "$@"; }
 
@@ -226,7 +230,6 @@ test_keys() {
     skip 'keys' 'needs tmux (./scripts/setup.sh --test installs it)'
     return
   fi
-  server=demo-test-$$
   write_demo keys <<DEMO
 scene 'One' 0:10
 run 'hostname; hostname changed; fruit=apple'
@@ -304,7 +307,6 @@ DEMO
 # ── live views ──────────────────────────────────────────────────────────────
 
 fits() { # COLUMNS ROWS COMMAND...: in a terminal of this size
-  server=demo-test-$$
   terminal -f /dev/null new-session -d -x "$1" -y "$2" "${*:3}"
   local result=0
   shows 'host' || result=1

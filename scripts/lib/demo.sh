@@ -119,19 +119,20 @@ heading() { # SCENE TITLE
   printf '\n%s━━%s%s%s\n\n' "$bold$cyan" "$text" "${rule// /━}" "$plain"
 }
 
-# What a person would do: type, wait, read. In --auto it takes as long as SPEED
-# says; a presenter sees the typing only.
+# In --auto, a person's time to read. A presenter takes his own.
 wait_ms() { # MILLISECONDS
-  ((speed)) || return 0
+  [[ $auto ]] && ((speed)) || return 0
   sleep "$(printf '%d.%03d' $(($1 / speed / 1000)) $(($1 / speed % 1000)))"
 }
 
+# A key that is pressed meanwhile shows the rest at once, and counts.
 type_command() { # COMMAND
-  local i
+  local i pause=''
   printf '%s%s#%s %s' "$green" "$(</proc/sys/kernel/hostname)" "$plain" "$bold"
+  ((!speed)) || printf -v pause '0.%03d' $((20 / speed))
   for ((i = 0; i < ${#1}; i++)); do
     printf '%s' "${1:i:1}"
-    wait_ms 12
+    [[ ! $pause ]] || ! IFS= read -rsn1 -t "$pause" pressed || { pause='' pressed=${pressed:-enter}; }
   done
   printf '%s' "$plain"
 }
@@ -153,18 +154,24 @@ wait_for_presenter() {
     wait_ms 800
     return
   fi
-  while IFS= read -rsn1 key || exit 0; do
+  while :; do
+    key=$pressed pressed=''
+    [[ $key ]] || IFS= read -rsn1 key || exit 0
     case $key in
-      '' | ' ') return ;;
+      '' | ' ' | enter) return ;;
       s)
         printf '\n%sYour shell. It ends with: exit%s\n' "$dim" "$plain"
-        in_session "PS1='\\h:\\w# ' bash --norc </dev/tty" ;;
+        stty echo
+        in_session "PS1='\\h:\\w# ' bash --norc </dev/tty"
+        stty -echo ;;
       b) jump_to $((scene > 1 ? scene - 1 : 1)) ;;
       r) jump_to "$scene" ;;
       g)
         printf '\n%sgo to scene (1 to %d): %s' "$dim" "${#titles[@]}" "$plain"
-        read -r number && jump_to "$number" ;;
-      q) exit 0 ;;
+        stty echo
+        read -r number && jump_to "$number"
+        stty -echo ;;
+      q) echo && exit 0 ;;
       *) continue ;;
     esac
     printf '%sEnter goes on%s' "$dim" "$plain"
@@ -350,7 +357,8 @@ perform() {
   trap 'exit 130' INT
   choose_colours
   [[ $(stty size) != '0 0' ]] || stty columns 80 rows 24
-  status=0 output='' command='' scene=0 told=()
+  stty -echo # keys that are pressed while something runs
+  status=0 output='' command='' pressed='' scene=0 told=()
   open_session
   catch_up
   for ((at = beginnings[from - 1]; at < ${#kinds[@]}; at++)); do

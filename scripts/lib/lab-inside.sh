@@ -6,6 +6,7 @@ set -euo pipefail
 # Made by lab.sh: users, command, terminal, TERM, and directories of the host.
 declare -a command
 declare users checkout came_from terminal
+# shellcheck source=/dev/null
 . /lab/settings
 
 show() { # DIRECTORY WHERE
@@ -23,7 +24,8 @@ connect_network() {
 # A session as by a login, for the cgroups and the environment that it brings.
 run_as() { # USER
     local streams=(--pipe)
-    [[ ! $terminal ]] || streams=(--property={StandardInput,StandardOutput,StandardError}=tty --property=TTYPath=/dev/hvc0)
+    [[ ! $terminal ]] || streams=(--property=StandardInput=tty --property=StandardOutput=tty
+        --property=StandardError=tty --property=TTYPath=/dev/hvc0)
     systemd-run --quiet --wait --collect "${streams[@]}" --uid="$1" --property=PAMName=login \
         --setenv=TERM="$TERM" --setenv=LANG=C.UTF-8 -- bash --login /lab/inside.sh --as-user
 }

@@ -37,8 +37,8 @@ draw() {
   local lines
   frame "$columns" "$rows"
   mapfile -t -n "$rows" lines <<<"$picture"
-  printf -v picture '%s\e[K\n' "${lines[@]}"
-  printf '\e[?2026h\e[H%s\e[J\e[?2026l' "${picture%$'\n'}"
+  printf -v picture '%s\e[K\r\n' "${lines[@]}"
+  printf '\e[?2026h\e[H%s\e[J\e[?2026l' "${picture%$'\r\n'}"
 }
 
 wait_for_key() { # until INTERVAL is over, a key, or another size

@@ -125,7 +125,10 @@ fn mount_sys(container: &Inside, root: &NewRoot) -> Result<()> {
             );
             Ok(())
         }
-        mounted => Ok(mounted?),
+        mounted => Ok(mounted.because(
+            Errno::EBUSY,
+            "a sysfs lies there already: umount it from the root directory",
+        )?),
     }
 }
 

@@ -64,17 +64,24 @@ impl Feature for Cgroups {
     // the memory already taken and the children already forked.
     fn on_host(&mut self, container: &Host) -> Result<()> {
         let made = match self.is_v2 {
-            true => v2::Cgroup::make(container, &self.limits).map(Cgroup::V2),
-            false => v1::Cgroup::make(container, &self.limits).map(Cgroup::V1),
+            true => v2::Cgroup::make(container, &self.limits)
+                .map(|cgroup| self.cgroup = Some(Cgroup::V2(cgroup))),
+            false => {
+                // Ours even if only half of it is made: it can't be removed
+                // before the process that is in it has ended.
+                let mut cgroup = v1::Cgroup::default();
+                let made = cgroup.make(container, &self.limits);
+                self.cgroup = Some(Cgroup::V1(cgroup));
+                made
+            }
         };
         match made {
-            Ok(cgroup) => self.cgroup = Some(cgroup),
-            Err(error) if self.limits.any() => bail!(error),
-            Err(error) => {
-                container.note(format!("without a cgroup: {error:#}"))
+            Err(error) if !self.limits.any() && !is_interrupted(&error) => {
+                container.note(format!("without a cgroup: {error:#}"));
+                Ok(())
             }
+            made => made,
         }
-        Ok(())
     }
 
     // Not by clone(2): a cgroup namespace takes the cgroup that a process is
@@ -119,6 +126,10 @@ impl Feature for Cgroups {
             _ => Ok(()),
         }
     }
+}
+
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Interrupted(_)))
 }
 
 /// The status that a shell shows for SIGKILL. On v1 the command may have ended

@@ -50,7 +50,7 @@ impl Limits {
         self.memory.as_ref().map(|size| size.typed.as_str())
     }
 
-    /// Microseconds of processor time in each [`PERIOD`].
+    /// Microseconds of processor time in each `PERIOD`.
     #[must_use]
     pub fn quota(&self) -> Option<u64> {
         self.cpus.map(|cpus| (cpus * PERIOD as f64) as u64)

@@ -21,18 +21,16 @@ use crate::tree::{self, Directory, write};
 use crate::v2::QUIET;
 
 /// The container's cgroups.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cgroup {
-    _memory: Directory,
-    _processor: Directory,
-    _pids: Directory,
+    directories: Vec<Directory>,
     /// With a limit only: that of a cgroup above us is told here, too.
     out_of_memory: Option<EventFd>,
 }
 
 impl Cgroup {
     /// Makes them, with their limits, and puts the container's first process in.
-    pub fn make(container: &Host, limits: &Limits) -> Result<Cgroup> {
+    pub fn make(&mut self, container: &Host, limits: &Limits) -> Result<()> {
         let make =
             |controller: &str,
              limit: &dyn Fn(&Directory) -> Result<(), Failure>| {
@@ -46,19 +44,17 @@ impl Cgroup {
             limit_memory(container, directory, limits)
         })?;
         let out_of_memory = limits.memory().map(|_| watch(&memory));
-        let out_of_memory = out_of_memory
+        self.directories.push(memory);
+        self.out_of_memory = out_of_memory
             .transpose()
             .context("ask for an event when memory runs out")?;
-        Ok(Cgroup {
-            _memory: memory,
-            _processor: make("cpu", &|directory| {
-                limit_processor(container, directory, limits)
-            })?,
-            _pids: make("pids", &|directory| {
-                limit_pids(container, directory, limits)
-            })?,
-            out_of_memory,
-        })
+        self.directories.push(make("cpu", &|directory| {
+            limit_processor(container, directory, limits)
+        })?);
+        self.directories.push(make("pids", &|directory| {
+            limit_pids(container, directory, limits)
+        })?);
+        Ok(())
     }
 
     /// Readable when the memory ran out. The kernel kills one process then; a

@@ -172,10 +172,13 @@ fn enable(container: &Host, directory: &Path) -> Result<()> {
         .collect();
     if !missing.is_empty() {
         let file = directory.join("cgroup.subtree_control");
-        write(container, &file, &missing.join(" "), "controllers for the cgroups below").because(
-            Errno::EBUSY,
-            "other processes live in this cgroup: no internal processes (cgroups(7))",
-        )?;
+        write(container, &file, &missing.join(" "), "controllers for the cgroups below")
+            .because(
+                Errno::EBUSY,
+                "other processes live in this cgroup: no internal processes (cgroups(7))",
+            )
+            .because(Errno::EACCES, tree::NOT_OURS)
+            .because(Errno::EROFS, tree::NOT_OURS)?;
     }
     Ok(())
 }
@@ -197,23 +200,24 @@ pub fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     words.push(env::current_exe().context("our own path")?.into());
     words.extend(env::args_os().skip(1));
     let call = format!("execve({}, …)", SCOPE.join(" "));
-    runtime.call(
-        Side::Host,
-        call,
-        "a cgroup that is ours to divide",
-        shell(&words),
-        || {
-            SigSet::empty().thread_set_mask()?;
-            // It only comes back if there is no systemd-run.
-            Err::<(), _>(
-                Command::new(&words[0])
-                    .args(&words[1..])
-                    .env(ASKED, "1")
-                    .exec(),
-            )
-        },
-    )
-    .because(Errno::ENOENT, "systemd is here, but not its systemd-run")?;
+    runtime
+        .call(
+            Side::Host,
+            call,
+            "a cgroup that is ours to divide",
+            shell(&words),
+            || {
+                SigSet::empty().thread_set_mask()?;
+                // It only comes back if there is no systemd-run.
+                Err::<(), _>(
+                    Command::new(&words[0])
+                        .args(&words[1..])
+                        .env(ASKED, "1")
+                        .exec(),
+                )
+            },
+        )
+        .because(Errno::ENOENT, "systemd is here, but not its systemd-run")?;
     Ok(())
 }
 

@@ -1,15 +1,502 @@
 #![forbid(unsafe_code)]
 //! Claims of step 06, judged from outside.
 
-use testbed::{Step, needs, proc};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
 
-testbed::main!(a_cgroup_namespace_is_new);
+use nix::sys::signal::Signal;
+use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
+use testbed::{Running, Step, eventually, needs, proc, skip, token};
 
-fn a_cgroup_namespace_is_new() {
-    needs::root();
-    let container = Step::new("06-cgroups").start_waiting();
+testbed::main!(
+    the_limits_stand_in_the_containers_own_cgroup,
+    the_process_is_in_its_cgroup_before_its_first_instruction,
+    a_container_sees_its_own_cgroup_as_the_root,
+    limits_can_be_looked_at_inside_and_not_changed,
+    a_memory_hog_ends_its_whole_container,
+    a_memory_hog_below_the_limit_is_left_alone,
+    memory_that_runs_out_before_the_command_is_told_as_such,
+    a_fork_bomb_is_bounded,
+    a_limit_of_one_process_leaves_no_room_for_an_init,
+    a_processor_hog_gets_its_share_and_no_more,
+    a_limit_touches_no_other_container,
+    a_container_that_is_being_made_keeps_no_other_waiting,
+    many_at_once_leave_nothing,
+    nothing_is_left_after_success_error_and_signals,
+    nothing_is_left_after_sigint_before_any_call,
+    a_killed_runtime_leaves_at_most_what_the_next_one_removes,
+    without_limits_no_cgroup_is_needed,
+    limits_without_a_cgroup_of_ones_own_are_refused_with_a_way_out,
+    bad_input_is_told_in_one_line,
+);
+
+const STEP: &str = "06-cgroups";
+/// All three limits; the numbers are made to be recognised.
+const ALL: [&str; 6] =
+    ["--memory", "77m", "--cpus", "0.31", "--pids-limit", "37"];
+const HOG: &str = "tail /dev/zero";
+
+/// Where no cgroup is ours to make, limits can't be judged.
+fn needs_cgroups() {
+    let output = Step::new(STEP).args(["-m", "64m", "true"]).output();
+    if !output.status.success() {
+        skip(format!("needs a cgroup of its own: {}", error(&output)));
+    }
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).expect("a file of the cgroup").trim().to_owned()
+}
+
+/// A file of a container's cgroup: by its name in v2, or that in v1.
+fn file(runtime: i32, v2: &str, v1: &str) -> PathBuf {
+    let directories = cgroups_of(runtime);
+    let mut files = directories
+        .iter()
+        .flat_map(|directory| [directory.join(v2), directory.join(v1)]);
+    files.find(|file| file.is_file()).unwrap_or_else(|| panic!("{v2} or {v1}"))
+}
+
+fn memory_limit(runtime: i32) -> String {
+    read(file(runtime, "memory.max", "memory.limit_in_bytes"))
+}
+
+fn the_limits_stand_in_the_containers_own_cgroup() {
+    needs_cgroups();
+    let container = Step::new(STEP).args(ALL).start_waiting();
+    let runtime = container.runtime();
+    assert_eq!(memory_limit(runtime), (77 << 20).to_string());
+    assert_eq!(read(file(runtime, "pids.max", "pids.max")), "37");
+    let quota = file(runtime, "cpu.max", "cpu.cfs_quota_us");
+    let numbers = read(&quota);
+    let numbers = match quota.ends_with("cpu.max") {
+        true => numbers,
+        false => {
+            let period = quota.with_file_name("cpu.cfs_period_us");
+            format!("{numbers} {}", read(period))
+        }
+    };
+    assert_eq!(numbers, "31000 100000");
+    for directory in cgroups_of(runtime) {
+        let here = read(directory.join("cgroup.procs"));
+        assert_eq!(here, container.pid().to_string(), "{directory:?}");
+    }
+    let (status, _) = container.finish();
+    assert_eq!(status, 1, "of `read` without a line");
+    assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0]);
+}
+
+/// It is looked at while its last call before the command has not been made.
+fn the_process_is_in_its_cgroup_before_its_first_instruction() {
+    needs_cgroups();
+    let step = Step::telling(STEP).args(ALL).args(["--pause", "true"]);
+    let mut terminal = step.on_terminal();
+    while !terminal.shows("⏎").contains("execve(") {
+        terminal.types("\n");
+    }
+    let child = proc::children(terminal.pid())[0];
+    let directories = cgroups_of(terminal.pid());
+    assert!(!directories.is_empty());
+    for directory in directories {
+        assert_eq!(read(directory.join("cgroup.procs")), child.to_string());
+    }
+    terminal.types("\n");
+    assert_eq!(terminal.finish().0, 0);
+}
+
+fn a_container_sees_its_own_cgroup_as_the_root() {
+    needs_cgroups();
+    let mut container =
+        Step::new(STEP).args(ALL).sh("cat /proc/self/cgroup; read x").start();
+    let controllers: &[&str] = match cgroups_of(container.runtime()).len() {
+        1 => &[""],
+        _ => &["memory", "cpu", "pids"],
+    };
+    let count = fs::read_to_string("/proc/self/cgroup").expect("read");
+    let lines: Vec<_> = count.lines().map(|_| container.line()).collect();
     assert_ne!(
         proc::namespace(container.pid(), "cgroup"),
         proc::own_namespace("cgroup")
     );
+    for controller in controllers {
+        let ours = |line: &&String| {
+            let field = line.split(':').nth(1).expect("a second field");
+            field.split(',').any(|name| name == *controller)
+        };
+        let line = lines.iter().find(ours).expect("a line for it");
+        assert!(line.ends_with(":/"), "{lines:?}");
+    }
+}
+
+fn limits_can_be_looked_at_inside_and_not_changed() {
+    needs_cgroups();
+    let script = "cd /sys/fs/cgroup; cat memory.max \
+        memory/memory.limit_in_bytes 2>/dev/null; \
+        for f in $(find . -type f); do (echo 99999999 > $f) 2>/dev/null && \
+        echo changed $f; done; for d in $(find . -type d) /sys; do \
+        mkdir $d/x 2>/dev/null && echo made $d/x; \
+        (: > $d/y) 2>/dev/null && echo wrote $d/y; done; true";
+    let step = Step::new(STEP).args(ALL);
+    assert_eq!(step.sh(script).stdout(), (77 << 20).to_string());
+}
+
+fn hogs() -> [(&'static str, Option<&'static str>); 5] {
+    let survivor = "tail /dev/zero; echo survived";
+    [
+        (HOG, None),
+        (survivor, None),
+        (survivor, Some("--init")),
+        ("tail /dev/zero & wait; sleep 60; echo survived", None),
+        ("dd if=/dev/zero of=/dev/shm/x bs=1M count=60; echo survived", None),
+    ]
+}
+
+fn a_memory_hog_ends_its_whole_container() {
+    needs_cgroups();
+    for (script, init) in hogs() {
+        let watch = Watch::begin();
+        let step = watch.over(Step::new(STEP)).args(["-m", "24M"]);
+        let output = step.args(init).sh(script).output();
+        assert_eq!(output.status.code(), Some(137), "{script}: {output:?}");
+        let told = error(&output);
+        let told = told.lines().last().expect("a message");
+        let expected = "the container reached its memory limit of 24M; \
+                        exit 137";
+        assert!(told.ends_with(expected), "{script}: {told}");
+        assert_eq!(output.stdout, b"", "{script}");
+        watch.assert_nothing_left(script);
+    }
+}
+
+fn a_memory_hog_below_the_limit_is_left_alone() {
+    needs_cgroups();
+    let word = token();
+    let script = format!(
+        "dd if=/dev/zero of=/dev/shm/x bs=1M count=20 2>/dev/null; echo {word}"
+    );
+    let step = Step::new(STEP).args(["-m", "64m"]);
+    assert_eq!(step.sh(&script).stdout(), word);
+}
+
+/// The limit is lowered, behind its back, below what the first process needs.
+fn memory_that_runs_out_before_the_command_is_told_as_such() {
+    needs_cgroups();
+    needs::root();
+    let step = Step::telling(STEP).args(["-m", "64m", "--pause", "true"]);
+    let mut terminal = step.on_terminal();
+    while !terminal.shows("⏎").contains("setgroups(") {
+        terminal.types("\n");
+    }
+    let limit = file(terminal.pid(), "memory.max", "memory.limit_in_bytes");
+    for kib in (0..4096).rev().step_by(4) {
+        if fs::write(&limit, format!("{kib}K")).is_err() {
+            break;
+        }
+    }
+    let mut told = String::new();
+    while let Some(text) = terminal.shows_or_ends("⏎") {
+        told += &text;
+        terminal.types("\n");
+    }
+    let (status, rest) = terminal.finish();
+    assert_eq!(status, 137, "{told}{rest}");
+    assert!(rest.contains("reached its memory limit of 64m"), "{told}{rest}");
+}
+
+fn a_fork_bomb_is_bounded() {
+    needs_cgroups();
+    let script = "i=0; while [ $i -lt 60 ]; do sleep 30 & i=$((i + 1)); done; \
+        echo all";
+    let output =
+        Step::new(STEP).args(["--pids-limit", "37"]).sh(script).output();
+    assert!(error(&output).contains("fork"), "{output:?}");
+    assert_eq!(output.stdout, b"", "{output:?}");
+    let unlimited = Step::new(STEP).sh(script).stdout();
+    assert_eq!(unlimited, "all", "without a limit it forks");
+    // As many as were granted, and not one more.
+    let script = "i=0; while [ $i -lt 36 ]; do sleep 30 & i=$((i + 1)); done; \
+        echo ready; read line; sleep 30 & echo one more";
+    let mut container =
+        Step::new(STEP).args(["--pids-limit", "37"]).sh(script).start();
+    assert_eq!(container.line(), "ready");
+    let here = file(container.runtime(), "pids.current", "pids.current");
+    assert_eq!(read(&here), "37");
+    let refusals = here.with_file_name("pids.events");
+    assert_eq!(read(&refusals), "max 0");
+    container.say("");
+    assert_eq!(container.line(), "", "no line comes any more");
+}
+
+fn a_limit_of_one_process_leaves_no_room_for_an_init() {
+    needs_cgroups();
+    let one = || Step::new(STEP).args(["--pids-limit", "1"]);
+    assert_eq!(one().args(["echo", "one"]).stdout(), "one");
+    let output = one().args(["--init", "echo", "two"]).output();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    assert!(error(&output).contains("EAGAIN"), "{output:?}");
+    assert!(error(&output).contains("--init"), "{output:?}");
+}
+
+/// Its own clock says how long it computed, however busy the machine is.
+fn processor_seconds(pid: i32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("stat");
+    let fields: Vec<_> =
+        stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().expect("ticks");
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+fn a_processor_hog_gets_its_share_and_no_more() {
+    needs_cgroups();
+    let limited = hog_of(Step::new(STEP).args(["--cpus", "0.2"]));
+    let began = (Instant::now(), processor_seconds(limited.pid()));
+    std::thread::sleep(Duration::from_secs(1));
+    let used = processor_seconds(limited.pid()) - began.1;
+    let share = used / began.0.elapsed().as_secs_f64();
+    assert!(share < 0.27, "{share} of a processor");
+    let statistics = read(file(limited.runtime(), "cpu.stat", "cpu.stat"));
+    let throttled: u32 = statistics
+        .lines()
+        .find_map(|line| line.strip_prefix("nr_throttled "))
+        .and_then(|count| count.parse().ok())
+        .expect("nr_throttled");
+    assert!(throttled >= 3, "{statistics}");
+}
+
+fn hog_of(step: Step) -> Running {
+    let mut running = step.sh("echo ready; while :; do :; done").start();
+    assert_eq!(running.line(), "ready");
+    running
+}
+
+fn a_limit_touches_no_other_container() {
+    needs_cgroups();
+    let one = Step::new(STEP).args(["-m", "48m"]).start_waiting();
+    let other = Step::new(STEP).args(["-m", "96m"]).start_waiting();
+    let hog = Step::new(STEP).args(["-m", "24m"]).sh(HOG).output();
+    assert_eq!(hog.status.code(), Some(137));
+    for (container, mib) in [(&one, 48), (&other, 96)] {
+        let limit = memory_limit(container.runtime());
+        assert_eq!(limit, (mib << 20).to_string());
+        assert!(proc::runs(container.pid()));
+    }
+    let runtime = one.runtime();
+    let _ = one.finish();
+    assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0]);
+    assert!(!cgroups_of(other.runtime()).is_empty());
+}
+
+/// Its cgroup is there and empty: whoever sweeps now must leave it alone.
+fn a_container_that_is_being_made_keeps_no_other_waiting() {
+    needs_cgroups();
+    let word = token();
+    let step = Step::telling(STEP).args(["-m", "64m", "--pause"]);
+    let mut terminal = step.args(["echo", &word]).on_terminal();
+    while cgroups_of(terminal.pid()).is_empty() {
+        terminal.shows("⏎");
+        terminal.types("\n");
+        terminal.shows("⏎");
+        terminal.types("\n");
+    }
+    let there = cgroups_of(terminal.pid());
+    assert_eq!(read(there[0].join("cgroup.procs")), "");
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let other = Step::new(STEP).args(["-m", "64m", "true"]).output();
+        assert!(other.status.success(), "{other:?}");
+        assert!(begin.elapsed() < Duration::from_secs(2));
+    }
+    assert_eq!(cgroups_of(terminal.pid()), there);
+    while terminal.shows_or_ends("⏎").is_some() {
+        terminal.types("\n");
+    }
+    let (status, screen) = terminal.finish();
+    assert_eq!(status, 0, "{screen}");
+}
+
+fn many_at_once_leave_nothing() {
+    needs_cgroups();
+    let watch = Watch::begin();
+    let start = |_| watch.over(Step::new(STEP)).args(ALL).start_waiting();
+    let running: Vec<Running> = (0..16).map(start).collect();
+    let runtimes: Vec<i32> = running.iter().map(Running::runtime).collect();
+    for container in &running {
+        assert_eq!(memory_limit(container.runtime()), (77 << 20).to_string());
+    }
+    drop(running.into_iter().map(Running::finish).collect::<Vec<_>>());
+    for runtime in runtimes {
+        assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0]);
+    }
+    watch.assert_nothing_left("16 at once");
+}
+
+fn nothing_is_left_after_success_error_and_signals() {
+    needs_cgroups();
+    for (signal, status) in [
+        (None, 9),
+        (Some(Signal::SIGINT), 130),
+        (Some(Signal::SIGTERM), 143),
+        (Some(Signal::SIGHUP), 129),
+    ] {
+        let watch = Watch::begin();
+        let step = watch.over(Step::new(STEP)).args(ALL).args(["--init"]);
+        let mut container = step.sh("echo ready; read x; exit 9").start();
+        assert_eq!(container.line(), "ready");
+        let runtime = container.runtime();
+        assert!(!cgroups_of(runtime).is_empty());
+        match signal {
+            Some(signal) => container.signal(signal),
+            None => container.say(""),
+        }
+        assert_eq!(container.ended(), status);
+        assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0], "{signal:?}");
+        watch.assert_nothing_left(&format!("{signal:?}"));
+    }
+    let watch = Watch::begin();
+    let step = watch.over(Step::new(STEP)).args(ALL);
+    let mut container = step.args([token()]).start();
+    let runtime = container.runtime();
+    assert_eq!(container.ended(), 127);
+    assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0]);
+    watch.assert_nothing_left("a command that is not there");
+}
+
+fn paused(watch: &Watch, limits: &[&str]) -> Step {
+    let step = watch.over(Step::telling(STEP)).args(limits);
+    step.args(["--pause", "true"])
+}
+
+fn nothing_is_left_after_sigint_before_any_call() {
+    needs_cgroups();
+    let watch = Watch::begin();
+    for (limits, least) in [(&ALL[..], 35), (&[], 30)] {
+        let points = strike_before_any_call(
+            || paused(&watch, limits),
+            |terminal| terminal.signal(Signal::SIGINT),
+            |runtime, status, screen| {
+                assert_eq!(status, 130, "{screen}");
+                assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0], "{screen}");
+                watch.assert_nothing_left(&screen);
+            },
+        );
+        assert!(points > least, "{points} points only");
+    }
+}
+
+fn a_killed_runtime_leaves_at_most_what_the_next_one_removes() {
+    needs_cgroups();
+    let watch = Watch::begin();
+    let left = std::cell::RefCell::new(vec![]);
+    let points = strike_before_any_call(
+        || paused(&watch, &ALL),
+        |terminal| terminal.signal(Signal::SIGKILL),
+        |runtime, status, screen| {
+            assert_eq!(status, 137, "{screen}");
+            watch.assert_nothing_left(&screen);
+            for cgroup in cgroups_of(runtime) {
+                eventually("an empty cgroup", || {
+                    let here = fs::read_to_string(cgroup.join("cgroup.procs"));
+                    // Somebody else's next run may have been faster.
+                    here.map_or(true, |pids| pids.is_empty()).then_some(())
+                });
+                left.borrow_mut().push(runtime);
+            }
+        },
+    );
+    assert!(points > 35, "{points} points only");
+    assert!(!left.borrow().is_empty(), "no kill has left a cgroup");
+    eventually("a next run that removes them", || {
+        let next = Step::new(STEP).args(ALL).args(["true"]).output();
+        assert!(next.status.success(), "{next:?}");
+        let all_gone =
+            left.borrow().iter().all(|&it| cgroups_of(it).is_empty());
+        all_gone.then_some(())
+    });
+}
+
+fn without_limits_no_cgroup_is_needed() {
+    let word = token();
+    let output = Step::telling(STEP).args(["echo", &word]).output();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout, format!("{word}\n").as_bytes());
+    let container = Step::new(STEP).start_waiting();
+    if cgroups_of(container.runtime()).is_empty() {
+        let story = error(&output);
+        assert!(story.contains("without a cgroup"), "{story}");
+    }
+    assert_ne!(
+        proc::namespace(container.pid(), "cgroup"),
+        proc::own_namespace("cgroup")
+    );
+}
+
+fn limits_without_a_cgroup_of_ones_own_are_refused_with_a_way_out() {
+    let works = Step::new(STEP).args(["-m", "64m", "true"]).output();
+    if works.status.success() {
+        skip("needs a user who has no cgroup");
+    }
+    for options in [&ALL[..2], &ALL[2..4], &ALL[4..]] {
+        let watch = Watch::begin();
+        let step = watch.over(Step::new(STEP)).args(options);
+        let output = step.args(["true"]).output();
+        let told = error(&output);
+        assert_eq!(output.status.code(), Some(125), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        for word in ["systemd-run --user --scope", "./scripts/playground.sh"] {
+            assert!(told.contains(word), "{told}");
+        }
+        watch.assert_nothing_left(&told);
+    }
+}
+
+fn bad_input_is_told_in_one_line() {
+    let more = std::thread::available_parallelism().expect("a number");
+    let more = format!("--cpus={}.5", more.get());
+    let table: &[(&str, &str)] = &[
+        ("--memory=", "a number and a unit"),
+        ("--memory=0", "leave it out"),
+        ("--memory=-64m", "leave it out"),
+        ("--memory=1m", "6m"),
+        ("--memory=6143k", "6m"),
+        ("--memory=64x", "no unit"),
+        ("--memory=m", "a number and a unit"),
+        ("--memory=64 m", "a number and a unit"),
+        ("--memory=1,5g", "a number and a unit"),
+        ("--memory=6.m.m", "no unit"),
+        ("--memory=nan", "no unit"),
+        ("--memory=1000000g", "the machine itself has"),
+        ("--memory=1e30g", "no unit"),
+        ("--cpus=", "decimal number"),
+        ("--cpus=0", "leave it out"),
+        ("--cpus=0.001", "0.01"),
+        ("--cpus=-1", "leave it out"),
+        ("--cpus=nan", "leave it out"),
+        ("--cpus=inf", "this machine has"),
+        ("--cpus=one", "decimal number"),
+        ("--cpus=50%", "decimal number"),
+        (&more, "this machine has"),
+        ("--cpus=100000", "this machine has"),
+        ("--pids-limit=0", "1.."),
+        ("--pids-limit=-1", "1.."),
+        ("--pids-limit=1.5", "invalid digit"),
+        ("--pids-limit=many", "invalid digit"),
+        ("--pids-limit=4294967296", "4294967295"),
+        ("--pids-limit=", "'--pids-limit"),
+    ];
+    for (option, way_out) in table {
+        let watch = Watch::begin();
+        let output =
+            watch.over(Step::new(STEP)).args([option, "true"]).output();
+        let told = error(&output);
+        assert_eq!(output.status.code(), Some(125), "{option}: {told}");
+        assert_eq!(told.lines().count(), 1, "{option}: {told}");
+        assert!(told.contains(way_out), "{option}: {told}");
+        watch.assert_nothing_left(option);
+    }
 }

@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid, chdir};
 use runtime::{Because, Feature, Host, Inside, Narrator, shell};
+use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 use layer::{Layer, Layers};
 use upper::Upper;
@@ -75,7 +76,9 @@ impl Feature for Overlayfs {
             || chdir(&root),
         )?;
         if root == Path::new("/") {
-            bail!("--rootfs /: no mount covers the root that we stand on; name another directory");
+            bail!(
+                "--rootfs /: no mount covers the root that we stand on; name another directory"
+            );
         }
         Mount::new("tmpfs", MsFlags::empty(), "mode=755").make(
             container,
@@ -94,6 +97,9 @@ impl Feature for Overlayfs {
             Some(upper) => (upper.path().to_owned(), upper.work()),
             None => (directory("upper")?, directory("work")?),
         };
+        if !has_attributes(&upper) {
+            container.note(NO_ATTRIBUTES);
+        }
         self.mount(container, &upper, &work, &merged)?;
         container.scratch = Some(root);
         container.rootfs = merged;
@@ -121,7 +127,9 @@ impl Overlayfs {
         data.push(layer::escape(work));
         data.push(",userxattr");
         if data.len() >= PAGE {
-            bail!("the names of the layers are longer than mount(2) takes: {PAGE} bytes");
+            bail!(
+                "the names of the layers are longer than mount(2) takes: {PAGE} bytes"
+            );
         }
         Mount::new("overlay", MsFlags::empty(), &data)
             .make(container, merged, "all layers as one directory")
@@ -137,6 +145,18 @@ impl Overlayfs {
         Ok(())
     }
 }
+
+/// Where a directory of a lower layer was removed, and another one takes its
+/// name, overlayfs notes so on the upper one.
+fn has_attributes(upper: &Path) -> bool {
+    let name = "user.overlay.workshop";
+    let set = setxattr(upper, name, b"y", XattrFlags::empty());
+    set.and_then(|()| removexattr(upper, name)).is_ok()
+}
+
+const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
+    (EIO): the upper layer takes no user attributes, a tmpfs since Linux 6.6; \
+    `--upper DIR` on a disk does";
 
 /// mount(2) cuts off, without a word, what is longer.
 const PAGE: usize = 4096;

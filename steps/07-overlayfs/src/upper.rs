@@ -107,13 +107,14 @@ fn make(
     Ok(())
 }
 
-/// The kernel left an empty directory in it that nobody but root may read: it
-/// can be removed all the same, but only by its name.
+/// What is left in the work directory is of no use to anybody. The kernel made
+/// a directory there that not even its owner may read.
 impl Drop for Upper {
     fn drop(&mut self) {
         if self.lock.as_ref().is_some_and(|lock| Arc::strong_count(lock) == 1) {
-            let _ = fs::remove_dir(self.work().join("work"));
-            let _ = fs::remove_dir(self.work());
+            let own = Permissions::from_mode(0o700);
+            let _ = fs::set_permissions(self.work().join("work"), own);
+            let _ = fs::remove_dir_all(self.work());
         }
     }
 }

@@ -125,9 +125,8 @@ impl View {
         let free = (Subnet::BRIDGE + 1..=254).filter(|it| !taken.contains(it));
         let mut held = free
             .filter_map(|it| Some((it, hold(&format!("{CABLE}{it}")).ok()?)));
-        held.next().with_context(|| {
-            format!("all 253 addresses on {BRIDGE} are taken")
-        })
+        held.next()
+            .with_context(|| format!("all 253 addresses on {BRIDGE} are taken"))
     }
 }
 
@@ -166,11 +165,7 @@ pub fn make(container: &Host, kernel: &Netlink) -> Result<(), Failure> {
 /// What every container finds there. IPv6 is left out, and so must be closed:
 /// with a link-local address the bridge would be a second way to the host's
 /// services. The devices make one for themselves when they are switched on.
-pub fn prepare(
-    container: &Host,
-    kernel: &Netlink,
-    view: &View,
-) -> Result<()> {
+pub fn prepare(container: &Host, kernel: &Netlink, view: &View) -> Result<()> {
     let own = view.subnet()?.network(Subnet::BRIDGE);
     no_ipv6(container, BRIDGE)?;
     container.call(
@@ -351,15 +346,16 @@ fn clear(cable: Option<u32>) -> Result<()> {
     }
 }
 
-/// The bridge first: the rules guard it as long as it is there.
+/// The bridge comes before the rules, which guard it as long as it is there,
+/// and after the switches, since its alias says which ones we turned.
 fn take_away(kernel: &Netlink, view: &View, note: &Note) -> Result<()> {
-    delete(kernel, view.bridge.index)?;
     // Who switched forwarding on for all meanwhile relies on it.
     if !is_on(&switch("ipv4", ALL, "forwarding")) {
         for device in &note.forwarding {
             let _ = fs::write(switch("ipv4", device, "forwarding"), "0");
         }
     }
+    delete(kernel, view.bridge.index)?;
     firewall::remove()
 }
 

@@ -124,9 +124,9 @@ pub fn load(container: &Host, kernel: &Netlink) -> Result<Note> {
             )?;
         if let Some(chain) = one_that_drops(&feed(nft, &wanted.rules)?) {
             container.note(format!(
-                "{chain} drops what the host forwards, as docker likes it: containers may not \
-                 reach the outside. `iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT`, and the \
-                 same with -o, lets them"
+                "{chain} drops what the host forwards (docker and ufw set it so): containers may \
+                 not reach the outside until it accepts what comes from and goes to {BRIDGE}; \
+                 with docker: iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and with -o"
             ));
         }
     }
@@ -169,7 +169,8 @@ impl Wanted {
         let old = Note::on(&view.bridge);
         let mut forwarding = old.forwarding;
         for uplink in view.uplinks() {
-            if !forwarding.iter().any(|it| it == uplink) && !may_forward(uplink) {
+            if !forwarding.iter().any(|it| it == uplink) && !may_forward(uplink)
+            {
                 forwarding.push(uplink.to_owned());
             }
         }

@@ -5,15 +5,21 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use netlink_packet_route::link::InfoKind;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
+use nix::sys::stat::Mode;
 use nix::unistd::gethostname;
 use runtime::{Failure, Inside};
 
 use crate::netlink::{self, Link, Netlink};
 use crate::subnet::{Subnet, address_in};
+
+/// As many as the kernel follows (path_resolution(7)).
+const MOST_LINKS: usize = 40;
 
 /// Switches on what is there. A new network namespace has one device, the
 /// loopback, and even that is off.
@@ -95,9 +101,34 @@ pub fn write_names(
         write(&source, text).map_err(|error| {
             Failure::of(format!("write({source:?})"), error)
         })?;
-        container.files.push((source, Path::new("/etc").join(file)));
+        let place = Path::new("/etc").join(file);
+        let place = follow(&container.rootfs, place).map_err(|errno| {
+            Failure::of(format!("openat2({:?})", container.rootfs), errno)
+        })?;
+        container.files.push((source, place));
     }
     Ok(())
+}
+
+/// Where a name ends in the root directory. On a machine with systemd-resolved
+/// /etc/resolv.conf is a link, and in an image of such a machine it leads to a
+/// file that is not there. Looked up as if the root were already the root.
+fn follow(root: &Path, name: PathBuf) -> nix::Result<PathBuf> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let root = open(root, flags | OFlag::O_DIRECTORY, Mode::empty())?;
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_NOFOLLOW)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    let mut name = name;
+    for _ in 0..MOST_LINKS {
+        let link =
+            openat2(&root, &name, how).and_then(|it| readlinkat(&it, ""));
+        match (link, name.parent()) {
+            (Ok(target), Some(directory)) => name = directory.join(target),
+            _ => return Ok(name),
+        }
+    }
+    Err(Errno::ELOOP)
 }
 
 /// The umask is empty here: who may write it is said.

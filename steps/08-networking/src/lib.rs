@@ -84,17 +84,12 @@ impl Feature for Network {
         _runtime: &Narrator,
         _owner: Option<(Uid, Gid)>,
     ) -> Result<()> {
-        if let (Some(Mode::Host | Mode::None), [port, ..]) =
-            (self.network, &self.publish[..])
-        {
-            bail!("-p {port}: nothing can be published without --network bridge");
-        }
-        for (index, port) in self.publish.iter().enumerate() {
-            if self.publish[..index].iter().any(|it| it.collides_with(port)) {
-                bail!("-p {port}: this port of the host is published twice");
+        match (self.network, self.publish.first()) {
+            (Some(Mode::Host | Mode::None), Some(port)) => {
+                bail!("-p {port}: needs --network bridge")
             }
+            _ => port::each_once(&self.publish),
         }
-        Ok(())
     }
 
     // Asking the kernel is better than guessing who we are: the first change

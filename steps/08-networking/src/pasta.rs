@@ -3,17 +3,21 @@
 //! tap device, and says what is in them through sockets of its own: for the
 //! host, the container is one more program of that user.
 
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use runtime::{Failure, Host, shell};
+use nix::errno::Errno;
+use runtime::{Because, Failure, Host, shell};
 
 use crate::port::{Protocol, Published};
 
 /// pasta outlives the process that it serves. This shell does not outlive us:
-/// its input ends when we do, even by SIGKILL.
-const ENDS_WITH_US: &str = r#""$@" 2>&1 & exec >&-; read -r _; kill "$!""#;
+/// its input ends when we do, even by SIGKILL. (SIGTERM is blocked in our
+/// children, as it is in us.)
+const ENDS_WITH_US: &str =
+    r#""$@" 2>&1 & exec >&-; read -r _; kill -KILL "$!""#;
 
 /// pasta at work, as long as this exists.
 #[derive(Debug)]
@@ -87,19 +91,24 @@ impl Drop for Pasta {
     }
 }
 
+/// Of what pasta says only the usual cause is worth a better word.
 fn explain(said: &str) -> String {
     if said.contains("not found") {
-        "pasta gives you one, and is not installed (the package is passt; \
-         ./scripts/setup.sh installs it)"
-            .into()
-    } else {
-        let tun = std::fs::OpenOptions::new().write(true).open("/dev/net/tun");
-        match tun {
-            Err(error) => {
-                Failure::of("open(\"/dev/net/tun\")", error).to_string()
-            }
-            Ok(_) => format!("pasta: {said}"),
-        }
+        return "pasta gives one to an ordinary user, and is not installed (its package is \
+                passt; ./scripts/setup.sh installs it)"
+            .into();
+    }
+    let tun = OpenOptions::new().write(true).open("/dev/net/tun");
+    let tun = tun
+        .map_err(|error| Failure::of("open(\"/dev/net/tun\")", error))
+        .because(
+            Errno::EACCES,
+            "pasta needs it; most systems give it the mode 0666: sudo chmod 666 /dev/net/tun",
+        )
+        .because(Errno::ENOENT, "pasta needs it: sudo modprobe tun");
+    match tun {
+        Err(failure) => failure.to_string(),
+        Ok(_) => format!("pasta: {said}"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 
+use anyhow::{Result, bail};
 use nix::errno::Errno;
 use runtime::{Because, Failure, Host};
 
@@ -21,6 +22,16 @@ pub struct Published {
     pub protocol: Protocol,
 }
 
+/// Fails if a packet could mean two of them.
+pub fn each_once(ports: &[Published]) -> Result<()> {
+    for (index, port) in ports.iter().enumerate() {
+        if ports[..index].iter().any(|it| it.collides_with(port)) {
+            bail!("-p {port}: this port of the host is published twice");
+        }
+    }
+    Ok(())
+}
+
 /// Who speaks through a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -31,8 +42,7 @@ pub enum Protocol {
 }
 
 impl Published {
-    /// Whether a packet could mean both.
-    pub fn collides_with(&self, other: &Published) -> bool {
+    fn collides_with(&self, other: &Published) -> bool {
         self.protocol == other.protocol
             && self.host == other.host
             && (self.address == other.address

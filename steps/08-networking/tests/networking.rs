@@ -14,6 +14,7 @@ use std::net::{
     TcpStream, UdpSocket,
 };
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::symlink;
 use std::os::unix::net as unix;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -58,7 +59,11 @@ testbed::main!(
     a_network_of_the_hosts_is_avoided,
     a_host_that_knows_every_private_network_is_told,
     a_port_that_is_taken_is_told_before_the_start,
+    more_ports_than_can_be_noted_are_refused,
     bad_input_is_told_in_one_line,
+    a_host_that_drops_what_it_forwards_is_noted,
+    an_image_whose_resolv_conf_leads_nowhere_works,
+    an_ordinary_user_has_pasta_or_is_told_why_not,
 );
 
 fn its_network_namespace_is_new() {
@@ -73,10 +78,7 @@ fn its_network_namespace_is_new() {
 fn with_host_it_has_the_hosts_and_with_none_a_loopback() {
     needs_the_playground();
     let host = start(&["--network", "host"]);
-    assert_eq!(
-        proc::namespace(host.pid(), "net"),
-        proc::own_namespace("net")
-    );
+    assert_eq!(proc::namespace(host.pid(), "net"), proc::own_namespace("net"));
     let none = start(&["--network", "none"]);
     let devices = ip(&network(&none), &["-br", "link"]);
     assert_eq!(devices.lines().count(), 1, "{devices}");
@@ -177,8 +179,7 @@ fn a_port_published_at_one_address_is_closed_at_the_others() {
     let port = free_port();
     let container = start(&["-p", &format!("127.0.0.1:{port}:80")]);
     let _server = serve_at(&network(&container), "0.0.0.0:80");
-    let at =
-        |address: &str| SocketAddr::new(address.parse().unwrap(), port);
+    let at = |address: &str| SocketAddr::new(address.parse().unwrap(), port);
     ask_from(HOST, at("127.0.0.1")).unwrap();
     assert!(ask_from(HOST, at(HOST_ADDRESS)).is_err());
     assert!(ask_from(INTERNET, at(HOST_ADDRESS)).is_err());
@@ -206,7 +207,10 @@ fn a_port_that_is_not_published_is_closed_to_the_outside() {
     ip(INTERNET, &["route", "del", &subnet]);
     ip(INTERNET, &["route", "del", "198.51.100.0/24"]);
     assert!(reached.is_err(), "{reached:?}");
-    assert!(passed.contains("packets 0 "), "passed on to a neighbour: {passed}");
+    assert!(
+        passed.contains("packets 0 "),
+        "passed on to a neighbour: {passed}"
+    );
 }
 
 fn the_hosts_services_are_closed_to_containers() {
@@ -259,7 +263,10 @@ fn there_is_no_way_in_by_ipv6() {
         .map(|byte| u16::from_str_radix(byte, 16).unwrap())
         .collect();
     let would_be = Ipv6Addr::new(
-        0xfe80, 0, 0, 0,
+        0xfe80,
+        0,
+        0,
+        0,
         (mac[0] ^ 2) << 8 | mac[1],
         mac[2] << 8 | 0xff,
         0xfe00 | mac[3],
@@ -309,7 +316,8 @@ fn attacks_that_work_below_fail_here() {
     }
     for (step, works) in [(BELOW, true), (STEP, false)] {
         let (port, word) = (free_port(), token());
-        let attack = ["--", "attack", "bind-port", &port.to_string(), &word, "1"];
+        let attack =
+            ["--", "attack", "bind-port", &port.to_string(), &word, "1"];
         let running = Step::new(step).args(attack).start();
         let at = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         let answer = (0..50).find_map(|_| {
@@ -486,6 +494,88 @@ fn a_port_that_is_taken_is_told_before_the_start() {
     drop(first);
 }
 
+fn more_ports_than_can_be_noted_are_refused() {
+    needs_the_playground();
+    let before = host();
+    let ports = (20000..20040)
+        .flat_map(|port| ["-p".to_owned(), format!("127.0.0.1:{port}:80/udp")]);
+    let output = Step::new(STEP).args(ports).sh("echo started").output();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("too many published ports"), "{told}");
+    becomes(&before);
+}
+
+fn a_host_that_drops_what_it_forwards_is_noted() {
+    needs_the_playground();
+    let table = "table ip other { chain FORWARD { type filter hook forward \
+                 priority filter; policy drop; }; }";
+    let nft = |script: &str| {
+        let nft = Command::new("nft").arg(script).status();
+        assert!(nft.expect("run nft").success());
+    };
+    nft(table);
+    let output = Step::telling(STEP).sh("exit").output();
+    nft("delete table ip other");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("chain FORWARD of table ip other drops"), "{told}");
+}
+
+fn an_image_whose_resolv_conf_leads_nowhere_works() {
+    needs_the_playground();
+    let layer = std::env::temp_dir().join(token());
+    fs::create_dir_all(layer.join("etc")).unwrap();
+    let nowhere = "../run/systemd/resolve/stub-resolv.conf";
+    symlink(nowhere, layer.join("etc/resolv.conf")).unwrap();
+    // And one that would lead to the host's own file, were it followed there.
+    let victim = layer.join("victim");
+    fs::write(&victim, "the host's").unwrap();
+    symlink(&victim, layer.join("etc/hosts")).unwrap();
+    let step = Step::new(STEP).args(["--layer"]).args([&layer]);
+    let script = "while read l; do echo \"$l\"; done </etc/resolv.conf; \
+                  while read l; do echo \"$l\"; done </etc/hosts";
+    let output = step.sh(script).output();
+    let host = fs::read_to_string(&victim).unwrap();
+    fs::remove_dir_all(&layer).unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(told.contains("127.0.0.1 localhost"), "{told}");
+    assert_eq!(host, "the host's");
+}
+
+fn an_ordinary_user_has_pasta_or_is_told_why_not() {
+    needs::ordinary_user();
+    let script = "while read l; do echo \"$l\"; done </proc/net/dev";
+    let output = Step::telling(STEP).sh(script).output();
+    let devices = String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(devices.contains("lo:"), "{devices}");
+    let pasta = devices.contains("eth0:");
+    let noted = told.contains("no network but a loopback of its own: ");
+    assert_ne!(pasta, noted, "{devices}{told}");
+    let bridge = Step::new(STEP).args(["--network", "bridge"]);
+    assert_eq!(bridge.sh("exit").output().status.code(), Some(125));
+    if pasta {
+        let container = Step::new(STEP).start_waiting();
+        let own = container.pid();
+        let helper = || marked_with(own);
+        assert_eq!(helper().len(), 1);
+        container.signal(Signal::SIGKILL);
+        eventually("the end of pasta", || helper().is_empty().then_some(()));
+    }
+}
+
+/// Every pasta that serves this process.
+fn marked_with(served: i32) -> Vec<i32> {
+    let served = format!("\0{served}\0").into_bytes();
+    let serves = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline"));
+        words.is_ok_and(|it| it.starts_with(b"pasta") && it.ends_with(&served))
+    };
+    proc::all().into_iter().filter(serves).collect()
+}
+
 fn bad_input_is_told_in_one_line() {
     needs::root();
     let cases: [&[&str]; 20] = [
@@ -532,7 +622,8 @@ fn needs_the_playground() {
         let _ = Step::new(STEP).sh("exit").output();
     }
     eventually("a host without the bridge", || {
-        (!ip(HOST, &["-br", "link"]).contains("workshop")).then_some(())
+        let links = ip(HOST, &["-br", "link"]);
+        (!links.contains("workshop") && rules().is_empty()).then_some(())
     });
 }
 
@@ -546,10 +637,7 @@ fn network(container: &Running) -> String {
 
 /// Does something in another network namespace. What it opens there stays
 /// there, whoever uses it later.
-fn in_network<T: Send>(
-    namespace: &str,
-    act: impl FnOnce() -> T + Send,
-) -> T {
+fn in_network<T: Send>(namespace: &str, act: impl FnOnce() -> T + Send) -> T {
     let namespace = File::open(namespace).expect(namespace);
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
@@ -608,9 +696,8 @@ fn serve(namespace: &str, address: &str) -> Service {
 }
 
 fn serve_at(namespace: &str, address: &str) -> Service {
-    let listener = in_network(namespace, || {
-        TcpListener::bind(address).expect("bind")
-    });
+    let listener =
+        in_network(namespace, || TcpListener::bind(address).expect("bind"));
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     let open = Arc::new(());

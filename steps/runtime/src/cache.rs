@@ -2,11 +2,13 @@
 //! layers that were unpacked.
 
 use std::fs::{self, File, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 
 use crate::failure::Failure;
@@ -32,12 +34,18 @@ impl CachedDirectory {
     ) -> Result<CachedDirectory> {
         let cache = cache_directory()?.join("container-workshop");
         let path = cache.join(format!("{family}.{version}"));
+        let place = || {
+            format!(
+                "in {} (XDG_CACHE_HOME=DIR is another place, --rootfs DIR a \
+                 root directory of your own)",
+                cache.display()
+            )
+        };
         loop {
-            if let Some(_in_use) = lock_existing(&path)? {
+            if let Some(_in_use) = lock_existing(&path).with_context(place)? {
                 return Ok(CachedDirectory { path, _in_use });
             }
-            make(&cache, family, &path, &fill)
-                .with_context(|| format!("in {}", cache.display()))?;
+            make(&cache, family, &path, &fill).with_context(place)?;
         }
     }
 
@@ -50,8 +58,10 @@ impl CachedDirectory {
 
 /// A shared lock on a directory that exists, and still does once it is locked.
 fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
-    let Ok(directory) = File::open(path) else {
-        return Ok(None);
+    let directory = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened
+            .map_err(|error| Failure::of(format!("open({path:?})"), error))?,
     };
     let locked = Flock::lock(directory, FlockArg::LockShared)
         .map_err(|(_, errno)| Failure::of(format!("flock({path:?})"), errno))?;
@@ -72,6 +82,8 @@ fn make(
     path: &Path,
     fill: impl Fn(&Path) -> Result<()>,
 ) -> Result<()> {
+    // A caller's umask 077 would keep every other user of a container out.
+    umask(Mode::from_bits_truncate(0o022));
     fs::create_dir_all(cache)?;
     let lock = File::create(cache.join("lock"))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive)

@@ -98,7 +98,7 @@ impl Command {
             }
         }
         Err(match refused {
-            Some(path) if path.is_dir() => not_executable(&path, "it is a directory"),
+            Some(path) if path.is_dir() => not_executable(&path, "EACCES: it is a directory; name a program in it"),
             Some(path) => not_executable(
                 &path,
                 "EACCES: no permission to execute it (`chmod +x` gives it)",
@@ -155,7 +155,7 @@ impl Command {
                 "execve({path:?}): ENOENT, although it exists: the interpreter or dynamic \
                  loader that it names is not in the root directory"
             )),
-            Errno::ENOEXEC => not_executable(path, "ENOEXEC: no program, and no #! line"),
+            Errno::ENOEXEC => not_executable(path, "ENOEXEC: neither a program for this machine nor a script with a #! line"),
             errno => not_executable(path, &errno.to_string()),
         })
     }

@@ -328,7 +328,8 @@ fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
             .because(
                 Errno::ENOENT,
                 "there is no such directory in the container",
-            )?;
+            )
+            .because(Errno::ENOTDIR, "it is no directory in the container")?;
     }
     match getcwd() {
         Ok(cwd) if cwd.starts_with("/") => Ok(()),

@@ -106,7 +106,7 @@ fn usual_cause(errno: Errno) -> Option<&'static str> {
     })
 }
 
-/// What a caller knows better than [`usual_cause`].
+/// What a caller knows better than `usual_cause`.
 pub trait Because<T> {
     /// If the kernel said `errno`, then for this reason.
     ///

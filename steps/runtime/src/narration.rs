@@ -7,9 +7,10 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 
 use colored::Colorize;
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::failure::Failure;
+use crate::failure::{Because, Failure};
 use crate::signals::Signals;
 
 /// On which side of the wall something happens.
@@ -49,11 +50,12 @@ impl<'a> Narrator<'a> {
         let pause = match pause {
             false => None,
             true => Some(RefCell::new(File::open("/dev/tty").map_err(|e| {
-                Failure::of(
-                    "--pause waits for Enter in a terminal; open(\"/dev/tty\")",
-                    e,
-                )
-            })?)),
+                Failure::of("open(\"/dev/tty\")", e)
+            })
+            .because(
+                Errno::ENXIO,
+                "--pause waits for Enter in a terminal: start it from one",
+            )?)),
         };
         Ok(Narrator {
             quiet,

@@ -68,10 +68,15 @@ impl RootDirectory {
             .because(
                 Errno::EACCES,
                 "you may not enter a directory on the way to it",
+            )
+            .and_then(|path| match path.is_dir() {
+                true => Ok(path),
+                false => Err(Failure::of(&call, Errno::ENOTDIR)),
+            })
+            .because(
+                Errno::ENOTDIR,
+                "it is no directory; leave --rootfs out for a default",
             )?;
-        if !path.is_dir() {
-            bail!(Failure::of(call, Errno::ENOTDIR));
-        }
         Ok(RootDirectory { path, _cached: None })
     }
 

@@ -1,1 +1,365 @@
-fn main() {}
+#![forbid(unsafe_code)]
+//! The default root directory: made without a download, fast, once, and whole.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use testbed::{Step, needs, proc, skip, token};
+
+testbed::main!(
+    a_static_busybox_is_all_it_needs,
+    without_busybox_it_has_the_hosts_own_tools,
+    nobody_asks_ldd,
+    it_is_made_in_less_than_a_second,
+    eight_at_once_make_one,
+    what_a_killed_maker_left_goes_away,
+    an_older_one_goes_away_unless_somebody_lives_in_it,
+    a_changed_program_makes_a_new_one,
+    every_user_may_enter_it_whatever_the_umask,
+    a_cache_that_can_not_be_written_is_told,
+    a_root_that_can_not_be_opened_is_told,
+    with_a_root_directory_of_your_own_none_is_made,
+);
+
+/// A cache of its own.
+struct Cache(tempfile::TempDir);
+
+impl Cache {
+    fn empty() -> Cache {
+        needs::root();
+        Cache(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn step(&self, name: &str) -> Step {
+        let mut step = Step::new(name);
+        step.command().env("XDG_CACHE_HOME", self.0.path());
+        step
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.0.path().join("container-workshop")
+    }
+
+    /// What is in it, but for the lock that makers take.
+    fn roots(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.directory()).expect("the cache");
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let mut names: BTreeSet<_> =
+            names.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.remove("lock");
+        names
+    }
+
+    fn only_root(&self) -> String {
+        let roots: Vec<_> = self.roots().into_iter().collect();
+        let [root] = &roots[..] else { panic!("{roots:?}") };
+        assert!(root.starts_with("root."), "{root}");
+        root.clone()
+    }
+}
+
+fn static_busybox() -> PathBuf {
+    let busybox = needs::command("busybox");
+    let works = Command::new("ldd").arg(&busybox).output();
+    if works.is_ok_and(|ldd| ldd.status.success()) {
+        skip("needs a static busybox");
+    }
+    busybox
+}
+
+/// In a private copy of the mounts, something without use lies over busybox.
+fn without_busybox(step: Step) -> Step {
+    step.in_shell(
+        r#"exec unshare --mount bash -c '
+            for program in $(type -ap busybox busybox.static) \
+                {/usr,}/{s,}bin/busybox{,.static}; do
+                [[ ! -f $program ]] || mount --bind /dev/null "$program"
+            done; exec "$@"' bash "$@""#,
+    )
+}
+
+fn a_static_busybox_is_all_it_needs() {
+    let cache = Cache::empty();
+    let busybox = fs::read(static_busybox()).expect("read busybox");
+    let mut container = cache
+        .step("04-mount-namespace")
+        .sh("ls / >/dev/null && ps >/dev/null && grep -q root /etc/passwd && echo ready; read x")
+        .start();
+    assert_eq!(container.line(), "ready");
+    let exe = fs::read(format!("/proc/{}/exe", container.pid())).expect("exe");
+    assert!(exe == busybox, "the shell is not the host's busybox");
+    cache.only_root();
+}
+
+/// The tools of the host that every container shall have.
+const TOOLS: [&str; 14] = [
+    "sh", "ls", "ps", "cat", "grep", "sed", "id", "env", "mount", "sleep",
+    "stat", "head", "mkdir", "chmod",
+];
+
+fn without_busybox_it_has_the_hosts_own_tools() {
+    let cache = Cache::empty();
+    let word = token();
+    let inside = format!(
+        "for tool in {}; do p=$(command -v $tool) || exit 9; $tool --version </dev/null \
+         >/dev/null 2>&1; [ $? -lt 126 ] || exit 8; done; \
+         ls -d /root && ps -o pid,comm && id -u && echo {word} | sed s/^/x/ | grep x; read x",
+        TOOLS.join(" ")
+    );
+    let at_work = cache.step("04-mount-namespace").sh(&inside);
+    let mut container = without_busybox(at_work).start();
+    let mut lines = Vec::new();
+    while lines.last() != Some(&format!("x{word}")) {
+        lines.push(container.line());
+        assert!(lines.len() < 20 && lines[0] == "/root", "{lines:?}");
+    }
+    assert!(lines.contains(&"0".to_owned()), "{lines:?}");
+    let exe = proc::exe(container.pid()).expect("exe");
+    assert!(!exe.ends_with("busybox"), "{exe:?}");
+    let shell = fs::canonicalize("/bin/sh").expect("a shell");
+    let same = fs::read(format!("/proc/{}/exe", container.pid())).expect("exe")
+        == fs::read(shell).expect("the host's");
+    assert!(same, "the shell is not the host's");
+}
+
+fn strace() -> PathBuf {
+    let strace = needs::command("strace");
+    let works =
+        Command::new(&strace).args(["-o", "/dev/null", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        skip("needs ptrace(2), which is refused here");
+    }
+    strace
+}
+
+/// ldd executes what it is asked about.
+fn nobody_asks_ldd() {
+    let cache = Cache::empty();
+    let strace = strace();
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    for hidden in [false, true] {
+        let script = format!(
+            "exec {} -f -qq -e trace=execve -o {} \"$@\"",
+            strace.display(),
+            log.path().display()
+        );
+        let traced = cache.step("01-chroot").args(["true"]).in_shell(&script);
+        let traced = if hidden { without_busybox(traced) } else { traced };
+        let output = traced.output();
+        assert!(output.status.success(), "{output:?}");
+        let log = fs::read_to_string(log.path()).expect("the log");
+        let executed: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("execve(") && line.ends_with("= 0"))
+            .filter_map(|line| line.split('"').nth(1))
+            .collect();
+        assert!(executed[0].ends_with("01-chroot"), "{executed:?}");
+        assert!(
+            executed.last().is_some_and(|e| e.ends_with("/true")),
+            "{executed:?}"
+        );
+        // In between at most busybox, which is asked for its list.
+        for program in &executed[1..executed.len() - 1] {
+            assert!(!hidden && program.contains("busybox"), "{executed:?}");
+        }
+    }
+}
+
+fn it_is_made_in_less_than_a_second() {
+    for hidden in [false, true] {
+        let times = (0..3).map(|_| {
+            let cache = Cache::empty();
+            let step = cache.step("01-chroot").args(["true"]);
+            let step = if hidden { without_busybox(step) } else { step };
+            let begin = Instant::now();
+            assert_eq!(step.output().status.code(), Some(0));
+            begin.elapsed()
+        });
+        let best = times.min().expect("three");
+        assert!(best < Duration::from_secs(1), "hidden: {hidden}: {best:?}");
+    }
+}
+
+fn eight_at_once_make_one() {
+    for hidden in [false, true] {
+        let cache = Cache::empty();
+        let inside = "test -d /tmp && ls / | sort | tr '\\n' ' '";
+        let start = || {
+            let step = cache.step("01-chroot").sh(inside);
+            let mut step = if hidden { without_busybox(step) } else { step };
+            let command =
+                step.command().stdin(Stdio::null()).stdout(Stdio::piped());
+            command.spawn().expect("start")
+        };
+        let makers: Vec<_> = (0..8).map(|_| start()).collect();
+        for maker in makers {
+            let output = maker.wait_with_output().expect("wait");
+            assert!(output.status.success(), "{output:?}");
+            let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(
+                listed.contains("bin ") && listed.contains("var"),
+                "{listed}"
+            );
+        }
+        cache.only_root();
+    }
+}
+
+fn what_a_killed_maker_left_goes_away() {
+    let cache = Cache::empty();
+    let strace = strace();
+    // Complete, and not yet renamed: the worst moment.
+    let script = format!(
+        "exec {} -qq -o /dev/null -e inject=/^rename.*:signal=KILL:when=1 \"$@\"",
+        strace.display()
+    );
+    let killed =
+        cache.step("01-chroot").args(["true"]).in_shell(&script).output();
+    assert!(!killed.status.success(), "{killed:?}");
+    let left = cache.roots();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left.iter().all(|name| name.starts_with("new-")), "{left:?}");
+    assert_eq!(
+        cache.step("01-chroot").args(["true"]).output().status.code(),
+        Some(0)
+    );
+    cache.only_root();
+}
+
+fn an_older_one_goes_away_unless_somebody_lives_in_it() {
+    let cache = Cache::empty();
+    static_busybox();
+    let own = cache.step("01-chroot").start_waiting();
+    let first = cache.only_root();
+    // Another recipe: without busybox.
+    let run = |hidden: bool| {
+        let step = cache.step("01-chroot").args(["true"]);
+        let step = if hidden { without_busybox(step) } else { step };
+        assert_eq!(step.output().status.code(), Some(0));
+    };
+    run(true);
+    let both = cache.roots();
+    assert!(both.contains(&first) && both.len() == 2, "{both:?}");
+    drop(own);
+    fs::remove_dir_all(
+        cache.directory().join(
+            both.iter().find(|name| **name != first).expect("the second"),
+        ),
+    )
+    .expect("remove");
+    run(true);
+    assert_ne!(cache.only_root(), first, "nobody lives in the first any more");
+    run(false);
+    assert_eq!(cache.only_root(), first);
+}
+
+fn a_changed_program_makes_a_new_one() {
+    let cache = Cache::empty();
+    let directory = tempfile::tempdir().expect("a directory");
+    // The programs that attack lie beside the step's.
+    let step = directory.path().join("01-chroot");
+    fs::copy(testbed::binary("01-chroot"), &step).expect("copy");
+    let run = || {
+        let mut command = Command::new(&step);
+        command.args(["-q", "--", "sh", "-c", "cat /bin/attack; true"]);
+        command.env("XDG_CACHE_HOME", cache.0.path()).stdin(Stdio::null());
+        let output = command.output().expect("run");
+        assert!(output.status.success(), "{output:?}");
+        (cache.only_root(), output.stdout)
+    };
+    let (first, _) = run();
+    assert_eq!(run().0, first);
+    let companion = directory.path().join("attack");
+    fs::copy(testbed::binary("01-chroot"), &companion).expect("copy");
+    let (second, attack) = run();
+    assert_ne!(second, first);
+    assert!(attack == fs::read(&companion).expect("read"));
+}
+
+fn every_user_may_enter_it_whatever_the_umask() {
+    let cache = Cache::empty();
+    let step = cache.step("01-chroot").args(["true"]);
+    let output = step.in_shell(r#"umask 077; exec "$@""#).output();
+    assert!(output.status.success(), "{output:?}");
+    let root = cache.directory().join(cache.only_root());
+    let mode = |name: &str| {
+        fs::metadata(root.join(name)).expect(name).permissions().mode() & 0o7777
+    };
+    for name in ["", "usr", "usr/bin", "etc", "dev", "proc"] {
+        assert_eq!(mode(name), 0o755, "{name}");
+    }
+    assert_eq!(mode("etc/passwd"), 0o644);
+    assert_eq!(mode("tmp"), 0o1777);
+}
+
+/// Judges the one line that a step says when it can't make a root directory.
+fn refuses(step: Step, parts: &[&str]) {
+    let output = step.args(["true"]).output();
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{line}");
+    assert_eq!(line.matches('\n').count(), 1, "{line}");
+    for part in parts {
+        assert!(line.contains(part), "no {part:?} in {line}");
+    }
+}
+
+fn a_cache_that_can_not_be_written_is_told() {
+    let cache = Cache::empty();
+    let way_out = ["XDG_CACHE_HOME", "--rootfs", "container-workshop"];
+    let at = |place: &Path| {
+        let mut step = Step::new("01-chroot");
+        step.command().env("XDG_CACHE_HOME", place);
+        step
+    };
+    let file = cache.0.path().join("file");
+    fs::write(&file, "").expect("write");
+    refuses(at(&file), &[&way_out[..], &["ENOTDIR"]].concat());
+    let read_only = format!(
+        r#"exec unshare --mount bash -c 'mount -t tmpfs -o ro x {} && exec "$@"' bash "$@""#,
+        cache.0.path().display()
+    );
+    let step = at(cache.0.path()).in_shell(&read_only);
+    refuses(step, &[&way_out[..], &["EROFS"]].concat());
+    let full = format!(
+        r#"exec unshare --mount bash -c 'mount -t tmpfs -o size=64k x {} && exec "$@"' bash "$@""#,
+        cache.0.path().display()
+    );
+    let step = at(cache.0.path()).in_shell(&full);
+    refuses(step, &[&way_out[..], &["ENOSPC"]].concat());
+    let home = tempfile::tempdir().expect("a directory");
+    let mut step = Step::new("01-chroot").as_somebody(home.path());
+    step.command().env_remove("XDG_CACHE_HOME").env_remove("HOME");
+    refuses(step, &["HOME", "XDG_CACHE_HOME"]);
+    let mut step = Step::new("01-chroot").as_somebody(home.path());
+    step.command().env("XDG_CACHE_HOME", "/var");
+    refuses(step, &[&way_out[..], &["EACCES"]].concat());
+}
+
+fn a_root_that_can_not_be_opened_is_told() {
+    needs::root();
+    let home = tempfile::tempdir().expect("a directory");
+    // Fails for want of privilege, after it has made the directory.
+    refuses(Step::new("01-chroot").as_somebody(home.path()), &["EPERM"]);
+    let cache = Cache(home);
+    let root = cache.directory().join(cache.only_root());
+    let allow = |mode| {
+        fs::set_permissions(&root, fs::Permissions::from_mode(mode))
+            .expect("chmod");
+    };
+    allow(0o000);
+    refuses(Step::new("01-chroot").as_somebody(cache.0.path()), &["EACCES"]);
+    allow(0o755);
+}
+
+fn with_a_root_directory_of_your_own_none_is_made() {
+    let cache = Cache::empty();
+    let root = tempfile::tempdir().expect("a directory");
+    testbed::copy_default_root(root.path());
+    let step = cache.step("01-chroot").arg("--rootfs", &root).args(["true"]);
+    assert_eq!(step.output().status.code(), Some(0));
+    assert!(!cache.directory().exists());
+}

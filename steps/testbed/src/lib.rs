@@ -28,6 +28,7 @@ mod terminal;
 pub mod watch;
 
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -107,18 +108,29 @@ pub fn token() -> String {
     format!("t{}", &text[..16])
 }
 
+/// The checkout that we are in. It may lie elsewhere than where it was built.
+///
+/// # Panics
+/// When we are in none.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    let here = std::env::current_dir().expect("a working directory");
+    let root = here.ancestors().find(|dir| dir.join("steps/testbed").is_dir());
+    root.expect("run this somewhere in the checkout").to_owned()
+}
+
 /// Asks until the answer is there. What the kernel does at its own pace can't
 /// be judged at the first look.
 ///
 /// # Panics
-/// When five seconds have not been enough.
+/// When twenty seconds have not been enough.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "not within 5 s: {what}");
+        assert!(Instant::now() < end, "not within 20 s: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::chown;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{
     Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio,
@@ -11,7 +12,7 @@ use std::process::{
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Terminal, eventually, proc};
+use crate::{Terminal, checkout, eventually, needs, proc, skip};
 
 /// The path of a binary of this workspace: beside the tests, or where
 /// `WORKSHOP_BIN` says.
@@ -57,6 +58,16 @@ impl Step {
         Step { command: Command::new(binary(name)) }
     }
 
+    /// A script of the checkout, started there, with the binaries that we test.
+    #[must_use]
+    pub fn script(name: &str) -> Step {
+        let mut command = Command::new(checkout().join("scripts").join(name));
+        let steps = binary("01-chroot");
+        let steps = steps.parent().expect("a directory");
+        command.current_dir(checkout()).env("WORKSHOP_BIN", steps);
+        Step { command }
+    }
+
     /// Options, then the command.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(
@@ -77,6 +88,28 @@ impl Step {
     #[must_use]
     pub fn sh(self, script: &str) -> Step {
         self.args(["--", "/bin/sh", "-c", script])
+    }
+
+    /// As an ordinary user, whose cache directory is `home`. Where we are one
+    /// ourselves, we stay who we are. Skips the claim where there is no second
+    /// user id, or where that user can't execute the step.
+    #[must_use]
+    pub fn as_somebody(mut self, home: &Path) -> Step {
+        const SOMEBODY: u32 = 12345;
+        self.command.env("XDG_CACHE_HOME", home);
+        let mut look = Command::new(self.command.get_program());
+        if needs::is_root() {
+            if chown(home, Some(SOMEBODY), Some(SOMEBODY)).is_err() {
+                skip("needs a second user id");
+            }
+            self.command.uid(SOMEBODY).gid(SOMEBODY);
+            look.uid(SOMEBODY).gid(SOMEBODY);
+        }
+        if !look.arg("--help").output().is_ok_and(|help| help.status.success())
+        {
+            skip("an ordinary user can't execute the steps here");
+        }
+        self
     }
 
     /// The `std` command, for what this does not offer.

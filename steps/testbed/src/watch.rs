@@ -32,10 +32,16 @@ impl Watch {
 
     /// A step whose processes carry the mark before their exec and after.
     #[must_use]
-    pub fn over(&self, mut step: Step) -> Step {
+    pub fn over(&self, step: Step) -> Step {
+        self.over_script(step).args(["-e", "MARK"])
+    }
+
+    /// A script, whose processes inherit the mark by themselves.
+    #[must_use]
+    pub fn over_script(&self, mut script: Step) -> Step {
         let directory = self.directory.path();
-        step.command().env("TMPDIR", directory).env("MARK", &self.mark);
-        step.args(["-e", "MARK"])
+        script.command().env("TMPDIR", directory).env("MARK", &self.mark);
+        script
     }
 
     /// The processes that carry it.
@@ -49,7 +55,7 @@ impl Watch {
     /// # Panics
     /// When something is.
     pub fn assert_nothing_left(&self, of: &str) {
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + Duration::from_secs(20);
         loop {
             let after = self.look();
             let left: Vec<_> = after.difference(&self.before).collect();
@@ -107,11 +113,16 @@ pub fn strike_before_any_call(
 /// The cgroups of the container that a runtime made: one a hierarchy.
 #[must_use]
 pub fn cgroups_of(runtime: i32) -> Vec<PathBuf> {
-    let name = format!("container-{runtime}");
+    cgroups_named(&format!("container-{runtime}"))
+}
+
+/// The cgroups of that name, in all hierarchies.
+#[must_use]
+pub fn cgroups_named(name: &str) -> Vec<PathBuf> {
     let mut found = vec![];
     let mut to_look_at: Vec<PathBuf> = vec!["/sys/fs/cgroup".into()];
     while let Some(directory) = to_look_at.pop() {
-        if directory.ends_with(&name) {
+        if directory.ends_with(name) {
             found.push(directory);
             continue;
         }

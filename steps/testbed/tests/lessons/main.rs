@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         ("diffs_are_those_of_today", diffs_are_those_of_today),
         ("the_matrix_is_what_the_attacks_say", matrix),
         ("links_lead_somewhere", links_lead_somewhere),
+        ("glossary_entries_are_linked", glossary_entries_are_linked),
         ("lessons_have_one_shape", lessons_have_one_shape),
         ("words_are_spelled_right", words_are_spelled_right),
     ])
@@ -78,6 +79,10 @@ fn settle(page: &mut Page, changes: Vec<(std::ops::Range<usize>, String)>) {
 /// Every console block of a page, in one shell, from the top to the bottom: as
 /// somebody does who learns from it.
 fn commands(name: &str) {
+    let inside = std::env::var_os("PLAYGROUND").is_some();
+    if !inside && std::env::var_os("TEST_ENVIRONMENT").is_some() {
+        testbed::skip("is judged in the playground");
+    }
     let mut page = Page::read(&checkout(), name);
     let mut session = Session::start(&checkout());
     let mut changes = Vec::new();
@@ -202,7 +207,8 @@ fn read(file: &Path) -> String {
 /// true, the tests of the attacks show.
 fn matrix() {
     let list = Command::new(binary("attack")).arg("list").output();
-    let list = String::from_utf8(list.expect("attack list").stdout).expect("UTF-8");
+    let list =
+        String::from_utf8(list.expect("attack list").stdout).expect("UTF-8");
     let rows: String = list.lines().map(row).collect();
     let steps: Vec<_> = (1..=STEPS).map(|step| format!("{step:02}")).collect();
     let table = format!(
@@ -239,28 +245,19 @@ fn row(line: &str) -> String {
 // ── links ───────────────────────────────────────────────────────────────────
 
 /// Where links may lead: places that stay.
-const HOSTS: [&str; 22] = [
+const HOSTS: [&str; 13] = [
     "man7.org",
     "docs.kernel.org",
-    "www.kernel.org",
-    "git.kernel.org",
     "lwn.net",
     "nvd.nist.gov",
     "www.rfc-editor.org",
-    "datatracker.ietf.org",
     "www.freedesktop.org",
-    "pubs.opengroup.org",
-    "specs.opencontainers.org",
     "github.com",
     "docs.docker.com",
     "docs.podman.io",
-    "linuxcontainers.org",
-    "manpages.debian.org",
     "wiki.nftables.org",
     "www.cni.dev",
     "passt.top",
-    "docs.rs",
-    "doc.rust-lang.org",
     "rustup.rs",
 ];
 
@@ -325,6 +322,22 @@ fn without_dots(path: &Path) -> String {
     parts.join("/")
 }
 
+/// A word that no lesson leads to is not a word of the course.
+fn glossary_entries_are_linked() {
+    let root = checkout();
+    let pages = Page::all(&root);
+    let links: BTreeSet<_> = pages
+        .iter()
+        .flat_map(|page| &page.links)
+        .filter_map(|(_, link)| link.split_once("GLOSSARY.md#"))
+        .map(|(_, slug)| slug)
+        .collect();
+    let entries = Page::read(&root, "steps/GLOSSARY.md").entries;
+    let never: Vec<_> =
+        entries.iter().filter(|entry| !links.contains(&*slug(entry))).collect();
+    assert!(never.is_empty(), "never linked: {never:?}");
+}
+
 // ── shape ───────────────────────────────────────────────────────────────────
 
 /// The parts of a lesson, in their order.
@@ -362,7 +375,7 @@ fn words_are_spelled_right() {
     let codespell = needs::command("codespell");
     let pages = Page::all(&checkout()).into_iter().map(|page| page.name);
     let output = Command::new(codespell)
-        .args(["--ignore-words-list", "te,ot"])
+        .args(["--ignore-words-list", "crate,passt"])
         .args(pages)
         .current_dir(checkout())
         .output()

@@ -17,6 +17,8 @@ pub struct Page {
     pub headings: Vec<String>,
     /// The headings of the second level.
     pub parts: Vec<String>,
+    /// Those of the third.
+    pub entries: Vec<String>,
     blocks: Vec<Block>,
     root: PathBuf,
 }
@@ -78,6 +80,7 @@ impl Page {
             links: Vec::new(),
             headings: Vec::new(),
             parts: Vec::new(),
+            entries: Vec::new(),
             blocks: Vec::new(),
             root: root.to_owned(),
             text,
@@ -153,8 +156,10 @@ impl Page {
                 }
                 Event::End(TagEnd::Heading(_)) => {
                     let (level, words) = heading.take().expect("it began");
-                    if level == HeadingLevel::H2 {
-                        self.parts.push(words.clone());
+                    match level {
+                        HeadingLevel::H2 => self.parts.push(words.clone()),
+                        HeadingLevel::H3 => self.entries.push(words.clone()),
+                        _ => {}
                     }
                     self.headings.push(words);
                 }

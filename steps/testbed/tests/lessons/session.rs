@@ -14,8 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads commands that end with a NUL, and ends the output of each with one.
 /// After a command in the background it waits as long as a person would: until
-/// the program, and the container that it starts, are really there. Before the
-/// next command it waits a moment too: who was killed may still be on his way.
+/// the program, and the container that it starts, are really there.
 const LOOP: &str = r#"
 exec 2>&1
 background=()
@@ -37,7 +36,6 @@ settle() {
 while IFS= read -r -d '' command; do
     eval "$command" </dev/null
     [[ $command != *\& ]] || settle $!
-    sleep 0.05
     printf '\0'
 done
 kill -KILL "${background[@]}" 2>/dev/null
@@ -124,6 +122,10 @@ impl Session {
             "internet" => {
                 ("[[ $PLAYGROUND_INTERNET ]]", "needs the program ip")
             }
+            "own" => (
+                "[[ -O $WORKSHOP_BIN/01-chroot ]]",
+                "needs programs that are yours",
+            ),
             "nft" => ("command -v nft", "needs the program nft"),
             other => panic!("a need that nobody knows: {other}"),
         };

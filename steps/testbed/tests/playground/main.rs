@@ -1,0 +1,562 @@
+#![forbid(unsafe_code)]
+//! The playground keeps what it promises, whoever starts it: root, an ordinary
+//! user, and one without subordinate ids. Judged from outside.
+
+mod outside;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use outside::Outside;
+use testbed::watch::{Watch, cgroups_named};
+use testbed::{Step, Terminal, binary, checkout, eventually, needs, proc, skip};
+
+testbed::main!(
+    the_worst_inside_changes_nothing_outside,
+    the_exit_status_is_the_commands_own,
+    a_missing_program_is_named_with_its_package,
+    nothing_outlives_a_kill_at_any_moment,
+    nothing_outlives_a_command_that_ends,
+    signals_to_it_leave_nothing,
+    ctrl_c_ends_the_command,
+    a_terminal_has_job_control,
+    a_shell_is_the_default_command,
+    the_help_tells_the_truth_about_the_environment,
+    the_steps_are_on_its_path,
+    open_files_of_the_caller_stay_outside,
+    a_device_on_the_hosts_disk_does_not_open,
+    a_setuid_program_of_the_host_gives_nothing,
+    its_cgroups_limits_hold,
+    the_internet_is_reached_through_nat_only,
+    the_second_playground_works_and_the_third_says_why_not,
+    without_user_namespaces_it_says_so,
+    newuidmap_without_rights_leaves_one_id,
+);
+
+/// Who starts the playground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Whoever runs this test.
+    Me,
+    /// The ordinary user whom root can be, with subordinate ids.
+    Learner,
+    /// And without.
+    LearnerOfOneId,
+}
+
+const PLAYGROUND: &str = "./scripts/playground.sh";
+
+impl Who {
+    /// All whom we can be.
+    fn all() -> Vec<Who> {
+        let learner = || {
+            Step::script("as-learner.sh").args(["true"]).output().status.code()
+        };
+        if nix::unistd::geteuid().is_root() && learner() == Some(0) {
+            vec![Who::Me, Who::Learner, Who::LearnerOfOneId]
+        } else {
+            vec![Who::Me]
+        }
+    }
+
+    /// `playground.sh`, started by them.
+    fn playground(self) -> Step {
+        match self {
+            Who::Me => Step::script("playground.sh"),
+            Who::Learner => {
+                Step::script("as-learner.sh").args(["--", PLAYGROUND])
+            }
+            Who::LearnerOfOneId => Step::script("as-learner.sh")
+                .args(["--no-subuid", "--", PLAYGROUND]),
+        }
+    }
+}
+
+/// Runs bash in a playground, to its end.
+fn bash(who: Who, script: &str) -> Output {
+    who.playground().args(["bash", "-c", script]).output()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What it says to stdout, after a success.
+fn told(who: Who, script: &str) -> String {
+    let output = bash(who, script);
+    assert!(output.status.success(), "{who:?}: {output:?}");
+    text(&output.stdout).trim_end().to_owned()
+}
+
+// ── the host ────────────────────────────────────────────────────────────────
+
+fn the_worst_inside_changes_nothing_outside() {
+    for who in Who::all() {
+        let outside = Outside::now();
+        let watch = Watch::begin();
+        let survivor = outside.survivor().to_string();
+        let worst = include_str!("worst.sh");
+        let mut attack = watch
+            .over_script(who.playground())
+            .args(["bash", "-c", worst, "worst", &outside.token, &survivor])
+            .args(&outside.places)
+            .start();
+        let marked = attack.line();
+        for kind in ["ipc", "mnt", "net", "pid", "user", "uts"] {
+            let namespace = attack.line();
+            assert!(namespace.starts_with(kind), "{who:?}: {namespace:?}");
+            assert_ne!(namespace, proc::own_namespace(kind), "{who:?}");
+        }
+        assert_eq!(attack.line(), "go?", "{who:?}");
+        // Before anything is destroyed: is it the playground that it marks?
+        outside.assert_unchanged();
+        let marks = marked.strip_prefix("marked ").expect("a number");
+        let marks: usize = marks.parse().expect("a number");
+        assert_eq!(marks, outside.places.len(), "{who:?}");
+
+        let pid = attack.runtime();
+        attack.say("go");
+        let (status, said) = attack.finish();
+        assert_eq!(said, "destroyed\n", "{who:?}");
+        assert_eq!(status, 42, "{who:?}");
+        outside.assert_unchanged();
+        watch.assert_nothing_left(&format!("{who:?}"));
+        assert_no_cgroup(pid);
+    }
+}
+
+fn assert_no_cgroup(pid: i32) {
+    let gone = || cgroups_named(&format!("playground-{pid}")).is_empty();
+    eventually("the end of its cgroups", || gone().then_some(()));
+}
+
+fn a_device_on_the_hosts_disk_does_not_open() {
+    needs::host_root();
+    let directory = tempfile::tempdir_in("/var/lib").expect("a directory");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))
+        .expect("chmod");
+    // It stands for /dev/sda: the kernel asks what it is only after the open.
+    let node = directory.path().join("null");
+    let made = Command::new("mknod")
+        .args(["-m", "666"])
+        .arg(&node)
+        .args(["c", "1", "3"])
+        .status();
+    assert!(made.expect("mknod").success());
+    let open = format!(
+        "[[ -c {node} ]] && echo there; : <{node} && echo opened; true",
+        node = node.display()
+    );
+    let here = Command::new("bash").args(["-c", &open]).output().expect("bash");
+    assert_eq!(text(&here.stdout), "there\nopened\n");
+    for who in Who::all() {
+        assert_eq!(told(who, &open), "there", "{who:?}");
+    }
+}
+
+fn a_setuid_program_of_the_host_gives_nothing() {
+    needs::host_root();
+    let directory = tempfile::tempdir_in("/var/lib").expect("a directory");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))
+        .expect("chmod");
+    let program = directory.path().join(testbed::token());
+    fs::copy(needs::command("sleep"), &program).expect("copy");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755))
+        .expect("chmod");
+    for who in Who::all() {
+        let _running =
+            who.playground().args([program.as_path()]).args(["1000"]).start();
+        let is_it = |pid: &i32| {
+            let exe = proc::exe(*pid);
+            exe.is_some_and(|exe| exe.file_name() == program.file_name())
+        };
+        let find = || proc::all().into_iter().find(is_it);
+        let pid = eventually("the setuid program", find);
+        let uids = proc::status(pid, "Uid").expect("its ids");
+        let uids: Vec<_> = uids.split_whitespace().collect();
+        assert!(uids.iter().all(|&uid| uid == uids[0]), "{who:?}: {uids:?}");
+        assert_ne!(uids[0], "0", "{who:?}");
+    }
+}
+
+fn its_cgroups_limits_hold() {
+    needs::host_root();
+    let files = ["pids.max", "memory.max", "memory.limit_in_bytes"];
+    let raise = "for f in $(find /sys/fs/cgroup -name pids.max -o \
+        -name memory.max -o -name memory.limit_in_bytes); do \
+        echo 9999999999 >$f; echo -1 >$f; echo max >$f; done 2>/dev/null; \
+        echo ready; read line";
+    let mut running = Who::Me.playground().args(["bash", "-c", raise]).start();
+    assert_eq!(running.line(), "ready");
+    let cgroups = cgroups_named(&format!("playground-{}", running.runtime()));
+    let limits = cgroups.iter().flat_map(|dir| files.map(|f| dir.join(f)));
+    let limits: Vec<_> =
+        limits.filter_map(|file| fs::read_to_string(file).ok()).collect();
+    if limits.is_empty() {
+        skip("no cgroup here has the controllers memory and pids");
+    }
+    for limit in limits {
+        let limit: u64 = limit.trim().parse().expect("a limit");
+        assert!(limit < 1 << 45, "{limit} is none");
+    }
+}
+
+// ── its end ─────────────────────────────────────────────────────────────────
+
+fn the_exit_status_is_the_commands_own() {
+    let file = tempfile::NamedTempFile::new_in(checkout().join("target"));
+    let file = file.or_else(|_| {
+        tempfile::NamedTempFile::new_in(std::env::var("HOME").expect("HOME"))
+    });
+    let plain = file.expect("a file that is no program");
+    for (command, expected) in [
+        (&["true"][..], 0),
+        (&["sh", "-c", "exit 7"], 7),
+        (&["sh", "-c", "exit 255"], 255),
+        (&["--", "sh", "-c", "exit 3"], 3),
+        (&["sh", "-c", "kill -TERM $$"], 128 + 15),
+        (&["sh", "-c", "kill -KILL $$"], 128 + 9),
+        (&[plain.path().to_str().expect("UTF-8")], 126),
+        (&["/nowhere/at/all"], 127),
+        (&["no-such-program"], 127),
+    ] {
+        for who in Who::all() {
+            let output = who.playground().args(command).output();
+            let told = format!("{who:?} {command:?}: {output:?}");
+            assert_eq!(output.status.code(), Some(expected), "{told}");
+            if expected < 126 || expected > 127 {
+                assert!(output.stderr.is_empty(), "{told}");
+            }
+        }
+    }
+}
+
+fn a_missing_program_is_named_with_its_package() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for program in ["bash", "dirname", "realpath"] {
+        let place = directory.path().join(program);
+        symlink(needs::command(program), place).expect("a link");
+    }
+    let mut playground = Step::script("playground.sh").args(["true"]);
+    playground.command().env("PATH", directory.path());
+    let output = playground.output();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let lesson = text(&output.stderr);
+    assert!(lesson.contains("`unshare` is missing"), "{lesson}");
+    assert!(lesson.contains("util-linux"), "{lesson}");
+}
+
+/// Processes that a shell doesn't take with it when it ends.
+const LINGER: &str = "sleep 1000 & setsid sleep 1000 & (sleep 1000 &)";
+
+fn nothing_outlives_a_kill_at_any_moment() {
+    for who in Who::all() {
+        for delay in [10, 40, 80, 120, 160, 200, 250, 300, 400, 600] {
+            let watch = Watch::begin();
+            let script = format!("{LINGER}; echo ready; sleep 1000");
+            let running = watch
+                .over_script(who.playground())
+                .args(["bash", "-c", &script])
+                .start();
+            std::thread::sleep(Duration::from_millis(delay));
+            running.signal(Signal::SIGKILL);
+            let pid = running.runtime();
+            drop(running);
+            watch.assert_nothing_left(&format!("{who:?} after {delay} ms"));
+            assert_no_cgroup(pid);
+        }
+        let watch = Watch::begin();
+        let script = format!("{LINGER}; echo ready; sleep 1000");
+        let mut running = watch
+            .over_script(who.playground())
+            .args(["bash", "-c", &script])
+            .start();
+        assert_eq!(running.line(), "ready");
+        assert!(watch.processes().len() > 4, "the mark finds none");
+        running.signal(Signal::SIGKILL);
+        let pid = running.runtime();
+        drop(running);
+        watch.assert_nothing_left(&format!("{who:?}, killed at work"));
+        assert_no_cgroup(pid);
+    }
+}
+
+fn nothing_outlives_a_command_that_ends() {
+    for who in Who::all() {
+        let watch = Watch::begin();
+        let deep = "d=/sys/fs/cgroup; for d in $d $d/*; do \
+            mkdir -p $d/a/b && echo 0 >$d/a/b/cgroup.procs; done 2>/dev/null; ";
+        let script = format!("{deep} {LINGER}; exit 5");
+        let running = watch
+            .over_script(who.playground())
+            .args(["bash", "-c", &script])
+            .start();
+        let pid = running.runtime();
+        assert_eq!(running.finish().0, 5, "{who:?}");
+        watch.assert_nothing_left(&format!("{who:?}"));
+        assert_no_cgroup(pid);
+    }
+}
+
+fn signals_to_it_leave_nothing() {
+    for who in Who::all() {
+        for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+            let watch = Watch::begin();
+            let script = format!("{LINGER}; echo ready; sleep 1000");
+            let mut running = watch
+                .over_script(who.playground())
+                .args(["bash", "-c", &script])
+                .start();
+            assert_eq!(running.line(), "ready");
+            running.signal(signal);
+            let pid = running.runtime();
+            drop(running);
+            watch.assert_nothing_left(&format!("{who:?}, {signal}"));
+            assert_no_cgroup(pid);
+        }
+    }
+}
+
+// ── a terminal ──────────────────────────────────────────────────────────────
+
+fn ctrl_c_ends_the_command() {
+    for who in Who::all() {
+        let command = who.playground().args(["sh", "-c"]);
+        let mut terminal =
+            command.args(["echo rea''dy; sleep 1000"]).on_terminal();
+        terminal.shows("ready");
+        terminal.types("\x03");
+        assert_eq!(terminal.finish().0, 130, "{who:?}");
+    }
+}
+
+/// Types a line, and returns what is shown after it up to the mark.
+fn ask(terminal: &mut Terminal, line: &str) -> String {
+    let mark = testbed::token();
+    let (left, right) = mark.split_at(6);
+    terminal.types(format!("{line}; echo {left}''{right}\n"));
+    terminal.shows(&mark)
+}
+
+fn a_terminal_has_job_control() {
+    for who in Who::all() {
+        let mut shell = who.playground();
+        shell.command().env("TERM", "dumb").env("HISTFILE", "/dev/null");
+        let mut terminal =
+            shell.args(["bash", "--norc", "-i"]).on_terminal();
+        let tty = ask(&mut terminal, "tty; stty size");
+        assert!(tty.contains("24 80"), "{who:?}: {tty}");
+        assert!(tty.contains("/dev/"), "{who:?}: {tty}");
+        assert!(!tty.contains("no job control"), "{who:?}: {tty}");
+        terminal.types("sh -c 'echo work''ing; sleep 1000'\n");
+        terminal.shows("working");
+        terminal.types("\x1a"); // Ctrl-Z
+        terminal.shows("Stopped");
+        let jobs = ask(&mut terminal, "bg; jobs");
+        assert!(jobs.contains("Running"), "{who:?}: {jobs}");
+        ask(&mut terminal, "kill %1; wait");
+        terminal.types("exit 6\n");
+        assert_eq!(terminal.finish().0, 6, "{who:?}");
+    }
+}
+
+fn a_shell_is_the_default_command() {
+    let mut playground = Who::Me.playground();
+    playground.command().env("TERM", "dumb").env("HISTFILE", "/dev/null");
+    let mut terminal = playground.on_terminal();
+    terminal.shows("What you break here stays here.");
+    let name = ask(&mut terminal, "hostname; id -u");
+    assert!(name.contains("playground\r\n0\r\n"), "{name}");
+    terminal.types("exit 5\n");
+    assert_eq!(terminal.finish().0, 5);
+}
+
+// ── what is there ───────────────────────────────────────────────────────────
+
+fn the_help_tells_the_truth_about_the_environment() {
+    let help = Step::script("playground.sh").args(["--help"]).stdout();
+    let promised = help.split("Inside\n").nth(1).expect("a chapter");
+    let promised = promised.lines().take_while(|line| !line.is_empty());
+    let names: Vec<_> = promised
+        .filter_map(|line| line.strip_prefix("  ")?.split([' ', '=']).next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(names.len() >= 6, "{names:?}");
+    for who in Who::all() {
+        let mut playground = who.playground();
+        for secret in ["SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "TMUX"] {
+            playground.command().env(secret, "/of/the/host");
+        }
+        let environment = playground.args(["env"]).stdout();
+        assert!(!environment.contains("/of/the/host"), "{environment}");
+        let value = |name: &str| {
+            let value = environment.lines().find_map(|line| {
+                line.strip_prefix(name)?.strip_prefix('=')
+            });
+            value.unwrap_or_default().to_owned()
+        };
+        for name in &names {
+            let set = !value(name).is_empty();
+            let may_lack = *name == "PLAYGROUND_INTERNET" && !has_ip();
+            assert!(set || may_lack, "{who:?}: {name}: {environment}");
+        }
+        assert_eq!(value("PLAYGROUND"), "1");
+
+        let facts = told(
+            who,
+            "awk '{ n += $3 } END { print n }' /proc/self/uid_map
+             stat --file-system --format %T $XDG_CACHE_HOME
+             findmnt --noheadings --output FSTYPE -T /sys/fs/cgroup || true
+             grep -c ' - cgroup ' /proc/self/mountinfo || true
+             grep -c ' - cgroup2 ' /proc/self/mountinfo || true
+             hostname; id -u; cat /etc/hostname; ls /.host 2>&1 | tail -n1",
+        );
+        let facts: Vec<_> = facts.lines().collect();
+        assert_eq!(value("PLAYGROUND_IDS"), facts[0], "{who:?}");
+        assert_eq!(facts[1], "tmpfs", "{who:?}");
+        let expected = match (facts[3], facts[4]) {
+            ("0", "0") => "none",
+            ("0", _) => "v2",
+            (_, "0") => "v1",
+            _ => "hybrid",
+        };
+        assert_eq!(value("PLAYGROUND_CGROUP"), expected, "{who:?}: {facts:?}");
+        assert_eq!(facts[5..8], ["playground", "0", "playground"], "{who:?}");
+    }
+}
+
+fn has_ip() -> bool {
+    Command::new("ip").arg("-V").output().is_ok()
+}
+
+fn the_steps_are_on_its_path() {
+    for who in Who::all() {
+        let script = "echo ${PATH%%:*}; command -v 01-chroot; echo $PWD; \
+            01-chroot --quiet -- /bin/sh -c 'exit 9'; echo $?";
+        let told = told(who, script);
+        let lines: Vec<_> = told.lines().collect();
+        let [first, found, here, status] = lines[..] else {
+            panic!("{who:?}: {told}")
+        };
+        assert_eq!(found, format!("{first}/01-chroot"), "{who:?}");
+        assert!(Path::new(here).is_absolute(), "{who:?}: {told}");
+        assert_eq!(status, "9", "{who:?}: {told}");
+        // The binaries that we test, not others of the same name.
+        let name = binary("01-chroot");
+        let name = name.parent().and_then(Path::file_name).expect("a name");
+        assert!(Path::new(first).ends_with(name), "{who:?}: {first}");
+    }
+}
+
+fn open_files_of_the_caller_stay_outside() {
+    for who in Who::all() {
+        let look = "for n in 7 8 9 11 200; do [[ -L /proc/self/fd/$n ]] && \
+            echo $n; done; echo looked";
+        let playground = who.playground().args(["bash", "-c", look]);
+        let found = playground
+            .in_shell("exec 7</ 8</etc 9</proc 11</ 200</; exec \"$@\"")
+            .stdout();
+        assert_eq!(found, "looked", "{who:?}");
+    }
+}
+
+// ── its network ─────────────────────────────────────────────────────────────
+
+/// A container's network as step 08 makes it, by hand. The web page, with
+/// NAT and without.
+const NAT: &str = r#"
+ip link add br0 type bridge && ip address add 10.9.0.1/24 dev br0
+ip link set br0 up && ip netns add box
+ip link add v0 type veth peer name v1 netns box && ip link set v0 master br0 up
+nsenter --net=/run/netns/box ip -batch - <<'IP'
+link set lo up
+address add 10.9.0.2/24 dev v1
+link set v1 up
+route add default via 10.9.0.1
+IP
+echo 1 >/proc/sys/net/ipv4/ip_forward
+nft 'add table ip t; add chain ip t out { type nat hook postrouting priority 100; };
+    add rule ip t out ip saddr 10.9.0.0/24 masquerade'
+page='exec 3<>"/dev/tcp/$PLAYGROUND_INTERNET/80"; printf "GET / HTTP/1.0\r\n\r\n" >&3; tail -n1 <&3'
+nsenter --net=/run/netns/box timeout 20 bash -c "$page" || echo "no page: $?"
+nft flush ruleset
+nsenter --net=/run/netns/box timeout 2 bash -c "$page" || echo 'no NAT, no page'
+timeout 20 bash -c "$page"
+"#;
+
+fn the_internet_is_reached_through_nat_only() {
+    needs::command("ip");
+    needs::command("nft");
+    for who in Who::all() {
+        let output = bash(who, NAT);
+        assert_eq!(
+            text(&output.stdout),
+            "Hello from the internet.\nno NAT, no page\n\
+             Hello from the internet.\n",
+            "{who:?}: {output:?}"
+        );
+    }
+}
+
+// ── playgrounds in playgrounds, and where there can be none ─────────────────
+
+fn the_second_playground_works_and_the_third_says_why_not() {
+    let here = std::env::var_os("PLAYGROUND").is_some();
+    for who in Who::all() {
+        let within = |depth: usize| {
+            let inner = std::iter::repeat_n(PLAYGROUND, depth - 1);
+            who.playground().args(inner).args(["hostname"]).output()
+        };
+        if !here {
+            let second = within(2);
+            assert!(second.status.success(), "{who:?}: {second:?}");
+            assert_eq!(text(&second.stdout), "playground\n", "{who:?}");
+        }
+        let third = within(if here { 2 } else { 3 });
+        assert_eq!(third.status.code(), Some(125), "{who:?}: {third:?}");
+        let lesson = text(&third.stderr);
+        assert!(lesson.contains("not three"), "{who:?}: {lesson}");
+        assert!(lesson.starts_with("playground: "), "{who:?}: {lesson}");
+    }
+}
+
+fn without_user_namespaces_it_says_so() {
+    // The limit is this user namespace's own: the host's stays as it is.
+    for who in Who::all() {
+        let refused = bash(
+            who,
+            "echo 0 >/proc/sys/user/max_user_namespaces && \
+             exec ./scripts/playground.sh true",
+        );
+        assert_eq!(refused.status.code(), Some(125), "{who:?}: {refused:?}");
+        let lesson = text(&refused.stderr);
+        for part in ["limited to none", "sysctl user.max_user_namespaces="] {
+            assert!(lesson.contains(part), "{who:?}: {lesson}");
+        }
+    }
+}
+
+fn newuidmap_without_rights_leaves_one_id() {
+    needs::command("newuidmap");
+    if std::env::var_os("PLAYGROUND").is_some() {
+        skip("would need a third playground");
+    }
+    // The learner of a playground: there, newuidmap is ours to spoil.
+    let output = bash(
+        Who::Me,
+        "((PLAYGROUND_IDS > 2000)) || { echo no learner; exit; }
+         chmod u-s $(type -P newuidmap newgidmap)
+         exec scripts/as-learner.sh ./scripts/playground.sh \
+            bash -c 'echo $PLAYGROUND_IDS'",
+    );
+    if text(&output.stdout) == "no learner\n" {
+        skip("needs subordinate ids");
+    }
+    assert_eq!(text(&output.stdout), "1\n", "{output:?}");
+    // And newuidmap's own words, that nobody wonders why.
+    assert!(text(&output.stderr).contains("newuidmap: "), "{output:?}");
+}
