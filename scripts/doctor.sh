@@ -280,8 +280,9 @@ no_user_namespace() {
     fi
 }
 
+one_id="works with one id only: every file seems to be root's or nobody's"
+
 no_range_of_ids() {
-    local one_id="works with one id only: every file seems to be root's or nobody's"
     local range='--add-subuids 100000-165535 --add-subgids 100000-165535'
     if ! is_unprivileged "$1"; then
         # Root needs no helper: it writes any map, of the ids that it has.
@@ -291,6 +292,8 @@ no_range_of_ids() {
         because "$one_id (newuidmap is missing)" './scripts/setup.sh' partly
     elif ! subordinate_range /etc/subuid >/dev/null || ! subordinate_range /etc/subgid >/dev/null; then
         because "$one_id (no range for $user in /etc/subuid and /etc/subgid)" "sudo usermod $range $user" partly
+    elif [[ $no_new_privileges == 1 ]]; then
+        because "$one_id (no_new_privs is set for this shell: newuidmap gets no rights)" 'another terminal' partly
     else
         return 1
     fi
@@ -539,7 +542,15 @@ judge_key() {
     if [[ -z $outcome ]]; then return; fi
     because "$key: $outcome" "$lab"
     if [[ $outcome == *'command not found' || $outcome == *'No such file or directory' ]]; then mend=./scripts/setup.sh; fi
-    if [[ $key == ids ]]; then verdict=partly; fi
+    if [[ $key == ids ]]; then explain_newuidmap "$outcome"; fi
+}
+
+# Its rights are the setuid bit, or (on Fedora) a capability of the file.
+explain_newuidmap() {
+    local program mend=$lab
+    program=$(type -P newuidmap)
+    if [[ ! -u $program ]]; then mend="sudo chmod u+s $program ${program%uidmap}gidmap"; fi
+    because "$one_id ($1)" "$mend" partly
 }
 
 # Fills the tables of verdicts for one step in one way.

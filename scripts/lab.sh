@@ -168,8 +168,8 @@ TTYPath=/dev/ttyS0
 WantedBy=multi-user.target
 UNIT
     chroot "$root" systemctl --quiet enable lab.service
-    chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer \
-        dpkg-db-backup.timer e2scrub_all.timer fstrim.timer
+    chroot "$root" systemctl --quiet mask getty@tty1.service e2scrub_reap.service \
+        {apt-daily,apt-daily-upgrade,dpkg-db-backup,e2scrub_all,fstrim}.timer
 }
 
 furnish() { # ROOT
@@ -240,13 +240,17 @@ make_image() { # DIRECTORY
     chmod 644 "$new/disk"
 }
 
-# Sets image. Whoever comes second waits, and finds it made.
+# Sets image. Whoever comes second waits, and finds it made. Shared, the lock
+# keeps others from removing the image; it is held until the machine is up.
 find_image() {
     local name
     name=$(recipe | sha256sum)
     image=$cache/${name:0:16}
     exec {lock}>"$cache/lock"
-    flock "$lock"
+    flock --shared "$lock"
+    if [[ ! -d $image ]]; then
+        flock "$lock"
+    fi
     if [[ ! -d $image ]]; then
         run=$cache/run.$$
         mkdir "$run" "$run/image"
@@ -254,8 +258,8 @@ find_image() {
         find "$cache" -mindepth 1 -maxdepth 1 -type d ! -name 'run.*' -exec rm -r {} +
         mv "$run/image" "$image"
         rmdir "$run"
+        flock --shared "$lock"
     fi
-    exec {lock}>&-
 }
 
 # ── the workspace ───────────────────────────────────────────────────────────
@@ -337,7 +341,7 @@ start_machine() { # ACCELERATOR
         -chardev "pipe,id=control,path=$run/control" -device virtserialport,chardev=control,name=control \
         -chardev "file,id=out,path=$run/out" -device virtserialport,chardev=out,name=out \
         -chardev "file,id=err,path=$run/err" -device virtserialport,chardev=err,name=err \
-        </dev/null >"$run/qemu" 2>&1 &
+        </dev/null >"$run/qemu" 2>&1 {lock}>&- &
     machine=$!
     disown "$machine" # the shell would report its death
 }
@@ -408,6 +412,7 @@ run_command() {
         fail "the machine did not come up within ${LAB_BOOT_SECONDS:-180} s. Above is the end of its console." \
             'A slow machine may need more: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …'
     }
+    flock --unlock "$lock"
     rm "$run/workspace" # held open, and gone with the machine
     [[ ! $terminal ]] || connect_terminal
     hear 1000000000 || {
@@ -445,7 +450,10 @@ read_arguments() {
             --kernel=* | --user=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
             --kernel) kernel=${2-} && shift ;;
             --user) users=${2-} && shift ;;
-            --bring) bring+=("$(realpath -e -- "${2-}")") && shift ;;
+            --bring)
+                [[ -f ${2-} ]] || fail "there is no file ${2-} to bring."
+                bring+=("$(realpath "$2")") && shift
+                ;;
             -h | --help) usage && exit ;;
             --) shift && break ;;
             -*) usage >&2 && exit 125 ;;

@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-Usage: ./scripts/setup.sh [--check] [--test]
+Usage: ./scripts/setup.sh [--check] [--test] [--lab]
 
 Installs the packages that the workshop needs and downloads its crates.
 Says first what is missing and why, and uses sudo if you are not root.
@@ -13,13 +13,15 @@ Afterwards everything works offline. With nothing missing it changes nothing.
   --check   say what is missing, change nothing; exit status 1 if the workshop
             can't do without it (optional things are named, and don't count)
   --test    also what ./scripts/test.sh needs
+  --lab     also what ./scripts/lab.sh needs
   --help    this text
 USAGE
 }
 
 # One row a need. A new need is a new row, and nothing else.
 #   commands: all of them must be on PATH
-#   needed:   always, test (with --test), or optional (setup goes on without it)
+#   needed:   always, test (with --test), lab (with --lab), or optional (setup
+#             goes on without it)
 #   the rest: the package that brings them, by package manager
 needs() {
     cat <<'TABLE'
@@ -37,6 +39,10 @@ shellcheck                   | checks the scripts                     | test    
 strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
 tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux
 jq                           | reads JSON in the tests                | test     | jq             | jq           | jq         | jq
+qemu-system-x86_64           | runs the lab's virtual machine         | lab      | qemu-system-x86 | qemu-system-x86-core | qemu-system-x86 | qemu-x86
+mmdebstrap                   | makes the lab's Debian                 | lab      | mmdebstrap     | mmdebstrap   | mmdebstrap | mmdebstrap
+mke2fs                       | makes the lab's disks                  | lab      | e2fsprogs      | e2fsprogs    | e2fsprogs  | e2fsprogs
+xz                           | unpacks the lab's kernel modules       | lab      | xz-utils       | xz           | xz         | xz
 TABLE
 }
 
@@ -74,7 +80,7 @@ find_missing_tools() {
     local commands why needed apt dnf pacman zypper column command absent packages
     while IFS='|' read -r commands why needed apt dnf pacman zypper; do
         for column in why needed apt dnf pacman zypper; do trim "$column"; done
-        if [[ $needed == test && -z $with_tests ]]; then continue; fi
+        if [[ $needed == test && -z $with_tests || $needed == lab && -z $with_lab ]]; then continue; fi
         absent=
         for command in $commands; do
             has "$command" || absent+=" $command"
@@ -222,12 +228,13 @@ install_missing_tools() {
 }
 
 main() {
-    local check='' with_tests='' argument manager
+    local check='' with_tests='' with_lab='' argument manager
     local required optional missing_tools rust_lacks missing_crates
     for argument; do
         case $argument in
             --check) check=yes ;;
             --test) with_tests=yes ;;
+            --lab) with_lab=yes ;;
             -h | --help) usage && exit ;;
             *) usage >&2 && exit 2 ;;
         esac

@@ -65,7 +65,9 @@ END {
   if (host == "") { print "waiting for the playground …"; exit }
   make_rooms()
   sort_rooms()
-  shown = int((columns - 10) / width()) - 1
+  width = int((columns - 10) / (rooms + 1))
+  width = width < 17 ? 17 : width > 26 ? 26 : width
+  shown = int((columns - 10) / width) - 1
   if (shown > rooms) shown = rooms
   compact = rows < 20
   print_title()
@@ -73,8 +75,6 @@ END {
   print_namespaces()
   if (!compact) print_processes()
 }
-
-function width() { return 17 }
 
 # The first process below PID that lives in another pid namespace is its PID 1.
 function find_host(   pid, found) {
@@ -102,31 +102,38 @@ function is_wanted(pid,   i, n, wanted) {
 }
 
 # What lives in the same namespaces is one room.
-function make_rooms(   pid, i, room) {
+function room(pid,   i, text) {
+  for (i = 1; i <= kinds; i++) text = text " " namespace[pid, kind[i]]
+  return text
+}
+
+# The programs that make this picture. Those that came and went have no room.
+function is_ours(pid) {
+  return pid != me && is_below(pid, me) && (!((pid, "pid") in namespace) || room(pid) == room(me))
+}
+
+function make_rooms(   pid, own) {
   for (pid in name) {
     if (parent[pid] == 2 || pid == 2) continue # the kernel itself
-    if ((is_below(pid, me) && pid != me) || state[pid] == "Z") continue
+    if (state[pid] == "Z" || is_ours(pid)) continue
     if (playground != "" && !is_below(pid, host)) continue
     if (!((pid, "pid") in namespace)) { unreadable++; continue }
-    room = ""
-    for (i = 1; i <= kinds; i++) room = room " " namespace[pid, kind[i]]
-    room_of[pid] = room
+    room_of[pid] = room(pid)
   }
   for (pid in room_of) {
-    room = room_of[pid]
-    if (room == room_of[host]) { host_processes++; continue }
+    own = room_of[pid]
+    if (own == room_of[host]) { host_processes++; continue }
     if (!is_wanted(pid)) continue
-    if (!(room in oldest)) { room_number[++rooms] = room; oldest[room] = pid }
-    if (pid + 0 < oldest[room] + 0) oldest[room] = pid
-    processes[room]++
+    if (!(own in oldest)) { room_number[++rooms] = own; oldest[own] = pid }
+    if (pid + 0 < oldest[own] + 0) oldest[own] = pid
   }
 }
 
-function sort_rooms(   i, j, room) {
+function sort_rooms(   i, j, moved) {
   for (i = 2; i <= rooms; i++) {
-    room = room_number[i]
-    for (j = i - 1; j >= 1 && oldest[room_number[j]] + 0 < oldest[room] + 0; j--) room_number[j + 1] = room_number[j]
-    room_number[j + 1] = room
+    moved = room_number[i]
+    for (j = i - 1; j >= 1 && oldest[room_number[j]] + 0 < oldest[moved] + 0; j--) room_number[j + 1] = room_number[j]
+    room_number[j + 1] = moved
   }
 }
 
@@ -135,7 +142,7 @@ function paint(code, text) { return colour ? "\033[" code "m" text "\033[0m" : t
 # Cut and filled first, since colours have no width; and mawk counts bytes.
 function cell(text, code) {
   gsub(/→/, "\001", text)
-  text = sprintf("%-" width() "s", substr(text, 1, width() - 1))
+  text = sprintf("%-" width "s", substr(text, 1, width - 1))
   gsub("\001", "→", text)
   return code == "" ? text : paint(code, text)
 }
@@ -146,10 +153,10 @@ function print_title(   text, more) {
   if (rooms > shown) more = ", " rooms - shown " more than fit here"
   text = host_processes " processes of the host, " rooms + 0 " other set" (rooms == 1 ? "" : "s") " of namespaces" more
   if (unreadable) text = text " (" unreadable " hidden: sudo)"
-  print paint("1", text) "  " clock (compact ? "" : "\n")
+  print clock "  " paint("1", text) (compact ? "" : "\n")
 }
 
-function print_head(   i, room, first, line) {
+function print_head(   i, first, line) {
   line = label("") cell("HOST", "1;36")
   for (i = 1; i <= shown; i++) {
     first = oldest[room_number[i]]
@@ -205,10 +212,10 @@ function print_processes(   i, r, free, line) {
 }
 
 # Fills listed[COLUMN, 1 …]. A host has too many: there the newest count.
-function list(room, column, free, newest,   pid, n, i, j, sorted, from) {
+function list(of, column, free, newest,   pid, n, i, j, sorted, from) {
   n = 0
   for (pid in room_of) {
-    if (room_of[pid] != room || (column && !is_wanted(pid))) continue
+    if (room_of[pid] != of || (column && !is_wanted(pid))) continue
     for (j = n; j >= 1 && sorted[j] + 0 > pid + 0; j--) sorted[j + 1] = sorted[j]
     sorted[j + 1] = pid
     n++

@@ -79,7 +79,7 @@ succeeds() { # NAME OPTIONS...
 }
 
 eventually() { # COMMAND...
-  for _ in {1..100}; do
+  for _ in {1..200}; do
     ! "$@" || return 0
     sleep 0.1
   done
@@ -265,7 +265,8 @@ DEMO
     check '… on a host that is as it was' shows 'playground# hostname; hostname changed'
   fi
   type_keys g 3 Enter
-  shows 'keys · 3/3' && type_keys Enter
+  check 'g 3 goes on from there' shows "# sleep $sleeps"
+  type_keys Enter
   check 'a process runs in the background' eventually process_runs
   type_keys C-c
   check 'Ctrl-C ends the demo with status 130' shows 'status=130'

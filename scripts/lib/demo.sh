@@ -125,14 +125,15 @@ wait_ms() { # MILLISECONDS
   sleep "$(printf '%d.%03d' $(($1 / speed / 1000)) $(($1 / speed % 1000)))"
 }
 
-# A key that is pressed meanwhile shows the rest at once, and counts.
+# Enter that is pressed meanwhile shows the rest at once, and counts.
 type_command() { # COMMAND
   local i pause=''
   printf '%s%s#%s %s' "$green" "$(</proc/sys/kernel/hostname)" "$plain" "$bold"
   ((!speed)) || printf -v pause '0.%03d' $((20 / speed))
   for ((i = 0; i < ${#1}; i++)); do
     printf '%s' "${1:i:1}"
-    [[ ! $pause ]] || ! IFS= read -rsn1 -t "$pause" pressed || { pause='' pressed=${pressed:-enter}; }
+    [[ ! $pause ]] || ! read -rt 0 || pause=''
+    [[ ! $pause ]] || read -rt "$pause" -u "$never" || true # a sleep without a process
   done
   printf '%s' "$plain"
 }
@@ -154,11 +155,9 @@ wait_for_presenter() {
     wait_ms 800
     return
   fi
-  while :; do
-    key=$pressed pressed=''
-    [[ $key ]] || IFS= read -rsn1 key || exit 0
+  while IFS= read -rsn1 key || exit 0; do
     case $key in
-      '' | ' ' | enter) return ;;
+      '' | ' ') return ;;
       s)
         printf '\n%sYour shell. It ends with: exit%s\n' "$dim" "$plain"
         stty echo
@@ -358,7 +357,8 @@ perform() {
   choose_colours
   [[ $(stty size) != '0 0' ]] || stty columns 80 rows 24
   stty -echo # keys that are pressed while something runs
-  status=0 output='' command='' pressed='' scene=0 told=()
+  status=0 output='' command='' scene=0 told=()
+  exec {never}<> <(:) # nothing ever comes from there
   open_session
   catch_up
   for ((at = beginnings[from - 1]; at < ${#kinds[@]}; at++)); do

@@ -47,7 +47,7 @@ wait_for_key() { # until INTERVAL is over, a key, or another size
   while ((ticks-- > 0)) && [[ ! $resized ]]; do
     if IFS= read -rsn1 -t 0.2 key; then
       [[ $key != q ]] || exit 0
-    elif (($? <= 128)); then
+    elif (($? <= 128)) && [[ ! $resized ]]; then
       exit 0 # no terminal any more
     fi
   done

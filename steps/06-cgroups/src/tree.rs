@@ -128,9 +128,10 @@ pub fn write(
     )
 }
 
-/// What to do where the kernel has a controller that nobody mounted.
-pub const NO_TREE: &str = "it has to be mounted; outside a container, systemd or \
-     `mount -t cgroup2 none /sys/fs/cgroup` does it (./scripts/doctor.sh says what is there)";
+/// What to do where there is no tree to be seen.
+pub const NO_TREE: &str = "none is mounted here; systemd does it on most machines \
+     (./scripts/doctor.sh says what is there), and a playground has one if root started it: \
+     `sudo ./scripts/playground.sh`";
 
 /// Where a hierarchy is mounted, and where in it we are
 /// (proc_pid_mountinfo(5), proc_pid_cgroup(5)). For v1, by its controller.

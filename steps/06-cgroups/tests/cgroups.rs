@@ -38,12 +38,19 @@ const ALL: [&str; 6] =
     ["--memory", "77m", "--cpus", "0.31", "--pids-limit", "37"];
 const HOG: &str = "tail /dev/zero";
 
-/// Where no cgroup is ours to make, limits can't be judged.
+/// Where no cgroup is ours to make, limits can't be judged. Root of the
+/// machine has no such excuse, and no other error is one.
 fn needs_cgroups() {
     let output = Step::new(STEP).args(["-m", "64m", "true"]).output();
-    if !output.status.success() {
-        skip(format!("needs a cgroup of its own: {}", error(&output)));
+    let told = error(&output);
+    let lacks = ["not ours to change", "none is mounted", "not delegated"]
+        .iter()
+        .any(|reason| told.contains(reason));
+    let is_root = needs::is_root() && needs::in_first_user_namespace();
+    if lacks && !is_root {
+        skip("needs a cgroup of its own");
     }
+    assert!(output.status.success(), "{told}");
 }
 
 fn error(output: &Output) -> String {
@@ -157,8 +164,12 @@ fn hogs() -> [(&'static str, Option<&'static str>); 5] {
     ]
 }
 
+/// On v1 the kernel ends one process, and the runtime, as soon as it hears of
+/// it, the others: time enough for a last word.
 fn a_memory_hog_ends_its_whole_container() {
     needs_cgroups();
+    let one = Step::new(STEP).start_waiting();
+    let is_v2 = cgroups_of(one.runtime()).len() == 1;
     for (script, init) in hogs() {
         let watch = Watch::begin();
         let step = watch.over(Step::new(STEP)).args(["-m", "24M"]);
@@ -169,7 +180,9 @@ fn a_memory_hog_ends_its_whole_container() {
         let expected = "the container reached its memory limit of 24M; \
                         exit 137";
         assert!(told.ends_with(expected), "{script}: {told}");
-        assert_eq!(output.stdout, b"", "{script}");
+        if is_v2 {
+            assert_eq!(output.stdout, b"", "{script}");
+        }
         watch.assert_nothing_left(script);
     }
 }
@@ -199,6 +212,7 @@ fn memory_that_runs_out_before_the_command_is_told_as_such() {
             break;
         }
     }
+    terminal.types("\n");
     let mut told = String::new();
     while let Some(text) = terminal.shows_or_ends("⏎") {
         told += &text;
@@ -313,6 +327,7 @@ fn a_container_that_is_being_made_keeps_no_other_waiting() {
         assert!(begin.elapsed() < Duration::from_secs(2));
     }
     assert_eq!(cgroups_of(terminal.pid()), there);
+    terminal.types("\n");
     while terminal.shows_or_ends("⏎").is_some() {
         terminal.types("\n");
     }
@@ -448,7 +463,7 @@ fn limits_without_a_cgroup_of_ones_own_are_refused_with_a_way_out() {
         let told = error(&output);
         assert_eq!(output.status.code(), Some(125), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
-        for word in ["systemd-run --user --scope", "./scripts/playground.sh"] {
+        for word in ["systemd", "./scripts/playground.sh"] {
             assert!(told.contains(word), "{told}");
         }
         watch.assert_nothing_left(&told);

@@ -3,15 +3,15 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 use runtime::{Because, Failure, Host, shell};
 
 /// What `--upper DIR` asks for.
@@ -73,6 +73,15 @@ impl Upper {
         make(container, &self.path, "what is written is kept here", owner)?;
         let file = File::open(&self.path)
             .map_err(|e| Failure::of(format!("open({:?})", self.path), e))?;
+        let (uid, gid) = owner.unwrap_or((geteuid(), getegid()));
+        let theirs = file.metadata()?.uid();
+        if theirs != uid.as_raw() {
+            let path = self.path.display();
+            bail!(
+                "--upper {path}: it belongs to user {theirs}, and root inside is {uid}: \
+                 `sudo chown {uid}:{gid} {path}`"
+            );
+        }
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, e)| Failure::of(format!("flock({:?})", self.path), e))
             .because(Errno::EWOULDBLOCK, "another container writes into it")?;

@@ -137,7 +137,8 @@ fn hold(name: &str) -> io::Result<UnixDatagram> {
 }
 
 fn number_of(link: &Link) -> Option<u8> {
-    link.name.strip_prefix(CABLE)?.parse().ok()
+    let cable = link.kind == Some(InfoKind::Veth);
+    cable.then(|| link.name.strip_prefix(CABLE)?.parse().ok())?
 }
 
 /// The bridge: a switch that is a network device of the host, too. If it is
@@ -291,14 +292,13 @@ fn cable(pid: u32, mac: Vec<u8>) -> LinkAttribute {
 impl Drop for Place {
     fn drop(&mut self) {
         self.life = None;
-        let clear = || {
+        let left_behind = Child::start(CloneFlags::empty(), || {
             let _ = leave_terminal();
-            let _ = clear(self.cable);
-            0
-        };
-        match Child::start(CloneFlags::empty(), clear) {
+            u8::from(clear(self.cable).is_err())
+        });
+        match left_behind {
             Ok(child) => drop(child.into_pid()),
-            Err(_) => drop(clear()),
+            Err(_) => drop(clear(self.cable)),
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::attack::{Argument, Arguments, Attack, Outcome, StoppedBy, Try};
 pub const ATTACK: Attack = Attack {
     name: "fork-bomb",
     tries: "start many processes",
-    stopped: StoppedBy::Step(6),
-    rule: "fork fails where the cgroup has pids.max processes (--pids-limit)",
+    stopped: StoppedBy::Option(6, "--pids-limit"),
+    rule: "fork fails where the cgroup has pids.max processes",
     source: "cgroups(7), cgroup-v2.rst: pids.max",
     arguments: &[Argument::new("NUMBER", "100", "how many")],
     run,

@@ -11,8 +11,8 @@ use crate::attack::{
 pub const ATTACK: Attack = Attack {
     name: "hog-cpu",
     tries: "use a whole processor",
-    stopped: StoppedBy::Step(6),
-    rule: "a cgroup that has used up its cpu.max waits (--cpus 0.5)",
+    stopped: StoppedBy::Option(6, "--cpus"),
+    rule: "a cgroup that has used up its cpu.max waits",
     source: "cgroups(7), cgroup-v2.rst: cpu.max",
     arguments: &[
         Argument::new("SECONDS", "3", "how long"),

@@ -14,8 +14,8 @@ use crate::attack::{
 pub const ATTACK: Attack = Attack {
     name: "hog-memory",
     tries: "take memory, and use it",
-    stopped: StoppedBy::Step(6),
-    rule: "above memory.max the kernel kills in the cgroup (-m 32m)",
+    stopped: StoppedBy::Option(6, "-m"),
+    rule: "above memory.max the kernel kills in the cgroup",
     source: "cgroups(7), cgroup-v2.rst: memory.max, memory.oom.group",
     arguments: &[
         Argument::new("MIB", "64", "how much"),

@@ -36,6 +36,8 @@ mod own_as_root;
 mod post_to_queue;
 mod read_disk;
 mod read_host_file;
+mod read_kernel_log;
+mod remount_ro_volume;
 mod remount_volume;
 mod rename_host;
 mod replace_shell;
@@ -74,6 +76,7 @@ pub const ALL: &[Attack] = &[
     remount_volume::ATTACK,
     own_as_root::ATTACK,
     read_disk::ATTACK,
+    read_kernel_log::ATTACK,
     write_sysctl::ATTACK,
     drop_group::ATTACK,
     overwrite_runtime::ATTACK,
@@ -87,6 +90,7 @@ pub const ALL: &[Attack] = &[
     abstract_socket::ATTACK,
     bind_port::ATTACK,
     bridge_service::ATTACK,
+    remount_ro_volume::ATTACK,
 ];
 
 /// The attack of this name.

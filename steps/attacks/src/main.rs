@@ -72,7 +72,7 @@ fn command_line() -> Command {
 fn list() -> u8 {
     let mut stdout = io::stdout().lock();
     for Attack { name, stopped, tries, .. } in ALL {
-        let line = writeln!(stdout, "{name:19} {stopped:14} {tries}");
+        let line = writeln!(stdout, "{name:19} {stopped:20} {tries}");
         if line.is_err() {
             break;
         }

@@ -1,6 +1,6 @@
-//! Makes a read-only volume writable again. Whoever owns the mount namespace
-//! may change its mounts, unless they came from a more privileged one: those
-//! are locked.
+//! Makes a volume writable again that is mounted read-only on the host. Whoever
+//! owns a mount namespace may change its mounts, unless they came from a more
+//! privileged one: those are locked.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::attack::{
 
 pub const ATTACK: Attack = Attack {
     name: "remount-volume",
-    tries: "remount a read-only volume read-write (-v DIR:/mnt:ro)",
+    tries: "remount a volume that is read-only on the host, and write",
     stopped: StoppedBy::Step(5),
     rule: "a mount from a more privileged namespace has its flags locked",
     source: "mount_namespaces(7), Restrictions on mount namespaces",
@@ -29,7 +29,7 @@ pub const ATTACK: Attack = Attack {
     run,
 };
 
-fn run(arguments: &Arguments) -> Try {
+pub fn run(arguments: &Arguments) -> Try {
     let (place, text) = (arguments.text("DIR")?, arguments.text("TEXT")?);
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | other_flags(place)?;
     mount(None::<&str>, place, None::<&str>, flags, None::<&str>)

@@ -10,7 +10,7 @@ use crate::attack::{
 pub const ATTACK: Attack = Attack {
     name: "write-volume",
     tries: "write a file in a volume that is read-only (-v DIR:/mnt:ro)",
-    stopped: StoppedBy::Step(4),
+    stopped: StoppedBy::Option(4, ":ro"),
     rule: "a bind mount that was remounted read-only refuses every write",
     source: "mount(2), MS_BIND and MS_REMOUNT",
     arguments: &[

@@ -32,6 +32,7 @@ testbed::main!(
     the_umask_is_not_the_callers,
     signals_that_the_caller_ignores_or_blocks_are_default_inside,
     signals_are_forwarded,
+    a_signal_for_a_command_that_has_just_begun_is_the_commands,
     the_container_dies_with_a_killed_runtime,
     input_arrives_whole,
     closed_files_do_not_matter,
@@ -413,6 +414,27 @@ fn signals_are_forwarded() {
             assert_eq!(container.line(), word, "{step}: {name}");
             assert_eq!(container.finish().0, 3, "{step}: {name}");
         }
+    }
+}
+
+/// The runtime is slow (strace delays it), so that it hears of the command's
+/// begin and of the signal at once.
+fn a_signal_for_a_command_that_has_just_begun_is_the_commands() {
+    needs::root();
+    let strace = needs::tracer();
+    let script = format!(
+        "exec {} -qq -o /dev/null -e inject=poll:delay_enter=100000:when=1 \"$@\"",
+        strace.display()
+    );
+    for step in STEPS {
+        let inside = "trap 'echo mine; exit 3' TERM; echo ready; read line";
+        let mut container =
+            Step::new(step).sh(inside).in_shell(&script).start();
+        assert_eq!(container.line(), "ready");
+        let runtime = proc::children(container.runtime())[0];
+        kill(Pid::from_raw(runtime), Signal::SIGTERM).expect("kill");
+        assert_eq!(container.line(), "mine", "{step}");
+        assert_eq!(container.ended(), 3, "{step}");
     }
 }
 

@@ -3,11 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use nix::sys::signal::Signal;
-use testbed::{STEPS, Step, needs, proc, skip, token};
+use testbed::{STEPS, Step, needs, proc, token};
 
 testbed::main!(
     nothing_is_left_after_a_success,
@@ -209,21 +207,11 @@ fn nothing_is_left_after_sigkill_before_any_call() {
     strike_before_any_call(|terminal| terminal.signal(Signal::SIGKILL), 137);
 }
 
-fn strace() -> PathBuf {
-    let strace = needs::command("strace");
-    let works =
-        Command::new(&strace).args(["-o", "/dev/null", "true"]).status();
-    if !works.is_ok_and(|status| status.success()) {
-        skip("needs ptrace(2), which is refused here");
-    }
-    strace
-}
-
 /// The runtime alone is traced, and killed when it enters its n-th system
 /// call: no pause stands between.
 fn nothing_is_left_after_sigkill_at_any_system_call() {
     begin();
-    let strace = strace();
+    let strace = needs::tracer();
     for step in STEPS {
         let log = tempfile::NamedTempFile::new().expect("a file");
         let trace = format!(
@@ -240,7 +228,7 @@ fn nothing_is_left_after_sigkill_at_any_system_call() {
         let first = calls.iter().position(|line| line.starts_with("clone("));
         let first = first.expect("a clone(2)");
         assert!(calls.len() > first + 4, "{step}: {calls:?}");
-        for point in first..calls.len() {
+        for (point, call) in calls.iter().enumerate().skip(first) {
             let watch = Watch::begin();
             let kill = format!("inject=all:signal=KILL:when={}", point + 1);
             let script = format!(
@@ -252,7 +240,7 @@ fn nothing_is_left_after_sigkill_at_any_system_call() {
                 .args(["true"])
                 .in_shell(&script)
                 .output();
-            watch.assert_nothing_left(&format!("{step} at {}", calls[point]));
+            watch.assert_nothing_left(&format!("{step} at {}", call));
         }
     }
 }
@@ -261,7 +249,7 @@ fn nothing_is_left_after_sigkill_at_any_system_call() {
 /// to be told (PR_SET_PDEATHSIG).
 fn a_child_whose_runtime_died_before_it_looked_ends() {
     begin();
-    let strace = strace();
+    let strace = needs::tracer();
     for step in STEPS {
         let watch = Watch::begin();
         let script = format!(

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::{proc, skip};
 
@@ -52,6 +53,17 @@ pub fn command(name: &str) -> PathBuf {
     found.unwrap_or_else(|| {
         skip(format!("needs {name} (./scripts/setup.sh installs it)"))
     })
+}
+
+/// strace(1), where the kernel lets it trace.
+pub fn tracer() -> PathBuf {
+    let strace = command("strace");
+    let works =
+        Command::new(&strace).args(["-o", "/dev/null", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        skip("needs ptrace(2), which is refused here");
+    }
+    strace
 }
 
 /// Whether we have CAP_SYS_ADMIN in our user namespace.

@@ -104,33 +104,23 @@ impl Session {
         Ok(output)
     }
 
-    /// What a block needs and this playground lacks, in words.
+    /// What a block needs and this playground lacks, in words. What is no
+    /// word of ours is a program.
     pub fn lacks(&mut self, need: &str) -> Option<String> {
+        let program = format!("command -v {need}");
         let (test, reason) = match need {
-            "range" => {
-                ("((PLAYGROUND_IDS > 1))", "needs a range in /etc/subuid")
+            "range" => ("((PLAYGROUND_IDS > 1))", "a range in /etc/subuid"),
+            "own" => ("[[ -O $WORKSHOP_BIN/01-chroot ]]", "programs of ours"),
+            "cgroup" => {
+                ("[[ $PLAYGROUND_CGROUP != none ]]", "a cgroup of ours")
             }
-            "cgroup" => (
-                "[[ $PLAYGROUND_CGROUP != none ]]",
-                "needs a cgroup to give away",
-            ),
-            "v1" => (
-                "[[ $PLAYGROUND_CGROUP = v1 || $PLAYGROUND_CGROUP = hybrid ]]",
-                "needs cgroup v1",
-            ),
-            "v2" => ("[[ $PLAYGROUND_CGROUP = v2 ]]", "needs cgroup v2"),
-            "internet" => {
-                ("[[ $PLAYGROUND_INTERNET ]]", "needs the program ip")
-            }
-            "own" => (
-                "[[ -O $WORKSHOP_BIN/01-chroot ]]",
-                "needs programs that are yours",
-            ),
-            "nft" => ("command -v nft", "needs the program nft"),
-            other => panic!("a need that nobody knows: {other}"),
+            "v1" => ("[[ $PLAYGROUND_CGROUP =~ v1|hybrid ]]", "cgroup v1"),
+            "v2" => ("[[ $PLAYGROUND_CGROUP = v2 ]]", "cgroup v2"),
+            "internet" => ("[[ $PLAYGROUND_INTERNET ]]", "the internet"),
+            program_name => (&*program, program_name),
         };
         let said = self.run(&format!("{test} >/dev/null && echo yes"));
-        (said.as_deref() != Ok("yes\n")).then(|| reason.to_owned())
+        (said.as_deref() != Ok("yes\n")).then(|| format!("needs {reason}"))
     }
 
     /// Ends the shell, and all that it left in the background.

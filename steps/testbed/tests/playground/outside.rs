@@ -30,6 +30,8 @@ const OTHERS: [&str; 5] = ["veth", "br-", "docker", "virbr", "workshop"];
 /// Files of our own making, and a process of ours.
 pub struct Outside {
     pub token: String,
+    pub home: String,
+    pub checkout: String,
     pub places: Vec<PathBuf>,
     survivor: Child,
     _planted: Vec<TempDir>,
@@ -40,9 +42,9 @@ impl Outside {
     /// Plants, and remembers how it is now.
     pub fn now() -> Outside {
         let token = token();
-        let home = std::env::var_os("HOME").expect("HOME");
+        let home = std::env::var("HOME").expect("HOME");
         let mut places = vec![checkout(), checkout().join("target")];
-        places.push(home.into());
+        places.push(PathBuf::from(&home));
         places.extend(
             [
                 "/etc", "/opt", "/run", "/srv", "/tmp", "/usr", "/usr/bin",
@@ -61,6 +63,8 @@ impl Outside {
             .expect("sleep");
         let mut outside = Outside {
             token,
+            home,
+            checkout: checkout().display().to_string(),
             places,
             survivor,
             _planted: planted,
@@ -158,8 +162,15 @@ impl Outside {
             }
         }
         let whole = [
-            "/", "/etc", "/usr/bin", "/usr/sbin", "/opt", "/srv", "/var",
-            "/var/lib", "/dev",
+            "/",
+            "/etc",
+            "/usr/bin",
+            "/usr/sbin",
+            "/opt",
+            "/srv",
+            "/var",
+            "/var/lib",
+            "/dev",
         ];
         let whole = whole.iter().map(PathBuf::from);
         let git = checkout().join(".git");

@@ -16,13 +16,13 @@ breach() { echo "breach: $*"; }
 may_write() { : >>"$1"; }
 
 mark_places() {
-    local place marked=0
+    local place marked=
     for place in "${places[@]}"; do
-        if echo "$token" >"$place/$token.mark"; then marked=$((marked + 1)); fi
+        if echo "$token" >"$place/$token.mark"; then marked+=" $place"; fi
         find "$place/$token"* -type f -exec sh -c 'for f; do echo >>"$f"; done' - {} +
         chmod -R 0 "$place/$token"*/
     done
-    echo "marked $marked"
+    echo "marked$marked "
 }
 
 ask_outside() {
@@ -83,14 +83,14 @@ change_network() {
 
 change_mounts() {
     local place
-    mount -o remount,dev / && breach 'may allow devices on /'
     for place in "${places[@]}"; do
-        mount -o remount,bind,dev "$place" && breach "may allow devices on $place"
-        mount -t tmpfs "$token" "$place"
-        umount "$place"
+        # Where programs are, they would be out of sight for the rest.
+        [[ $place == / || $place == /usr* ]] || { mount -t tmpfs "$token" "$place" && umount "$place"; }
     done
-    # Is the host below one of the mounts? In a copy of them, as the rest goes on.
-    unshare --mount bash -c 'umount --all; umount --all --lazy; rm -rf -- "$@"' - "${places[@]}"
+    # Is the host below one of them? In a copy of the mounts, as the rest goes on.
+    # shellcheck disable=SC2016 # its own $1
+    unshare --mount bash -c 'umount --all; umount --all --lazy
+        for place in "${@:2}"; do echo "$1" >"$place/$1.mark"; done' - "$token" "${places[@]}"
 }
 
 fill_memory() {
@@ -100,8 +100,7 @@ fill_memory() {
 
 destroy_files() {
     local place
-    rm -rf -- "${places[@]}"
-    timeout 30 rm -rf --no-preserve-root /
+    timeout 30 rm -rf --no-preserve-root "${places[@]}" /
     for place in "${places[@]}"; do
         [[ ! -e $place/$token.mark ]] || echo "not destroyed: $place"
     done

@@ -1,0 +1,451 @@
+#![forbid(unsafe_code)]
+//! What the doctor says is so: of machines that are made up, file by file, and
+//! of this one.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+use testbed::{Step, needs, skip};
+
+testbed::main!(
+    it_knows_what_ails_a_machine,
+    it_names_the_way_out,
+    its_json_and_its_table_say_the_same,
+    it_answers_within_a_second,
+    it_leaves_nothing,
+    what_it_says_of_the_host_is_so,
+    what_it_says_of_the_playground_is_so,
+    what_it_says_of_rootless_is_so,
+    newuidmap_without_rights_is_told,
+);
+
+// ── machines that are made up ───────────────────────────────────────────────
+
+/// The files that stand for / in all that the doctor reads.
+struct Machine {
+    root: TempDir,
+    variables: Vec<(&'static str, &'static str)>,
+}
+
+const KERNEL: &str = "6.8.0-31-generic";
+const SERVICE: &str =
+    "sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service";
+
+impl Machine {
+    /// A laptop on which all is well: systemd, cgroup v2, and user 1000 who
+    /// asks.
+    fn good() -> Machine {
+        let root = tempfile::tempdir().expect("a directory");
+        let machine = Machine { root, variables: vec![] };
+        let modules = ["net/veth", "net/bridge/bridge", "net/nf_tables"];
+        let modules = modules.map(|m| format!("kernel/{m}.ko:\n")).concat();
+        for (file, text) in [
+            ("proc/sys/kernel/osrelease", KERNEL),
+            ("proc/sys/kernel/arch", "x86_64"),
+            ("proc/sys/user/max_user_namespaces", "60000"),
+            (
+                "proc/self/status",
+                "Name:\tbash\nUid:\t1000\t1000\t1000\t1000\n\
+                 Gid:\t1000\t1000\t1000\t1000\nCapBnd:\t000001ffffffffff\n\
+                 NoNewPrivs:\t0\nSeccomp:\t0\n",
+            ),
+            ("proc/self/uid_map", "0 0 4294967295"),
+            ("proc/self/ns/user", ""),
+            (
+                "proc/self/mountinfo",
+                "22 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n\
+                 23 22 0:21 / /proc rw shared:5 - proc proc rw\n\
+                 30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n\
+                 33 23 0:30 / /proc/sys/fs/binfmt_misc rw - autofs x rw\n",
+            ),
+            (
+                "proc/self/cgroup",
+                "0::/user.slice/user-1000.slice/session-2.scope",
+            ),
+            ("proc/filesystems", "nodev\tproc\nnodev\toverlay\n"),
+            ("proc/modules", "overlay 1 0 - Live 0x0\n"),
+            ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids"),
+            ("run/user/1000/bus", ""),
+            ("dev/net/tun", ""),
+            ("etc/subuid", "1000:100000:65536"),
+            ("etc/subgid", "1000:100000:65536"),
+        ] {
+            machine.write(file, text);
+        }
+        let delegated = format!("{SERVICE}/cgroup.controllers");
+        machine.write(&delegated, "cpu memory pids");
+        let built = format!("lib/modules/{KERNEL}/modules");
+        let modules = modules + "kernel/net/nft_masq.ko:\n";
+        machine.write(&format!("{built}.dep"), &modules);
+        machine.write(&format!("{built}.builtin"), "");
+        for program in [
+            "usr/bin/newuidmap",
+            "usr/bin/newgidmap",
+            "usr/bin/pasta",
+            "usr/bin/sudo",
+            "usr/sbin/nft",
+        ] {
+            machine.write(program, "");
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(machine.path(program), executable)
+                .expect("chmod");
+        }
+        machine
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.root.path().join(file)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let path = self.path(file);
+        let directory = path.parent().expect("a directory");
+        fs::create_dir_all(directory).expect("make directories");
+        let end =
+            if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        fs::write(path, format!("{text}{end}")).expect("write");
+    }
+
+    fn lacks(&self, file: &str) {
+        fs::remove_file(self.path(file)).expect("remove");
+    }
+
+    fn change(&self, file: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(file)).expect("read");
+        assert!(text.contains(from), "{file} has no {from}");
+        fs::write(self.path(file), text.replace(from, to)).expect("write");
+    }
+
+    fn add(&self, file: &str, line: &str) {
+        let text = fs::read_to_string(self.path(file)).unwrap_or_default();
+        self.write(file, &(text + line + "\n"));
+    }
+
+    fn asked_by_root(&self) {
+        self.change("proc/self/status", "Uid:\t1000\t1000", "Uid:\t0\t0");
+    }
+
+    fn in_docker(&self) {
+        self.write(".dockerenv", "");
+        let status = "proc/self/status";
+        self.change(status, "000001ffffffffff", "00000000a80425fb");
+        self.change(status, "Seccomp:\t0", "Seccomp:\t2");
+        let mounts = "proc/self/mountinfo";
+        self.change(mounts, "ext4", "overlay");
+        self.change(mounts, "cgroup rw", "cgroup ro");
+        self.mask_proc();
+    }
+
+    fn mask_proc(&self) {
+        let mask = "40 23 0:40 / /proc/kcore rw - tmpfs tmpfs rw";
+        self.add("proc/self/mountinfo", mask);
+    }
+
+    fn no_v2(&self) {
+        let v2 = "30 22 0:26 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw";
+        self.change("proc/self/mountinfo", v2, "");
+        self.change("proc/self/mountinfo", "\n\n", "\n");
+    }
+
+    fn cgroup_v1(&self) {
+        self.no_v2();
+        for c in ["memory", "pids", "cpu,cpuacct"] {
+            let mount = format!(
+                "4 22 0:1 / /sys/fs/cgroup/{c} rw shared:1 - cgroup cgroup rw,{c}"
+            );
+            self.add("proc/self/mountinfo", &mount);
+        }
+    }
+
+    fn asked(&self, arguments: &[&str]) -> Output {
+        let mut doctor = Step::script("doctor.sh").args(arguments);
+        let command = doctor.command();
+        for variable in ["PLAYGROUND", "SUDO_UID", "SUDO_GID"] {
+            command.env_remove(variable);
+        }
+        command.env("DOCTOR_ROOT", self.root.path());
+        command.envs(self.variables.iter().copied());
+        doctor.output()
+    }
+}
+
+/// What ails it, how it is made so; the verdicts for the eight steps in the
+/// playground and on the host, and for the last four rootless (works, partly,
+/// no); a part of what is told.
+type Case = (&'static str, fn(&mut Machine), &'static str, &'static str);
+
+const ALL_WELL: &str = "wwwwwwww/wwwwwwww/wwww";
+
+#[rustfmt::skip] // a table is read by its columns
+const CASES: &[Case] = &[
+    ("nothing", |_| {}, ALL_WELL, r#""every_step_works":true"#),
+    ("no user namespaces at all", |m| m.write("proc/sys/user/max_user_namespaces", "0"),
+        "nnnnnnnn/wwwwnnnn/nnnn", "sysctl -w user.max_user_namespaces=15000"),
+    ("no user namespaces for users", |m| m.write("proc/sys/kernel/unprivileged_userns_clone", "0"),
+        "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
+    ("AppArmor", |m| m.write("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
+        "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
+    ("no subordinate ids", |m| m.lacks("etc/subuid"),
+        "wwwwpwww/wwwwwwww/pwww", "usermod --add-subuids"),
+    ("no newuidmap", |m| m.lacks("usr/bin/newuidmap"),
+        "wwwwpwww/wwwwwwww/pwww", "newuidmap is missing"),
+    ("no nft", |m| m.lacks("usr/sbin/nft"),
+        "wwwwwwwp/wwwwwwwp/wwww", "nft is missing"),
+    ("no pasta", |m| m.lacks("usr/bin/pasta"),
+        "wwwwwwww/wwwwwwww/wwwp", "package passt"),
+    ("no tun", |m| m.lacks("dev/net/tun"),
+        "wwwwwwww/wwwwwwww/wwwp", "modprobe tun"),
+    ("no sudo", |m| m.lacks("usr/bin/sudo"),
+        "wwwwwwww/nnnnnnnn/wwww", "there is no sudo"),
+    ("no_new_privs", |m| m.change("proc/self/status", "NoNewPrivs:\t0", "NoNewPrivs:\t1"),
+        "wwwwpwww/nnnnnnnn/pwww", "no_new_privs is set"),
+    ("cpu is not delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), "memory pids"),
+        "wwwwwpww/wwwwwwww/wpww", "hands on no cpu"),
+    ("nothing is delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), ""),
+        "wwwwwnww/wwwwwwww/wnww", "delegate.conf"),
+    ("no user session", |m| m.lacks("run/user/1000/bus"),
+        "wwwwwnww/wwwwwwww/wnww", "enable-linger"),
+    ("no session, an own cgroup", |m| {
+        m.lacks("run/user/1000/bus");
+        let own = "sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope";
+        m.write(&format!("{own}/cgroup.controllers"), "cpu memory pids");
+        m.write(&format!("{own}/cgroup.procs"), "");
+    }, ALL_WELL, r#""every_step_works":true"#),
+    ("cgroup v1", |m| m.cgroup_v1(),
+        "wwwwwnww/wwwwwwww/wnww", "unified_cgroup_hierarchy=1"),
+    ("WSL 2 with cgroup v1", |m| {
+        m.cgroup_v1();
+        m.write("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2");
+    }, "wwwwwnww/wwwwwwww/wnww", ".wslconfig"),
+    ("no cgroups", |m| m.no_v2(),
+        "wwwwwnww/wwwwwnww/wnww", "no cgroup filesystem"),
+    ("no memory controller", |m| m.write("sys/fs/cgroup/cgroup.controllers", "cpu pids"),
+        "wwwwwwww/wwwwwnww/wwww", "the controller memory"),
+    ("an old kernel", |m| {
+        m.write("proc/sys/kernel/osrelease", "5.10.0-28-amd64");
+        let modules = m.path("lib/modules");
+        fs::rename(modules.join(KERNEL), modules.join("5.10.0-28-amd64")).expect("rename");
+    }, "wwwwwwnn/wwwwwwww/wwnn", "lets only the host's root mount an overlay"),
+    ("another architecture", |m| m.write("proc/sys/kernel/arch", "aarch64"),
+        ALL_WELL, "tested on x86_64, not on aarch64"),
+    ("no veth", |m| m.change(&format!("lib/modules/{KERNEL}/modules.dep"), "net/veth", "net/x"),
+        "wwwwwwwn/wwwwwwwn/wwww", "no veth module"),
+    ("an upgraded kernel", |m| {
+        let modules = m.path("lib/modules");
+        fs::rename(modules.join(KERNEL), modules.join("6.9.0")).expect("rename");
+    }, "wwwwwwwn/wwwwwwwn/wwww", "upgraded on disk"),
+    ("no overlay", |m| m.write("proc/filesystems", "nodev\tproc\n"),
+        "wwwwwwnn/wwwwwwnn/wwnn", "no overlay module"),
+    ("no user namespaces in the kernel", |m| m.lacks("proc/self/ns/user"),
+        "nnnnnnnn/wwwwnnnn/nnnn", "built without user namespaces"),
+    ("WSL 1", |m| m.write("proc/sys/kernel/osrelease", "4.4.0-19041-Microsoft"),
+        "nnnnnnnn/wwwwnnnn/nnnn", "--set-version"),
+    ("docker", |m| { m.in_docker(); m.asked_by_root(); },
+        "nnnnnnnn/wnnnnnnn/nnnn", "--privileged"),
+    ("docker, a user", |m| m.in_docker(),
+        "nnnnnnnn/wnnnnnnn/nnnn", "seccomp filter refuses"),
+    ("a masked /proc", |m| { m.write("run/.containerenv", ""); m.mask_proc(); },
+        "wwwnnnnn/wwwwwwww/nnnn", "hides /proc/kcore"),
+    ("/ is an overlay", |m| m.change("proc/self/mountinfo", "ext4", "overlay"),
+        ALL_WELL, "step 07 wants --upper"),
+    ("the playground of a user of one id", |m| {
+        m.asked_by_root();
+        m.write("proc/self/uid_map", "0 1000 1");
+        m.variables = vec![("PLAYGROUND", "1")];
+    }, "wwwwpwww/wwwwpwww/nnnn", "its pretended host"),
+    ("root asks, by sudo", |m| {
+        m.asked_by_root();
+        m.variables = vec![("SUDO_UID", "1000"), ("SUDO_GID", "1000")];
+        m.lacks("etc/subgid");
+    }, "wwwwwwww/wwwwwwww/pwww", "no range for 1000"),
+];
+
+fn it_knows_what_ails_a_machine() {
+    needs::command("jq");
+    let mut wrong = vec![];
+    for (ailment, make, expected, part) in CASES {
+        let mut machine = Machine::good();
+        make(&mut machine);
+        let output = machine.asked(&["--json"]);
+        let json = text(&output.stdout);
+        let verdicts = verdicts(&json);
+        let works = json.contains(r#""every_step_works":true"#);
+        let status = output.status.code();
+        if verdicts != *expected
+            || !json.contains(part)
+            || status != Some(i32::from(!works))
+        {
+            wrong.push(format!(
+                "{ailment}: {verdicts}, not {expected} with {part:?}, \
+                 status {status:?}\n{}",
+                text(&output.stderr)
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The first letter of each verdict: playground, host, rootless from step 05.
+fn verdicts(json: &str) -> String {
+    jq(
+        r#"[[.steps[].playground], [.steps[].host], [.steps[4:][].rootless]]
+           | map(map(.verdict[0:1]) | join("")) | join("/")"#,
+        json,
+    )
+}
+
+fn jq(filter: &str, json: &str) -> String {
+    let mut jq = Command::new(needs::command("jq"))
+        .args(["--exit-status", "--raw-output", filter])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("jq");
+    jq.stdin.take().expect("stdin").write_all(json.as_bytes()).expect("write");
+    let output = jq.wait_with_output().expect("jq");
+    assert!(output.status.success(), "no JSON for {filter}: {json}");
+    text(&output.stdout).trim_end().to_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn it_names_the_way_out() {
+    needs::command("jq");
+    for (ailment, make, ..) in CASES {
+        let mut machine = Machine::good();
+        make(&mut machine);
+        let json = text(&machine.asked(&["--json"]).stdout);
+        let bare = jq(
+            r#"[.steps[] | .playground, .host, .rootless
+                | select(.verdict == "no" or .verdict == "partly")
+                | select(.why == "" or .mend == "")] | length"#,
+            &json,
+        );
+        assert_eq!(bare, "0", "{ailment}: {json}");
+    }
+}
+
+fn its_json_and_its_table_say_the_same() {
+    needs::command("jq");
+    let machine = Machine::good();
+    machine.in_docker();
+    let table = machine.asked(&[]);
+    let (status, table) = (table.status.code(), text(&table.stdout));
+    assert_eq!(status, Some(1));
+    let json = text(&machine.asked(&["--json"]).stdout);
+    for why in jq("[.steps[].host.why] | unique[]", &json).lines() {
+        assert!(table.contains(why), "{why}: {table}");
+    }
+    assert!(table.contains("work in no way here: 02 03 04"), "{table}");
+    assert!(!table.contains('\x1b'), "colours in a pipe: {table}");
+}
+
+// ── this machine ────────────────────────────────────────────────────────────
+
+fn it_answers_within_a_second() {
+    let seconds = || Step::script("doctor.sh").cpu_seconds();
+    let best = (0..3).map(|_| seconds()).fold(f64::MAX, f64::min);
+    assert!(best < 1.0, "{best} s");
+}
+
+fn it_leaves_nothing() {
+    let watch = testbed::watch::Watch::begin();
+    let doctor = Step::script("doctor.sh").args(["--json"]);
+    let _ = watch.over_script(doctor).output();
+    watch.assert_nothing_left("doctor.sh");
+}
+
+/// Each step's verdict in one way, beside what happens: `run` starts a step
+/// with arguments that need what is new in it.
+fn compare(way: &str, steps: &[usize], run: impl Fn(&str, &[&str]) -> Output) {
+    needs::command("jq");
+    let asked = Step::script("doctor.sh").args(["--json"]).output();
+    let json = text(&asked.stdout);
+    let extra: [&[&str]; 8] = [
+        &[],
+        &["--hostname", "box"],
+        &["--init"],
+        &["--read-only"],
+        &[],
+        &["--memory", "64M", "--pids-limit", "20", "--cpus", "0.5"],
+        &[],
+        &[],
+    ];
+    let names = jq(".steps[] | .step + \"-\" + .name", &json);
+    for (name, step) in names.lines().zip(0..) {
+        if !steps.contains(&(step + 1)) {
+            continue;
+        }
+        let filter = format!(".steps[{step}].{way}.verdict");
+        let verdict = jq(&filter, &json);
+        let mut args = extra[step].to_vec();
+        args.extend(["--quiet", "--", "/bin/sh", "-c", "exit 7"]);
+        let output = run(name, &args);
+        let runs = output.status.code() == Some(7);
+        match &*verdict {
+            "works" => assert!(runs, "{name} {way}: {output:?}\n{json}"),
+            "no" => assert!(!runs, "{name} {way} runs all the same\n{json}"),
+            // It runs, with less. Of limits, those that are there.
+            "partly" => assert!(runs || step == 5, "{name} {way}: {output:?}"),
+            other => panic!("{name} {way}: {other}"),
+        }
+    }
+}
+
+fn what_it_says_of_the_host_is_so() {
+    needs::root();
+    // Step 08 builds a bridge: the real host's network is not ours to change.
+    let last = if std::env::var_os("PLAYGROUND").is_some() { 8 } else { 7 };
+    let steps: Vec<_> = (1..=last).collect();
+    compare("host", &steps, |name, args| {
+        Step::telling(name).args(args).output()
+    });
+}
+
+fn what_it_says_of_the_playground_is_so() {
+    if Path::new("/proc/self/ns/user").exists()
+        && std::env::var_os("PLAYGROUND").is_some()
+    {
+        skip("in the playground, the host is what counts");
+    }
+    compare("playground", &[1, 2, 3, 4, 5, 6, 7, 8], |name, args| {
+        Step::script("playground.sh").args([name]).args(args).output()
+    });
+}
+
+fn what_it_says_of_rootless_is_so() {
+    needs::ordinary_user();
+    compare("rootless", &[5, 6, 7, 8], |name, args| {
+        Step::telling(name).args(args).output()
+    });
+}
+
+fn newuidmap_without_rights_is_told() {
+    needs::playground();
+    needs::command("jq");
+    let learner = Step::script("as-learner.sh").args(["true"]).output();
+    if !learner.status.success() {
+        skip("needs a learner with subordinate ids");
+    }
+    let spoilt = Step::script("as-learner.sh")
+        .args(["./scripts/doctor.sh", "--json"])
+        .in_shell(
+            "programs=$(type -P newuidmap newgidmap) && chmod u-s $programs
+             trap 'chmod u+s $programs' EXIT
+             \"$@\"",
+        )
+        .output();
+    let json = text(&spoilt.stdout);
+    assert_eq!(jq(".steps[4].rootless.verdict", &json), "partly");
+    let why = jq(".steps[4].rootless.why", &json);
+    assert!(why.contains("newuidmap"), "{why}");
+    assert!(why.contains("one id only"), "{why}");
+    let mend = jq(".steps[4].rootless.mend", &json);
+    assert!(mend.contains("chmod u+s"), "{mend}");
+}

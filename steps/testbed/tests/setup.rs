@@ -1,0 +1,366 @@
+#![forbid(unsafe_code)]
+//! Setup finds what is missing, and installs it by the means of the
+//! distribution. Its world is made up of fakes that write down what they are
+//! asked for: nothing is really installed.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+
+use tempfile::TempDir;
+use testbed::{Step, checkout, needs, skip};
+
+testbed::main!(
+    with_nothing_missing_it_does_nothing,
+    check_names_what_is_missing_and_changes_nothing,
+    every_package_manager_is_asked_in_its_words,
+    optional_packages_may_fail,
+    old_package_lists_are_fetched_once,
+    what_does_not_appear_is_told_with_the_command,
+    sudo_is_announced,
+    without_sudo_or_a_package_manager_it_says_so,
+    rust_that_lacks_or_is_old_is_told,
+    absent_crates_are_fetched,
+    here_it_is_fast,
+);
+
+/// A machine of fakes, below one directory that is all of its PATH.
+struct Machine {
+    bin: TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// What the script itself is made with. Copies: links would lead out.
+const TOOLS: [&str; 8] =
+    ["bash", "cat", "dirname", "env", "ldd", "rm", "sed", "sort"];
+
+impl Machine {
+    /// Has all that the table of needs names, but the tests' tools.
+    fn complete() -> Machine {
+        let bin = tempfile::tempdir().expect("a directory");
+        let everyone = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&bin, everyone).expect("chmod");
+        for tool in TOOLS {
+            fs::copy(needs::command(tool), bin.path().join(tool))
+                .expect("copy");
+        }
+        let machine = Machine { bin, variables: vec![] };
+        for tool in needed("always").iter().chain(&needed("optional")) {
+            machine.fake(tool, "");
+        }
+        // It says so of what is linked statically.
+        machine.fake("ldd", "echo 'not a dynamic executable'");
+        machine.fake("cargo", "");
+        machine.fake("rustc", "echo 'rustc 1.99.0 (0 2026-01-01)'");
+        machine
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.bin.path().join(name)
+    }
+
+    /// A program that writes down how it was called, and does what it is told.
+    fn fake(&self, name: &str, script: &str) {
+        let calls = self.path("calls");
+        let text = format!(
+            "#!{bash}\necho \"{name} $*\" >>'{calls}'\n{script}\n",
+            bash = self.path("bash").display(),
+            calls = calls.display()
+        );
+        let path = self.path(name);
+        let _ = fs::remove_file(&path);
+        fs::write(&path, text).expect("write");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .expect("chmod");
+    }
+
+    /// A package manager that brings what it is asked for.
+    fn brings(&self, manager: &str, programs: &[&str]) {
+        let bring = programs.iter().map(|program| {
+            let from = self.path(program);
+            format!("echo '#!/bin/sh' >{0}; chmod 755 {0}\n", from.display())
+        });
+        let bring: String = bring.collect();
+        fs::copy(needs::command("chmod"), self.path("chmod")).expect("copy");
+        self.fake(manager, &bring);
+    }
+
+    fn lacks(&self, name: &str) {
+        fs::remove_file(self.path(name)).expect("remove");
+    }
+
+    /// What was called so far, but questions about what is there.
+    fn calls(&self) -> Vec<String> {
+        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        let asks = ["rustc ", "ldd ", "cargo fetch --locked --offline"];
+        let is_deed = |call: &&str| !asks.iter().any(|a| call.starts_with(a));
+        calls.lines().filter(is_deed).map(|c| c.trim_end().into()).collect()
+    }
+
+    /// Runs it, with 1000 or 0 as the user's id, where /usr/sbin and /sbin,
+    /// which it looks into as well, are empty.
+    fn setup(&self, id: u32, arguments: &[&str]) -> Output {
+        let mut setup = Step::script("setup.sh").args(arguments);
+        setup.command().env_remove("SUDO_USER");
+        let mut setup = setup.in_shell(
+            "for d in $(realpath /usr/sbin /sbin | sort -u); do
+                 [[ $d == /usr/bin ]] || mount -t tmpfs empty $d || exit 99
+             done
+             setup=$1; shift
+             exec unshare --user --map-user=$ID --map-group=$ID \\
+                 env PATH=$BIN $BIN/bash $setup \"$@\"",
+        );
+        setup
+            .command()
+            .env("BIN", self.bin.path())
+            .env("ID", id.to_string())
+            .envs(self.variables.iter().map(|(k, v)| (k, v)));
+        let inner = setup.command();
+        let mut outer = std::process::Command::new("unshare");
+        outer
+            .args(["--user", "--map-root-user", "--mount"])
+            .arg(inner.get_program())
+            .args(inner.get_args())
+            .current_dir(checkout());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => outer.env(name, value),
+                None => outer.env_remove(name),
+            };
+        }
+        let output = outer.output().expect("unshare");
+        if text(&output.stderr).contains("unshare: ") {
+            skip(format!("needs user namespaces: {}", text(&output.stderr)));
+        }
+        assert_ne!(output.status.code(), Some(99), "{output:?}");
+        output
+    }
+}
+
+/// The commands that the table in the script names for a case.
+fn needed(case: &str) -> Vec<String> {
+    let script = fs::read_to_string(checkout().join("scripts/setup.sh"));
+    let script = script.expect("read setup.sh");
+    let mut commands = vec![];
+    for row in script.lines() {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        if cells.len() == 7 && cells[2] == case {
+            commands.extend(cells[0].split(' ').map(str::to_owned));
+        }
+    }
+    assert!(!commands.is_empty(), "the table has no {case}");
+    commands
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn assert_says(output: &Output, status: i32, parts: &[&str]) {
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    for part in parts {
+        assert!(said.contains(part), "no {part:?} in: {said}");
+    }
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+const DONE: &str = "The workshop has what it needs.";
+
+fn with_nothing_missing_it_does_nothing() {
+    let machine = Machine::complete();
+    machine.fake("apt-get", "");
+    machine.fake("sudo", "");
+    for id in [0, 1000] {
+        for arguments in [&[][..], &["--check"]] {
+            assert_says(&machine.setup(id, arguments), 0, &[DONE]);
+        }
+    }
+    assert_eq!(machine.calls(), [""; 0]);
+}
+
+fn check_names_what_is_missing_and_changes_nothing() {
+    let machine = Machine::complete();
+    machine.fake("apt-get", "");
+    machine.lacks("nft");
+    machine.lacks("newgidmap");
+    machine.lacks("pasta");
+    let output = machine.setup(1000, &["--check"]);
+    let parts = ["nft ", "package nftables", "newgidmap ", "package uidmap"];
+    assert_says(&output, 1, &parts);
+    assert_says(&output, 1, &["package passt", "(optional)", "step 08"]);
+    assert_eq!(machine.calls(), [""; 0]);
+
+    // Without what is optional, it can do.
+    let machine = Machine::complete();
+    machine.lacks("pasta");
+    assert_says(&machine.setup(0, &["--check"]), 0, &["package", DONE]);
+    // And a busybox that needs libraries is none.
+    machine.fake("ldd", "echo 'libc.so.6 => /lib/libc.so.6'");
+    assert_says(&machine.setup(0, &["--check"]), 0, &["busybox", DONE]);
+    // The tests' own tools count with --test only.
+    let output = machine.setup(0, &["--check", "--test"]);
+    assert_says(&output, 1, &["shellcheck", "jq", "strace"]);
+}
+
+fn every_package_manager_is_asked_in_its_words() {
+    for (manager, calls) in [
+        (
+            "apt-get",
+            [
+                "apt-cache show iproute2 nftables",
+                "apt-get install -y --no-install-recommends --no-remove iproute2 nftables",
+            ],
+        ),
+        (
+            "dnf",
+            [
+                "dnf install -y --setopt=install_weak_deps=False iproute nftables",
+                "",
+            ],
+        ),
+        (
+            "zypper",
+            [
+                "zypper --non-interactive install --no-recommends iproute2 nftables",
+                "",
+            ],
+        ),
+        ("pacman", ["pacman -S --needed --noconfirm iproute2 nftables", ""]),
+    ] {
+        let machine = Machine::complete();
+        machine.lacks("ip");
+        machine.lacks("nft");
+        machine.fake("apt-cache", "");
+        machine.brings(manager, &["ip", "nft"]);
+        assert_says(&machine.setup(0, &[]), 0, &["Missing:", DONE]);
+        let calls: Vec<_> =
+            calls.into_iter().filter(|c| !c.is_empty()).collect();
+        assert_eq!(machine.calls(), calls, "{manager}");
+    }
+}
+
+fn optional_packages_may_fail() {
+    let machine = Machine::complete();
+    machine.lacks("pasta");
+    machine.fake("dnf", "exit 1");
+    let output = machine.setup(0, &[]);
+    assert_says(&output, 0, &["passt can't be had here", DONE]);
+}
+
+fn old_package_lists_are_fetched_once() {
+    let machine = Machine::complete();
+    machine.lacks("nft");
+    machine.lacks("pasta");
+    machine.fake("apt-cache", "exit 100");
+    machine.brings("apt-get", &["nft"]);
+    let output = machine.setup(0, &[]);
+    assert_says(&output, 0, &[DONE]);
+    let updates = machine.calls();
+    let updates = updates.iter().filter(|call| *call == "apt-get update");
+    assert_eq!(updates.count(), 1, "{:?}", machine.calls());
+}
+
+fn what_does_not_appear_is_told_with_the_command() {
+    for (manager, command) in [
+        ("dnf", "Do: dnf install nftables"),
+        ("zypper", "Do: zypper install nftables"),
+        ("pacman", "Do: pacman -Syu --needed nftables"),
+    ] {
+        let machine = Machine::complete();
+        machine.lacks("nft");
+        // It says yes, and brings nothing.
+        machine.fake(manager, "");
+        let output = machine.setup(0, &[]);
+        let parts = ["Setup is not complete.", command, "internet once"];
+        assert_says(&output, 1, &parts);
+    }
+}
+
+fn sudo_is_announced() {
+    let machine = Machine::complete();
+    machine.lacks("nft");
+    machine.brings("dnf", &["nft"]);
+    machine.fake("sudo", "echo '(password)'; exec \"$@\"");
+    let output = machine.setup(1000, &[]);
+    assert_says(&output, 0, &["sudo dnf comes next", DONE]);
+    let said = text(&output.stdout);
+    assert!(said.find("comes next") < said.find("(password)"), "{said}");
+    let calls = machine.calls();
+    assert!(calls[0].starts_with("sudo dnf install"), "{calls:?}");
+    assert!(calls[1].starts_with("dnf install"), "{calls:?}");
+}
+
+fn without_sudo_or_a_package_manager_it_says_so() {
+    let machine = Machine::complete();
+    machine.lacks("nft");
+    machine.fake("dnf", "");
+    let output = machine.setup(1000, &[]);
+    assert_says(&output, 1, &["there is no sudo", "Do: dnf install nftables"]);
+    assert_eq!(machine.calls(), [""; 0]);
+
+    let machine = Machine::complete();
+    machine.lacks("nft");
+    let output = machine.setup(0, &[]);
+    let parts = ["No apt-get, dnf, zypper or pacman", "what brings nft"];
+    assert_says(&output, 1, &parts);
+}
+
+fn rust_that_lacks_or_is_old_is_told() {
+    let machine = Machine::complete();
+    machine.lacks("cargo");
+    let home = tempfile::tempdir().expect("a directory");
+    let mut machine = machine;
+    machine.variables = vec![("CARGO_HOME", home.path().display().to_string())];
+    let parts = ["cargo and rustc", "https://sh.rustup.rs"];
+    assert_says(&machine.setup(0, &[]), 1, &parts);
+    assert_says(&machine.setup(0, &["--check"]), 1, &parts);
+
+    let hidden = home.path().join("bin/cargo");
+    fs::create_dir(home.path().join("bin")).expect("mkdir");
+    fs::copy(machine.path("rustc"), &hidden).expect("copy");
+    let parts = ["not on your PATH", "export PATH="];
+    assert_says(&machine.setup(0, &[]), 1, &parts);
+
+    machine.fake("cargo", "");
+    machine.fake("rustc", "echo 'rustc 1.70.0 (0 2023-01-01)'");
+    let parts = ["rustc is 1.70.0; the workshop needs 1.88"];
+    assert_says(&machine.setup(0, &[]), 1, &parts);
+    machine.fake("rustup", "");
+    assert_says(&machine.setup(0, &[]), 1, &["rustup update stable"]);
+    machine.fake("rustc", "exit 1");
+    assert_says(&machine.setup(0, &[]), 1, &["rustup default stable"]);
+}
+
+fn absent_crates_are_fetched() {
+    let machine = Machine::complete();
+    let crates = machine.path("crates");
+    let there = crates.display();
+    // Offline it succeeds when they are there; else it brings them.
+    machine.fake(
+        "cargo",
+        &format!(
+            "[[ $* != *--offline* ]] || exec $BIN/cat {there}; : >{there}"
+        ),
+    );
+    let output = machine.setup(0, &["--check"]);
+    assert_says(&output, 1, &["Missing: the crates"]);
+    assert!(machine.calls().is_empty());
+    assert_says(&machine.setup(0, &[]), 0, &[DONE]);
+    assert_eq!(machine.calls(), ["cargo fetch --locked"]);
+
+    machine.fake("cargo", "exit 1");
+    let output = machine.setup(0, &[]);
+    assert_says(&output, 1, &["Do: cargo fetch --locked", "offline"]);
+}
+
+fn here_it_is_fast() {
+    let check = Step::script("setup.sh").args(["--check"]).output();
+    if !check.status.success() {
+        skip("needs a machine that is set up");
+    }
+    let seconds = || Step::script("setup.sh").cpu_seconds();
+    let best = (0..3).map(|_| seconds()).fold(f64::MAX, f64::min);
+    assert!(best < 0.3, "{best} s");
+}
