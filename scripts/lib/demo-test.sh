@@ -210,7 +210,9 @@ DEMO
 
 # ── a person at a terminal ──────────────────────────────────────────────────
 
-terminal() { tmux -S "$dir/tmux" "$@"; }
+# Another server each time: one that ends still takes connections for a moment.
+server=0
+terminal() { tmux -S "$dir/tmux$server" "$@"; }
 
 type_keys() { terminal send-keys -t 0 "$@"; }
 
@@ -221,6 +223,7 @@ shows() { # TEXT
 }
 
 start_in_terminal() { # NAME
+  server=$((server + 1))
   terminal -f /dev/null new-session -d -x 80 -y 24 \
     "bash -c 'stty -g >$dir/before; $dir/$1.sh; echo status=\$?; stty -g >$dir/after; sleep 60'"
 }
@@ -308,6 +311,7 @@ DEMO
 # ── live views ──────────────────────────────────────────────────────────────
 
 fits() { # COLUMNS ROWS COMMAND...: in a terminal of this size
+  server=$((server + 1))
   terminal -f /dev/null new-session -d -x "$1" -y "$2" "${*:3}"
   local result=0
   shows 'host' || result=1

@@ -38,10 +38,12 @@ as_user() {
     "${command[@]}"
 }
 
+# Held open, since a terminal that nobody has open forgets its size.
 follow_window_size() {
     local rows columns
+    exec 6<>/dev/hvc0
     while read -r rows columns; do
-        stty -F /dev/hvc0 rows "$rows" cols "$columns"
+        stty rows "$rows" cols "$columns" <&6
     done
 }
 

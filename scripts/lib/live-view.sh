@@ -41,14 +41,17 @@ draw() {
   printf '\e[?2026h\e[H%s\e[J\e[?2026l' "${picture%$'\r\n'}"
 }
 
+# `read -t` may lose a key that comes when its time is up. So: look whether there
+# is one, and sleep by reading from where nothing ever comes.
 wait_for_key() { # until INTERVAL is over, a key, or another size
   local key ticks
-  ticks=$(awk -v s="$interval" 'BEGIN { print int(s * 5 + 0.9) }')
+  ticks=$(awk -v s="$interval" 'BEGIN { print int(s * 10 + 0.9) }')
   while ((ticks-- > 0)) && [[ ! $resized ]]; do
-    if IFS= read -rsn1 -t 0.2 key; then
+    if read -rt 0; then
+      IFS= read -rsn1 key || exit 0 # no terminal any more
       [[ $key != q ]] || exit 0
-    elif (($? <= 128)) && [[ ! $resized ]]; then
-      exit 0 # no terminal any more
+    else
+      read -rt 0.1 -u "$never" || true
     fi
   done
 }
@@ -62,10 +65,14 @@ live_view() {
     printf '%s\n' "$picture"
     return
   fi
-  local resized=''
+  local resized='' never settings
+  settings=$(stty -g)
   trap 'resized=1' WINCH
-  trap 'printf "\e[?7h\e[?25h\e[?1049l"' EXIT
+  # shellcheck disable=SC2064 # the settings of now
+  trap "printf '\e[?7h\e[?25h\e[?1049l'; stty $settings" EXIT
   trap 'exit 130' INT TERM HUP
+  stty -icanon -echo
+  exec {never}<> <(:)
   printf '\e[?1049h\e[?25l\e[?7l'
   while :; do
     [[ ! $resized ]] || { size && resized=''; }

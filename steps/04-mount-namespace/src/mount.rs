@@ -1,5 +1,6 @@
 //! mount(2), told as it is called.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -156,8 +157,9 @@ pub fn remount_read_only(
 }
 
 /// The mounts at or below a directory, as mountinfo lists them
-/// (proc_pid_mountinfo(5)): field 5 is the place, field 6 the options.
-fn mounts_below(top: &Path) -> Result<Vec<(PathBuf, MsFlags)>, Failure> {
+/// (proc_pid_mountinfo(5)): field 5 is the place, field 6 the options. Of those
+/// that lie over each other a name means the topmost, which comes last.
+fn mounts_below(top: &Path) -> Result<BTreeMap<PathBuf, MsFlags>, Failure> {
     let table = fs::read("/proc/self/mountinfo").map_err(|error| {
         Failure::of("read(\"/proc/self/mountinfo\")", error)
     })?;
