@@ -26,7 +26,8 @@ run_as() { # USER
     local streams=(--pipe)
     [[ ! $terminal ]] || streams=(--property=StandardInput=tty --property=StandardOutput=tty
         --property=StandardError=tty --property=TTYPath=/dev/hvc0)
-    systemd-run --quiet --wait --collect "${streams[@]}" --uid="$1" --property=PAMName=login \
+    systemd-run --quiet --wait --collect "${streams[@]}" --uid="$1" \
+        --property=PAMName=login --property=IgnoreSIGPIPE=no \
         --setenv=TERM="$TERM" --setenv=LANG=C.UTF-8 -- bash --login /lab/inside.sh --as-user
 }
 

@@ -145,7 +145,8 @@ fn pivot(container: &Inside) -> Result<()> {
         )
         .because(
             Errno::EINVAL,
-            "on a machine that booted into an initramfs there is no root to pivot from",
+            "nothing to pivot from: the machine still runs from its initramfs, \
+             or --rootfs is the host's own /",
         )?;
     container.call(
         "umount2(\".\", MNT_DETACH)",

@@ -37,7 +37,7 @@ mod post_to_queue;
 mod read_disk;
 mod read_host_file;
 mod read_kernel_log;
-mod remount_ro_volume;
+mod remount_locked;
 mod remount_volume;
 mod rename_host;
 mod replace_shell;
@@ -73,7 +73,7 @@ pub const ALL: &[Attack] = &[
     link_out::ATTACK,
     leak_mount::ATTACK,
     write_volume::ATTACK,
-    remount_volume::ATTACK,
+    remount_locked::ATTACK,
     own_as_root::ATTACK,
     read_disk::ATTACK,
     read_kernel_log::ATTACK,
@@ -90,7 +90,7 @@ pub const ALL: &[Attack] = &[
     abstract_socket::ATTACK,
     bind_port::ATTACK,
     bridge_service::ATTACK,
-    remount_ro_volume::ATTACK,
+    remount_volume::ATTACK,
 ];
 
 /// The attack of this name.

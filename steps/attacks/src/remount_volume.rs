@@ -1,6 +1,6 @@
-//! Makes a volume writable again that is mounted read-only on the host. Whoever
-//! owns a mount namespace may change its mounts, unless they came from a more
-//! privileged one: those are locked.
+//! Makes a read-only volume (`:ro`) writable again. Whoever owns the mount
+//! namespace may change the mounts that were made in it. What stops this is to
+//! have no CAP_SYS_ADMIN: no step does that yet.
 
 use std::fs;
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::attack::{
 
 pub const ATTACK: Attack = Attack {
     name: "remount-volume",
-    tries: "remount a volume that is read-only on the host, and write",
-    stopped: StoppedBy::Step(5),
-    rule: "a mount from a more privileged namespace has its flags locked",
-    source: "mount_namespaces(7), Restrictions on mount namespaces",
+    tries: "remount a read-only volume read-write (-v DIR:/mnt:ro)",
+    stopped: StoppedBy::Later,
+    rule: "mount(2) needs CAP_SYS_ADMIN, which root inside still has",
+    source: "mount(2), capabilities(7)",
     arguments: &[
         Argument::new("DIR", "/mnt", "the volume"),
         Argument::new(
