@@ -547,10 +547,10 @@ judge_key() {
 
 # Its rights are the setuid bit, or (on Fedora) a capability of the file.
 explain_newuidmap() {
-    local program mend=$lab
+    local program way_out=$lab
     program=$(type -P newuidmap)
-    if [[ ! -u $program ]]; then mend="sudo chmod u+s $program ${program%uidmap}gidmap"; fi
-    because "$one_id ($1)" "$mend" partly
+    if [[ ! -u $program ]]; then way_out="sudo chmod u+s $program ${program%uidmap}gidmap"; fi
+    because "$one_id ($1)" "$way_out" partly
 }
 
 # Fills the tables of verdicts for one step in one way.

@@ -342,7 +342,7 @@ any_exists() { # DIR...
 remove_leftovers() { # PARENT
   local dir
   for dir in "$1"/playground-*; do
-    [[ ! -d $dir || -e /proc/${dir##*-} ]] || find "$dir" -depth -type d -delete
+    [[ ! -d $dir || -e /proc/${dir##*-} ]] || find "$dir" -depth -type d -delete || true
   done 2>/dev/null
 }
 

@@ -19,6 +19,8 @@ Environments
   host-root, host-learner               on this machine, with and without root
   playground-root, playground-learner   in a pretended host (playground.sh)
   playground-one-id                     there, by a user without /etc/subuid
+  lab-6.1-root, lab-6.1-learner         in a virtual machine with systemd and a
+  lab-6.12-root, lab-6.12-learner       stock kernel (lab.sh)
 
 An ordinary user has host-learner and playground-learner as themselves. What
 can't be judged in one environment is skipped there, with its reason; what was
@@ -56,20 +58,36 @@ claim_binaries() {
 }
 
 # Every chosen binary in one environment: `judge NAME COMMAND...`, where
-# COMMAND runs its arguments there. One that dies says so in the record.
+# COMMAND runs its arguments there. One that dies before it has judged all its
+# claims (101: it has, and one does not hold) says so in the record.
 judge() {
-    local environment=$1 binary status=0
+    local environment=$1 binary status worst=0
     shift
     while read -r binary; do
-        [[ $binary =~ $names ]] || continue
+        [[ ${binary##*/} =~ $names ]] || continue
+        status=0
         TEST_ENVIRONMENT=$environment timeout --kill-after=5 600 \
-            "$@" "$binary" </dev/null 2>&1 || {
-            status=$?
+            "$@" "$binary" </dev/null 2>&1 || status=$? worst=1
+        ((status == 0 || status == 101)) ||
             printf '\n#record\t%s\t%s\t%s\tfail\t%s\n' "$environment" \
                 "$(basename "${binary%-*}")" all_claims "exit status $status"
-        }
     done <"$logs/binaries"
-    return "$status"
+    return "$worst"
+}
+
+# All in one boot, by the same function: root first, then the learner.
+judge_in_lab() { # KERNEL
+    local binary
+    local -a chosen
+    mapfile -t chosen < <(while read -r binary; do
+        [[ ! ${binary##*/} =~ $names ]] || realpath "$binary"
+    done <"$logs/binaries")
+    # shellcheck disable=SC2016 # for the shell inside
+    ./scripts/lab.sh --kernel "$1" --user root,learner "${chosen[@]/#/--bring=}" -- \
+        bash -c "$(declare -f judge)"'
+            names="" logs=$(mktemp -d)
+            printf "%s\n" "${@:2}" >"$logs/binaries"
+            judge "$1-$(id -un)" env' bash "lab-$1" "${chosen[@]}"
 }
 
 environments() {
@@ -83,6 +101,8 @@ environments() {
     fi
     [[ -n $quick ]] || stage host-learner judge host-learner "${learner[@]}" env
     stage playground-learner judge playground-learner "${learner[@]}" ./scripts/playground.sh --
+    [[ -n $quick ]] || stage lab-6.1 judge_in_lab 6.1
+    [[ -n $quick ]] || stage lab-6.12 judge_in_lab 6.12
 }
 
 quick='' names=''
@@ -95,7 +115,9 @@ for argument in "$@"; do
     esac
 done
 
-stage setup ./scripts/setup.sh --test
+setup=(./scripts/setup.sh --test)
+[[ -n $quick ]] || setup+=(--lab)
+stage setup "${setup[@]}"
 # An ordinary user's PATH lacks the directories where some tools live.
 export PATH=$PATH:/usr/sbin:/sbin
 if [[ -z $names ]]; then
@@ -115,20 +137,25 @@ fi
 if [[ -s $logs/binaries ]]; then
     environments
 fi
+if [[ -z $names ]]; then
+    stage demo-language ./scripts/lib/demo-test.sh
+    stage demos ./scripts/demo.sh --auto
+fi
 
 printf '\n'
-# Units say `test result: ok. N passed; N failed`: as one claim each binary.
-units() {
-    sed -n 's/^test result: \(ok\|FAILED\)\. \([0-9]*\) passed; \([0-9]*\) failed.*/\2 \3/p' \
-        "$logs"/units "$logs"/documentation 2>/dev/null |
+# What stands beside the matrix: `test result: ok. N passed; N failed` of the
+# units, `N passed, N failed` of the demo language.
+others() {
+    sed -En 's/^(test result: [a-zA-Z]+\. )?([0-9]+) passed[;,] ([0-9]+) failed.*/\2 \3/p' \
+        "$logs"/units "$logs"/documentation "$logs"/demo-language 2>/dev/null |
         awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
-cat "$logs"/host-* "$logs"/playground-* 2>/dev/null |
+cat "$logs"/host-* "$logs"/playground-* "$logs"/lab-* 2>/dev/null |
     ./target/debug/test-matrix ${quick:+--partial} >"$logs/matrix" || failed_stages+=(matrix)
 sed '$d' "$logs/matrix"
 printf '\n%d s in all' $((SECONDS - started))
 ((${#failed_stages[@]} == 0)) || printf '; failed: %s' "${failed_stages[*]}"
-read -r units_passed units_failed < <(units)
-sed -n '$p' "$logs/matrix" | awk -v p="$units_passed" -v f="$units_failed" \
+read -r passed failed < <(others)
+sed -n '$p' "$logs/matrix" | awk -v p="$passed" -v f="$failed" \
     '{ printf "\n%d passed, %d failed, %d skipped\n", $1 + p, $3 + f, $5 }'
 ((${#failed_stages[@]} == 0))

@@ -90,7 +90,9 @@ fn make_and_lock(parent: &Path, path: &Path) -> io::Result<Flock<File>> {
     let _one_at_a_time: Flock<File> = lock(parent, FlockArg::LockExclusive)?;
     sweep(parent);
     fs::create_dir(path)?;
-    lock(path, FlockArg::LockShared)
+    lock(path, FlockArg::LockShared).inspect_err(|_| {
+        let _ = fs::remove_dir(path);
+    })
 }
 
 /// A runtime that was killed could not take its cgroup away. The kernel
@@ -135,10 +137,26 @@ pub const NO_TREE: &str = "none is mounted here; systemd does it on most machine
 
 /// Where a hierarchy is mounted, and where in it we are
 /// (proc_pid_mountinfo(5), proc_pid_cgroup(5)). For v1, by its controller.
-pub fn place(controller: Option<&str>) -> Option<(PathBuf, PathBuf)> {
-    let (root, mounted) = mounted(controller)?;
-    let table = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let ours = table.lines().find_map(|line| {
+pub fn place(
+    controller: Option<&str>,
+) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+    let (mounts, ours) =
+        (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
+    Ok(find(controller, &mounts, &ours))
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    fs::read_to_string(file)
+        .map_err(|error| Failure::of(format!("read({file:?})"), error))
+}
+
+fn find(
+    controller: Option<&str>,
+    mounts: &str,
+    cgroups: &str,
+) -> Option<(PathBuf, PathBuf)> {
+    let (root, mounted) = mounted(controller, mounts)?;
+    let ours = cgroups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);
         let wanted = match controller {
@@ -153,9 +171,11 @@ pub fn place(controller: Option<&str>) -> Option<(PathBuf, PathBuf)> {
     Some((mounted.clone(), mounted.join(below)))
 }
 
-fn mounted(controller: Option<&str>) -> Option<(PathBuf, PathBuf)> {
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    table.lines().find_map(|line| {
+fn mounted(
+    controller: Option<&str>,
+    mounts: &str,
+) -> Option<(PathBuf, PathBuf)> {
+    mounts.lines().find_map(|line| {
         let (mount, filesystem) = line.split_once(" - ")?;
         let (kind, rest) = filesystem.split_once(' ')?;
         let wanted = match controller {

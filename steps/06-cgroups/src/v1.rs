@@ -34,7 +34,7 @@ impl Cgroup {
         let make =
             |controller: &str,
              limit: &dyn Fn(&Directory) -> Result<(), Failure>| {
-                let place = tree::place(Some(controller));
+                let place = tree::place(Some(controller))?;
                 let (_, parent) = place.with_context(|| {
                     format!("no {controller} cgroup: {}", tree::NO_TREE)
                 })?;
@@ -47,7 +47,7 @@ impl Cgroup {
         self.directories.push(memory);
         self.out_of_memory = out_of_memory
             .transpose()
-            .context("ask for an event when memory runs out")?;
+            .context("write(\"cgroup.event_control\"), for an event when memory runs out")?;
         self.directories.push(make("cpu", &|directory| {
             limit_processor(container, directory, limits)
         })?);

@@ -23,8 +23,8 @@ use crate::tree::{self, Directory, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
 pub fn has_controllers() -> bool {
-    let controllers =
-        tree::place(None).map(|(root, _)| root.join("cgroup.controllers"));
+    let tree = tree::place(None).ok().flatten();
+    let controllers = tree.map(|(root, _)| root.join("cgroup.controllers"));
     let controllers =
         controllers.and_then(|file| fs::read_to_string(file).ok());
     controllers.is_some_and(|list| {
@@ -105,7 +105,7 @@ fn limit(
 /// Where the container's cgroup goes. Root has all that is to be seen of the
 /// tree; what an ordinary user has was delegated to them.
 fn parent(container: &Host, limits: &Limits) -> Result<PathBuf> {
-    let (top, own) = tree::place(None)
+    let (top, own) = tree::place(None)?
         .with_context(|| format!("no cgroup2 tree: {}", tree::NO_TREE))?;
     let parent = match own.parent() {
         _ if geteuid().is_root() => top,

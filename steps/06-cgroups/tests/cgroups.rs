@@ -104,7 +104,8 @@ fn the_process_is_in_its_cgroup_before_its_first_instruction() {
     needs_cgroups();
     let step = Step::telling(STEP).args(ALL).args(["--pause", "true"]);
     let mut terminal = step.on_terminal();
-    while !terminal.shows("⏎").contains("execve(") {
+    // An ordinary user's runtime first becomes systemd-run, by an execve too.
+    while !terminal.shows("⏎").contains("execve(\"") {
         terminal.types("\n");
     }
     let child = proc::children(terminal.pid())[0];
@@ -121,12 +122,12 @@ fn a_container_sees_its_own_cgroup_as_the_root() {
     needs_cgroups();
     let mut container =
         Step::new(STEP).args(ALL).sh("cat /proc/self/cgroup; read x").start();
+    let count = fs::read_to_string("/proc/self/cgroup").expect("read");
+    let lines: Vec<_> = count.lines().map(|_| container.line()).collect();
     let controllers: &[&str] = match cgroups_of(container.runtime()).len() {
         1 => &[""],
         _ => &["memory", "cpu", "pids"],
     };
-    let count = fs::read_to_string("/proc/self/cgroup").expect("read");
-    let lines: Vec<_> = count.lines().map(|_| container.line()).collect();
     assert_ne!(
         proc::namespace(container.pid(), "cgroup"),
         proc::own_namespace("cgroup")

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write as _};
+use std::io::{self, PipeReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -109,7 +109,7 @@ pub fn load(container: &Host, kernel: &Netlink) -> Result<Note> {
     let view = View::of(kernel)?;
     let wanted = Wanted::by(&view)?;
     if wanted.is_new {
-        wanted.announce(kernel, &view)?;
+        wanted.announce(kernel, &view).context("RTM_SETLINK")?;
         let nft = container
             .call(
                 "execve(\"nft\", [\"nft\", \"-f\", \"-\"])",
@@ -192,35 +192,46 @@ impl Wanted {
 
 /// The one helper process: the kernel takes rules as a small program of its
 /// own virtual machine, and nft is the compiler.
-fn start() -> io::Result<Child> {
+fn start() -> io::Result<Nft> {
     // Debian leaves these out of an ordinary user's PATH.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path =
         [path.as_os_str(), "/usr/sbin:/sbin".as_ref()].join(":".as_ref());
-    Command::new("nft")
+    // One pipe for both: to read two at once can fail, and panics then.
+    let (output, theirs) = io::pipe()?;
+    let process = Command::new("nft")
         .args(["-f", "-"])
         .env("PATH", path)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stdout(theirs.try_clone()?)
+        .stderr(theirs)
+        .spawn()?;
+    Ok(Nft { process, output })
+}
+
+/// nft at work, and what it says.
+struct Nft {
+    process: Child,
+    output: PipeReader,
 }
 
 /// Gives nft the rules, and returns what it lists.
-fn feed(mut nft: Child, Rules(script): &Rules) -> Result<String> {
-    let mut stdin = nft.stdin.take().context("nft has no stdin")?;
+fn feed(nft: Nft, Rules(script): &Rules) -> Result<String> {
+    let Nft { mut process, mut output } = nft;
+    let mut stdin = process.stdin.take().context("nft has no stdin")?;
     stdin.write_all(script.as_bytes()).context("write() to nft")?;
     drop(stdin);
-    let output = nft.wait_with_output().context("wait() for nft")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+    let mut said = String::new();
+    output.read_to_string(&mut said).context("read() of nft")?;
+    let status = process.wait().context("wait() for nft")?;
+    if !status.success() {
         let first = said.lines().next().unwrap_or("it does not say why");
         bail!(
             "nft -f -: {first} (a kernel without nf_tables, or one that is not the one \
              whose modules are installed? --network none works without)"
         );
     }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(said)
 }
 
 /// A chain of somebody else's that drops by default what the host forwards.

@@ -4,7 +4,8 @@
 //! host, the container is one more program of that user.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
+use std::iter;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,19 @@ use crate::port::{Protocol, Published};
 /// children, as it is in us.)
 const ENDS_WITH_US: &str =
     r#""$@" 2>&1 & exec >&-; read -r _; kill -KILL "$!""#;
+
+/// Debian 12's AppArmor profile of passt lets pasta open no other process's
+/// namespaces. What was opened for it, it may use.
+const OPENED_FOR_IT: &str =
+    r#"exec 8<"/proc/$1/ns/user" 9<"/proc/$1/ns/net"; shift; "#;
+const OPENED: [&str; 5] = [
+    "--userns",
+    "/proc/self/fd/8",
+    "--netns",
+    "/proc/self/fd/9",
+    // It would look for the name to vanish, and this one never does.
+    "--no-netns-quit",
+];
 
 /// pasta at work, as long as this exists.
 #[derive(Debug)]
@@ -35,21 +49,32 @@ impl Pasta {
         container: &Host,
         ports: &[Published],
     ) -> Result<Option<Pasta>> {
-        let words = words(container, ports);
+        let pid = container.pid.to_string();
+        let mut words = words(ports);
+        words.push(pid.clone());
         let started = container.call(
             format!("execve(\"pasta\", {words:?})"),
             "this host's network is not ours to change: out by sockets of ours",
             shell(&words),
-            || {
-                Command::new("sh")
-                    .args(["-c", ENDS_WITH_US, "sh"])
-                    .args(&words)
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .spawn()
-            },
+            || spawn(ENDS_WITH_US, &words),
         )?;
-        let why = match Pasta::wait(started)? {
+        let mut outcome = Pasta::wait(started)?;
+        if outcome.as_ref().is_err_and(|why| why.contains("namespace")) {
+            words.pop();
+            words.extend(OPENED.map(str::to_owned));
+            let script = format!("{OPENED_FOR_IT}{ENDS_WITH_US}");
+            let started = container.call(
+                format!("execve(\"pasta\", {words:?})"),
+                "it may not open the container's namespaces (AppArmor): we do",
+                format!(
+                    "{} 8</proc/{pid}/ns/user 9</proc/{pid}/ns/net",
+                    shell(&words)
+                ),
+                || spawn(&script, iter::once(&pid).chain(&words)),
+            )?;
+            outcome = Pasta::wait(started)?;
+        }
+        let why = match outcome {
             Ok(pasta) => return Ok(Some(pasta)),
             Err(why) => why,
         };
@@ -91,6 +116,18 @@ impl Drop for Pasta {
     }
 }
 
+fn spawn<'a>(
+    script: &str,
+    words: impl IntoIterator<Item = &'a String>,
+) -> io::Result<Child> {
+    Command::new("sh")
+        .args(["-c", script, "sh"])
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+}
+
 /// Of what pasta says only the usual cause is worth a better word.
 fn explain(said: &str) -> String {
     if said.contains("not found") {
@@ -112,7 +149,7 @@ fn explain(said: &str) -> String {
     }
 }
 
-fn words(container: &Host, ports: &[Published]) -> Vec<String> {
+fn words(ports: &[Published]) -> Vec<String> {
     let mut words: Vec<String> = [
         "pasta",
         "--foreground",
@@ -142,7 +179,6 @@ fn words(container: &Host, ports: &[Published]) -> Vec<String> {
         }
         words.extend(own.into_iter().flat_map(|port| [option.into(), port]));
     }
-    words.push(container.pid.to_string());
     words
 }
 

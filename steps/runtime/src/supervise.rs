@@ -39,7 +39,7 @@ pub fn wait_for_start(channel: &Channel, signals: &Signals) -> Result<bool> {
                 None => return Ok(false),
             }
         }
-        while let Some(signal) = signals.next()? {
+        while let Some(signal) = next(signals)? {
             if Signals::ends(signal) {
                 bail!(Failure::Interrupted(signal));
             }
@@ -79,7 +79,7 @@ pub fn accompany(
             alarm = None;
             child.signal(Signal::SIGKILL).context("kill()")?;
         }
-        while let Some(signal) = signals.next()? {
+        while let Some(signal) = next(signals)? {
             match (signal, &mut terminal) {
                 (Signal::SIGWINCH, Some(terminal)) => terminal.resize(),
                 (Signal::SIGCONT, Some(terminal)) => terminal.go_raw(),
@@ -97,6 +97,10 @@ pub fn accompany(
             terminal.carry(&ready);
         }
     }
+}
+
+fn next(signals: &Signals) -> Result<Option<Signal>> {
+    signals.next().context("read(signalfd)")
 }
 
 /// Waits until something has happened, and says for each whether it was there.

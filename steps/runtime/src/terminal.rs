@@ -62,11 +62,10 @@ impl Terminal {
             [_, _, true] => stderr.as_fd().try_clone_to_owned(),
             _ => return Ok(None),
         };
-        let host = File::from(
-            host.map_err(|e| Failure::of("dup(2) of the terminal", e))?,
-        );
+        let refused = |e| Failure::of("dup(2) of the terminal", e);
+        let host = File::from(host.map_err(refused)?);
         let keyboard = match replaces[0] {
-            true => stdin.as_fd().try_clone_to_owned().ok().map(File::from),
+            true => Some(stdin.as_fd().try_clone_to_owned().map_err(refused)?),
             false => None,
         };
         let before = tcgetattr(&host)
@@ -88,7 +87,7 @@ impl Terminal {
             host,
             before,
             raw: false,
-            keyboard,
+            keyboard: keyboard.map(File::from),
             typed: Vec::new(),
         };
         terminal.resize();

@@ -210,20 +210,23 @@ fn every_package_manager_is_asked_in_its_words() {
             "apt-get",
             [
                 "apt-cache show iproute2 nftables",
-                "apt-get install -y --no-install-recommends --no-remove iproute2 nftables",
+                "apt-get install -y --no-install-recommends --no-remove \
+                 iproute2 nftables",
             ],
         ),
         (
             "dnf",
             [
-                "dnf install -y --setopt=install_weak_deps=False iproute nftables",
+                "dnf install -y --setopt=install_weak_deps=False \
+                 iproute nftables",
                 "",
             ],
         ),
         (
             "zypper",
             [
-                "zypper --non-interactive install --no-recommends iproute2 nftables",
+                "zypper --non-interactive install --no-recommends \
+                 iproute2 nftables",
                 "",
             ],
         ),

@@ -1,30 +1,27 @@
 #![forbid(unsafe_code)]
 //! Every attack, tried below the step that stops it and from there on. It has
-//! to work below: what never worked was not stopped. The verdict is what the
-//! host sees, and what the attack says of itself has to agree.
+//! to work below: what never worked was not stopped. `attack-matrix` tries them
+//! and looks from outside; here it has to find everything as expected.
 
-mod by_hand;
-mod files;
-mod ipc;
-mod mounts;
-mod places;
-mod processes;
+mod beside;
+mod matrix;
 mod program;
 
-use by_hand::*;
-use files::*;
-use ipc::*;
-use mounts::*;
-use processes::*;
+use beside::*;
+use matrix::*;
 use program::*;
 
 testbed::main!(
     every_attack_is_listed_with_what_stops_it,
     a_command_line_that_is_wrong_is_no_verdict,
     a_fact_that_only_the_host_knows_is_asked_for,
-    a_leaked_directory_leads_out_by_hand_and_in_no_step,
-    a_working_directory_outside_leads_out_by_hand_and_in_no_step,
-    the_hosts_terminal_is_typed_into_by_hand_and_in_no_step,
+    every_attack_has_a_proof,
+    the_matrix_for_slides_is_that_of_today,
+    a_wall_that_lacks_is_told,
+    a_wall_that_comes_too_early_is_told,
+    a_leaked_directory_leads_out,
+    a_leaked_working_directory_leads_out,
+    the_hosts_terminal_is_typed_into,
     a_host_file_is_read_by_its_path,
     the_host_is_renamed,
     a_shared_memory_segment_is_found,
@@ -33,15 +30,33 @@ testbed::main!(
     a_host_process_is_traced,
     a_host_process_is_entered,
     a_proc_of_ones_own_leads_out,
-    the_hosts_proc_in_the_root_directory_leads_out,
-    a_straggler_outlives_the_command,
-    a_straggler_outlives_a_killed_runtime,
-    zombies_pile_up_without_an_init,
-    sigterm_is_ignored_without_an_init,
+    a_straggler_outlives_its_container,
+    zombies_pile_up,
+    sigterm_is_ignored,
     a_chroot_is_left_by_a_second_one,
-    the_old_root_is_found_by_hand_and_not_after_umount,
-    a_link_in_the_root_directory_is_not_followed,
+    the_old_root_is_found,
+    a_link_in_the_root_directory_is_followed,
     a_mount_shows_on_the_host,
-    a_volume_is_written_unless_it_is_read_only,
+    a_read_only_volume_is_written,
+    a_mount_that_the_host_made_read_only_is_remounted,
+    a_file_belongs_to_the_hosts_root,
+    the_hosts_disk_is_read,
+    the_hosts_kernel_log_is_read,
+    a_kernel_parameter_is_opened,
+    a_group_is_left_to_gain_access,
+    the_runtime_is_overwritten,
+    memory_is_hogged,
+    a_fork_bomb_goes_off,
+    a_processor_is_hogged,
+    the_hosts_cgroup_tree_is_seen,
+    the_next_containers_shell_is_replaced,
+    a_shared_layer_is_written,
+    a_service_on_the_hosts_loopback_answers,
+    an_abstract_socket_of_the_host_answers,
+    a_port_of_the_host_is_taken,
+    a_service_answers_on_the_bridge,
     a_read_only_volume_is_remounted,
+    the_hosts_proc_in_the_root_directory_leads_out,
+    one_rule_and_nothing_else_closes_the_bridge,
+    a_read_only_root_is_written_nowhere,
 );

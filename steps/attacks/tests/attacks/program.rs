@@ -1,13 +1,16 @@
 //! The program itself: what it says and how it ends.
 
-use attacks::ALL;
+use std::process::{Command, Stdio};
 
-use crate::places::{run, stdout};
+use attacks::ALL;
 use testbed::binary;
 
 fn attack(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = run(&binary("attack").display().to_string(), arguments);
-    (output.status.code(), stdout(&output))
+    let mut program = Command::new(binary("attack"));
+    let output = program.args(arguments).stdin(Stdio::null()).output();
+    let output = output.expect("start attack");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), said)
 }
 
 pub fn every_attack_is_listed_with_what_stops_it() {

@@ -203,43 +203,19 @@ fn read(file: &Path) -> String {
 
 // ── the matrix ──────────────────────────────────────────────────────────────
 
-/// The table of attacks and steps, from what `attack list` says. That it is
-/// true, the tests of the attacks show.
+/// The table of attacks and steps. That it is true, the tests of the attacks
+/// show.
 fn matrix() {
-    let list = Command::new(binary("attack")).arg("list").output();
-    let list =
-        String::from_utf8(list.expect("attack list").stdout).expect("UTF-8");
-    let rows: String = list.lines().map(row).collect();
-    let steps: Vec<_> = (1..=STEPS).map(|step| format!("{step:02}")).collect();
-    let table = format!(
-        "\n| attack | {} |\n|---|{}\n{rows}\n",
-        steps.join(" | "),
-        ":-:|".repeat(STEPS)
-    );
+    let program = binary("attack-matrix");
+    let table = Command::new(program).arg("--markdown").output();
+    let table = table.expect("attack-matrix").stdout;
+    let table = String::from_utf8(table).expect("UTF-8");
     let (begin, end) = ("<!-- generated: attacks matrix -->\n", "<!-- end -->");
     let mut page = Page::read(&checkout(), "README.md");
     let (before, after) = page.text.split_once(begin).expect("a place for it");
     let from = before.len() + begin.len();
     let length = after.find(end).expect("its end");
     settle(&mut page, vec![(from..from + length, table)]);
-}
-
-const STEPS: usize = 8;
-
-/// One attack: `NAME runtime …`, `NAME step 03 …` or `NAME step 03 --init …`.
-fn row(line: &str) -> String {
-    let words: Vec<_> = line.split_whitespace().collect();
-    let stopped = match words[1] {
-        "runtime" => 1,
-        _ => words[2].parse().expect("the number of a step"),
-    };
-    let option = words.get(3).filter(|word| word.starts_with("--"));
-    let cells = (1..=STEPS).map(|step| match (step < stopped, option) {
-        (true, _) => " ○ |".to_owned(),
-        (false, None) => " ● |".to_owned(),
-        (false, Some(option)) => format!(" `{option}` |"),
-    });
-    format!("| `{}` |{}\n", words[0], cells.collect::<String>())
 }
 
 // ── links ───────────────────────────────────────────────────────────────────

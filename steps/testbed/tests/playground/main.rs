@@ -53,12 +53,11 @@ enum Who {
 const PLAYGROUND: &str = "./scripts/playground.sh";
 
 impl Who {
-    /// All whom we can be.
+    /// All whom we can be. In a playground, one is enough.
     fn all() -> Vec<Who> {
-        let learner = || {
-            Step::script("as-learner.sh").args(["true"]).output().status.code()
-        };
-        if nix::unistd::geteuid().is_root() && learner() == Some(0) {
+        let learner =
+            || Step::script("as-learner.sh").args(["true"]).output().status;
+        if !in_a_playground() && needs::is_root() && learner().success() {
             vec![Who::Me, Who::Learner, Who::LearnerOfOneId]
         } else {
             vec![Who::Me]
@@ -79,6 +78,10 @@ impl Who {
             ]),
         }
     }
+}
+
+fn in_a_playground() -> bool {
+    std::env::var_os("PLAYGROUND").is_some()
 }
 
 /// Runs bash in a playground, to its end.
@@ -119,11 +122,13 @@ fn the_worst_inside_changes_nothing_outside() {
         assert_eq!(attack.line(), "go?", "{who:?}");
         // Before anything is destroyed: is it the playground that it marks?
         outside.assert_unchanged();
-        let mut ours = vec!["/etc", "/tmp", "/", &outside.home];
+        let mut ours = vec!["/etc", "/tmp", "/"];
         // Whose files these are may write them, and inside root is one.
-        let owner = fs::metadata(checkout()).expect("stat").uid();
-        if who == Who::Me && owner == nix::unistd::geteuid().as_raw() {
-            ours.push(&outside.checkout);
+        for place in [&outside.home, &outside.checkout] {
+            let owner = fs::metadata(place).expect("stat").uid();
+            if who == Who::Me && owner == nix::unistd::geteuid().as_raw() {
+                ours.push(place);
+            }
         }
         for place in ours {
             let place = format!(" {place} ");
@@ -273,7 +278,7 @@ fn a_missing_program_is_named_with_its_package() {
 const LINGER: &str = "sleep 1000 & setsid sleep 1000 & (sleep 1000 &)";
 
 fn nothing_outlives_a_kill_at_any_moment() {
-    let script = format!("{LINGER}; echo ready; read -r line");
+    let script = format!("{LINGER}; echo ready; sleep 1000");
     for (delays, who) in [
         &[10, 60, 110, 160, 210, 260, 320, 400][..],
         &[90, 180, 300],
@@ -500,12 +505,14 @@ link set v1 up
 route add default via 10.9.0.1
 IP
 echo 1 >/proc/sys/net/ipv4/ip_forward
-nft 'add table ip t; add chain ip t out { type nat hook postrouting priority 100; };
+nft 'add table ip t
+    add chain ip t out { type nat hook postrouting priority 100; }
     add rule ip t out ip saddr 10.9.0.0/24 masquerade'
-page='exec 3<>"/dev/tcp/$PLAYGROUND_INTERNET/80"; printf "GET / HTTP/1.0\r\n\r\n" >&3; tail -n1 <&3'
+page='exec 3<>"/dev/tcp/$PLAYGROUND_INTERNET/80"
+    printf "GET / HTTP/1.0\r\n\r\n" >&3; tail -n1 <&3'
 nsenter --net=/run/netns/box timeout 20 bash -c "$page" || echo "no page: $?"
 nft flush ruleset
-nsenter --net=/run/netns/box timeout 2 bash -c "$page" || echo 'no NAT, no page'
+nsenter --net=/run/netns/box timeout 1 bash -c "$page" || echo 'no NAT, no page'
 timeout 20 bash -c "$page"
 "#;
 
@@ -526,44 +533,46 @@ fn the_internet_is_reached_through_nat_only() {
 // ── playgrounds in playgrounds, and where there can be none ─────────────────
 
 fn the_second_playground_works_and_the_third_says_why_not() {
-    let here = std::env::var_os("PLAYGROUND").is_some();
+    let outer = usize::from(in_a_playground());
+    let within = |who: Who, depth: usize| {
+        let inner = std::iter::repeat_n(PLAYGROUND, depth - outer - 1);
+        who.playground().args(inner).args(["hostname"]).output()
+    };
     for who in Who::all() {
-        let within = |depth: usize| {
-            let inner = std::iter::repeat_n(PLAYGROUND, depth - 1);
-            who.playground().args(inner).args(["hostname"]).output()
-        };
-        if !here {
-            let second = within(2);
-            assert!(second.status.success(), "{who:?}: {second:?}");
-            assert_eq!(text(&second.stdout), "playground\n", "{who:?}");
-        }
-        let third = within(if here { 2 } else { 3 });
-        assert_eq!(third.status.code(), Some(125), "{who:?}: {third:?}");
-        let lesson = text(&third.stderr);
-        assert!(lesson.contains("not three"), "{who:?}: {lesson}");
-        assert!(lesson.starts_with("playground: "), "{who:?}: {lesson}");
+        let second = within(who, 2);
+        assert!(second.status.success(), "{who:?}: {second:?}");
+        assert_eq!(text(&second.stdout), "playground\n", "{who:?}");
     }
+    let third = within(Who::Me, 3);
+    assert_eq!(third.status.code(), Some(125), "{third:?}");
+    let lesson = text(&third.stderr);
+    assert!(lesson.contains("not three"), "{lesson}");
+    assert!(lesson.starts_with("playground: "), "{lesson}");
 }
 
 fn without_user_namespaces_it_says_so() {
-    // The limit is this user namespace's own: the host's stays as it is.
-    for who in Who::all() {
-        let refused = bash(
-            who,
-            "echo 0 >/proc/sys/user/max_user_namespaces && \
-             exec ./scripts/playground.sh true",
-        );
-        assert_eq!(refused.status.code(), Some(125), "{who:?}: {refused:?}");
+    // The limit belongs to a user namespace of our own: no other has it. In
+    // there it is asked for by a root who may mount, and by one who may not.
+    for rights in ["+sys_admin", "-sys_admin"] {
+        let refused = Step::script("playground.sh")
+            .args(["true"])
+            .in_shell(&format!(
+                "exec unshare --user --map-root-user bash -c '
+                     echo 0 >/proc/sys/user/max_user_namespaces
+                     exec setpriv --bounding-set {rights} -- \"$@\"' - \"$@\""
+            ))
+            .output();
+        assert_eq!(refused.status.code(), Some(125), "{rights}: {refused:?}");
         let lesson = text(&refused.stderr);
         for part in ["limited to none", "sysctl user.max_user_namespaces="] {
-            assert!(lesson.contains(part), "{who:?}: {lesson}");
+            assert!(lesson.contains(part), "{rights}: {lesson}");
         }
     }
 }
 
 fn newuidmap_without_rights_leaves_one_id() {
     needs::command("newuidmap");
-    if std::env::var_os("PLAYGROUND").is_some() {
+    if in_a_playground() {
         skip("would need a third playground");
     }
     // The learner of a playground: there, newuidmap is ours to spoil.

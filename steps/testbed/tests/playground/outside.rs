@@ -102,10 +102,8 @@ impl Outside {
         };
         let mut changes: Vec<_> =
             self.before.iter().filter_map(change).collect();
-        let marks = self.places.iter().map(|place| {
-            place.join(format!("{}.mark", self.token)).display().to_string()
-        });
-        changes.extend(marks.filter(|mark| Path::new(mark).exists()));
+        let leaked = self.marks().filter(|mark| mark.exists());
+        changes.extend(leaked.map(|mark| mark.display().to_string()));
         let is_ours = |(what, is): (&String, &String)| {
             let link = &self.token[..12];
             (what.contains(link) || is.contains(link))
@@ -118,6 +116,12 @@ impl Outside {
             changes.push("our process on the host is dead".into());
         }
         changes
+    }
+
+    /// What worst.sh makes in every place that it can write.
+    fn marks(&self) -> impl Iterator<Item = PathBuf> {
+        let name = format!("{}.mark", self.token);
+        self.places.iter().map(move |place| place.join(&name))
     }
 
     fn facts(&self) -> BTreeMap<String, String> {
@@ -190,6 +194,10 @@ impl Outside {
 
 impl Drop for Outside {
     fn drop(&mut self) {
+        self.marks().for_each(|mark| {
+            // There only if the playground failed.
+            let _ = fs::remove_file(mark);
+        });
         let _ = self.survivor.kill();
         let _ = self.survivor.wait();
         host::assert_gone(self.survivor());
@@ -243,8 +251,8 @@ fn links(what: &[&str], facts: &mut BTreeMap<String, String>) {
 
 fn sysctls(path: &Path, facts: &mut BTreeMap<String, String>) {
     let name = path.display().to_string();
-    let varies = |part: &&str| name.contains(&format!("/{part}"));
-    if COUNTERS.iter().chain(&OTHERS).any(|part| varies(&part)) {
+    let varies = |part: &str| name.contains(&format!("/{part}"));
+    if COUNTERS.iter().chain(&OTHERS).any(|part| varies(part)) {
         return;
     }
     if path.is_dir() {

@@ -1,0 +1,152 @@
+//! Step 06: cgroups.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use testbed::watch::cgroups_of;
+use testbed::{Running, Step, eventually, proc, token};
+
+use crate::places::{
+    Impossible, Place, Verdict, descendants, impossible, judge, judge_words,
+    stays,
+};
+
+/// The step with its limit, if that is wanted. `None`: no container.
+fn limited(place: Place, limit: [&str; 2]) -> Result<Step, Impossible> {
+    let step = place.step();
+    if !place.with_option {
+        return Ok(step);
+    }
+    let probe = place.step().args(limit).args(["--", "true"]).output();
+    match probe.status.success() {
+        true => Ok(step.args(limit)),
+        false => impossible("no cgroup is ours to make here"),
+    }
+}
+
+/// A file of the container's cgroup, in whichever hierarchy has it.
+fn of_its_cgroup(container: &Running, file: &str) -> Option<String> {
+    let directories = cgroups_of(container.runtime());
+    directories.iter().find_map(|it| fs::read_to_string(it.join(file)).ok())
+}
+
+fn number(table: Option<String>, word: &str) -> u64 {
+    let table = table.unwrap_or_default();
+    let line = table
+        .lines()
+        .find_map(|line| line.strip_prefix(word)?.strip_prefix(' '));
+    line.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// In use is what the kernel counts as resident (VmRSS), before the end.
+pub fn hog_memory(place: Place) -> Verdict {
+    let hog = ["--", "attack", "hog-memory", "64", "30"];
+    let mut step = limited(place, ["-m", "32m"])?.args(hog);
+    step.command().stderr(Stdio::null());
+    let mut container = step.start();
+    assert!(container.line().starts_with("hog-memory: "));
+    let runtime = container.runtime();
+    let resident = |pid: i32| {
+        let size = proc::status(pid, "VmRSS").unwrap_or_default();
+        let kib: u64 = size.trim_end_matches(" kB").trim().parse().unwrap_or(0);
+        kib >= 64 << 10
+    };
+    let seen = eventually("64 MiB in use, or an end", || {
+        if descendants(runtime).into_iter().any(resident) {
+            return Some(true);
+        }
+        (!proc::runs(runtime)).then_some(false)
+    });
+    if !seen {
+        assert_eq!(container.finish().0, 137);
+    }
+    Ok(seen)
+}
+
+/// The kernel counts how often it refused (pids.events).
+pub fn fork_bomb(place: Place) -> Verdict {
+    let bomb = "attack fork-bomb 40; echo over; read line";
+    let step = limited(place, ["--pids-limit", "20"])?;
+    let mut container = step.sh(bomb).start();
+    let said = [container.line(), container.line()].join("\n");
+    assert_eq!(container.line(), "over");
+    let refused = number(of_its_cgroup(&container, "pids.events"), "max");
+    judge_words(&said, refused == 0)
+}
+
+/// Not by how much it gets, which depends on who else is busy: by whether the
+/// kernel has counted that its share is used up (nr_throttled).
+pub fn hog_cpu(place: Place) -> Verdict {
+    let hog = ["--", "attack", "hog-cpu", "20"];
+    let mut container = limited(place, ["--cpus", "0.05"])?.args(hog).start();
+    assert!(container.line().starts_with("hog-cpu: "));
+    let first = container.pid();
+    // schedstat: nanoseconds on a processor (proc.rst, 3.13).
+    let used = || {
+        let table = fs::read_to_string(format!("/proc/{first}/schedstat"));
+        let table = table.unwrap_or_default();
+        let number = table.split_whitespace().next()?.parse().ok()?;
+        Some(Duration::from_nanos(number))
+    };
+    let throttled =
+        || number(of_its_cgroup(&container, "cpu.stat"), "nr_throttled");
+    let enough = Duration::from_millis(150);
+    let goes_on =
+        || used().is_some_and(|used| used < enough) && throttled() == 0;
+    let stays = stays(goes_on, Duration::from_secs(20));
+    assert!(!stays, "neither a limit nor {enough:?} in 20 s");
+    Ok(throttled() == 0)
+}
+
+/// The runtime is started in a cgroup whose name nobody can guess.
+pub fn see_cgroup(place: Place) -> Verdict {
+    let name = token();
+    let made = Made::in_all_hierarchies(&name);
+    if made.0.is_empty() {
+        return impossible("no cgroup is ours to make here");
+    }
+    let joins: String = made
+        .0
+        .iter()
+        .map(|directory| {
+            format!("echo $$ >{}/cgroup.procs\n", directory.display())
+        })
+        .collect();
+    let attack = place.step().args(["--", "attack", "see-cgroup"]);
+    let output = attack.in_shell(&format!("{joins}exec \"$@\"")).output();
+    let seen = String::from_utf8_lossy(&output.stdout).contains(&name);
+    judge(&output, seen)
+}
+
+/// Cgroups of our own, beside us, gone with this.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn in_all_hierarchies(name: &str) -> Made {
+        let mut parents = BTreeSet::new();
+        let mounts = proc::mounts(std::process::id() as i32);
+        for mount in mounts.iter().filter(|it| it.kind.starts_with("cgroup")) {
+            parents.insert(mount.place.clone());
+        }
+        let made = |parent: &String| {
+            let directory = Path::new(parent).join(name);
+            // A cpuset without processors takes nobody.
+            let usable = !parent.contains("cpuset")
+                && fs::create_dir(&directory).is_ok();
+            usable.then_some(directory)
+        };
+        Made(parents.iter().filter_map(made).collect())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for directory in &self.0 {
+            let left = || fs::remove_dir(directory).is_err();
+            stays(left, Duration::from_secs(2));
+        }
+    }
+}

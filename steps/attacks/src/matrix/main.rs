@@ -1,0 +1,151 @@
+#![forbid(unsafe_code)]
+//! `attack-matrix`: tries every attack in every step, looks from outside
+//! whether it worked, and says where that is not what is expected.
+
+mod by_hand;
+mod cells;
+mod files;
+mod ipc;
+mod layers;
+mod limits;
+mod mounts;
+mod network;
+mod places;
+mod print;
+mod processes;
+mod proofs;
+mod users;
+
+use std::panic;
+use std::process::ExitCode;
+use std::thread;
+
+use clap::Parser;
+
+use cells::{Cell, columns, expected, measured};
+use proofs::{PROOFS, Proof};
+
+const ABOUT: &str = "Tries every attack in every step, and without a container.
+
+Looks from outside whether it worked. Exit status: 0 every cell is as \
+expected, or can't be measured here; 1 one differs; 3 none could be measured; \
+2 the command line is wrong.";
+
+#[derive(Parser)]
+#[command(version, about = ABOUT)]
+struct Cli {
+    /// This step only; 0: without a container
+    #[arg(long, value_name = "NN", value_parser = clap::value_parser!(u8).range(0..=8))]
+    step: Option<u8>,
+
+    /// This attack only
+    #[arg(long, value_name = "NAME", value_parser = known)]
+    attack: Option<String>,
+
+    /// Print the matrix as data
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+
+    /// Print what is expected as a table for a page; nothing is tried
+    #[arg(long)]
+    markdown: bool,
+
+    /// Only what is expected; nothing is tried
+    #[arg(long)]
+    expected: bool,
+}
+
+fn known(name: &str) -> Result<String, String> {
+    match PROOFS.iter().any(|proof| proof.attack == name) {
+        true => Ok(name.into()),
+        false => Err("there is no such attack: see `attack list`".into()),
+    }
+}
+
+/// One attack, and its cells in the columns that were asked for.
+pub struct Row {
+    /// How it is proven.
+    pub proof: &'static Proof,
+    /// By the number of the step; 0: no container.
+    pub cells: Vec<(usize, Cell)>,
+}
+
+impl Row {
+    fn expected(proof: &'static Proof, steps: &[usize]) -> Row {
+        let cell = |step: &usize| (*step, expected(proof, *step));
+        Row { proof, cells: steps.iter().map(cell).collect() }
+    }
+
+    /// All columns at once: most of the time goes by in waiting for what does not
+    /// happen.
+    fn measured(proof: &'static Proof, steps: &[usize]) -> Row {
+        let measure = |step: &usize| (*step, measured(proof, *step));
+        if proof.changes_the_host {
+            return Row { proof, cells: steps.iter().map(measure).collect() };
+        }
+        let cells = thread::scope(|scope| {
+            let threads: Vec<_> = steps
+                .iter()
+                .map(|step| scope.spawn(move || measure(step)))
+                .collect();
+            let cells = threads.into_iter().map(|thread| thread.join());
+            cells.map(|cell| cell.expect("a cell never panics")).collect()
+        });
+        Row { proof, cells }
+    }
+
+    /// Cells that are not what they should be.
+    pub fn differing(&self) -> impl Iterator<Item = (usize, &Cell, Cell)> {
+        self.cells.iter().filter_map(|(step, cell)| {
+            let expected = expected(self.proof, *step);
+            let fine = *cell == expected || matches!(cell, Cell::Impossible(_));
+            (!fine).then_some((*step, cell, expected))
+        })
+    }
+
+    fn is_measured(&self) -> bool {
+        self.cells.iter().any(|(_, cell)| {
+            !matches!(cell, Cell::Impossible(_) | Cell::Nothing(_))
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    panic::set_hook(Box::new(|_| {}));
+    let only_expected = cli.expected || cli.markdown;
+    let screen = print::Screen::new();
+    let tells = !cli.json && !cli.markdown;
+    let steps: Vec<usize> = columns()
+        .filter(|step| cli.step.is_none_or(|only| usize::from(only) == *step))
+        .collect();
+    if tells {
+        screen.head(&steps);
+    }
+    let chosen = PROOFS.iter().filter(|proof| {
+        cli.attack.as_ref().is_none_or(|only| only == proof.attack)
+    });
+    let mut rows = Vec::new();
+    for proof in chosen {
+        let row = match only_expected {
+            true => Row::expected(proof, &steps),
+            false => Row::measured(proof, &steps),
+        };
+        if tells {
+            screen.row(&row);
+        }
+        rows.push(row);
+    }
+    match (cli.markdown, cli.json) {
+        (true, _) => print!("{}", print::markdown(&rows)),
+        (_, true) => print!("{}", print::json(&rows)),
+        _ => screen.foot(&rows),
+    }
+    let differs = rows.iter().any(|row| row.differing().next().is_some());
+    let measured = rows.iter().any(Row::is_measured);
+    ExitCode::from(match (differs, measured) {
+        (true, _) => 1,
+        (false, true) => 0,
+        (false, false) => 3,
+    })
+}

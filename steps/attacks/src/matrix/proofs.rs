@@ -1,0 +1,208 @@
+//! How each attack is proven: where there is something to attack, and by which
+//! function it is tried and seen.
+
+use attacks::{Attack, StoppedBy};
+
+use crate::places::{Impossible, Place, Verdict, is_disposable, need_command};
+use crate::{by_hand, files, ipc, layers, limits, mounts, network};
+use crate::{processes, users};
+
+use testbed::needs;
+
+/// What there is to an attack outside the steps.
+#[derive(Debug, Clone, Copy)]
+pub enum Outside {
+    /// It works against the host itself.
+    Host,
+    /// It works in a container made by hand, with a well-known mistake.
+    ByHand(&'static str),
+    /// There is nothing to break out of.
+    Nothing,
+}
+
+pub struct Proof {
+    pub attack: &'static str,
+    pub outside: Outside,
+    /// The first step with something to attack, and what lacks below it.
+    pub since: Option<(usize, &'static str)>,
+    /// May be tried on a host that nobody wants broken, even as its root.
+    harmless: bool,
+    /// Two at once would see each other.
+    pub changes_the_host: bool,
+    run: fn(Place) -> Verdict,
+}
+
+impl Proof {
+    const fn new(
+        attack: &'static str,
+        outside: Outside,
+        run: fn(Place) -> Verdict,
+    ) -> Proof {
+        Proof {
+            attack,
+            outside,
+            since: None,
+            harmless: false,
+            changes_the_host: false,
+            run,
+        }
+    }
+
+    const fn since(mut self, step: usize, lacks: &'static str) -> Proof {
+        self.since = Some((step, lacks));
+        self
+    }
+
+    const fn harmless(mut self) -> Proof {
+        self.harmless = true;
+        self
+    }
+
+    const fn one_by_one(mut self) -> Proof {
+        self.changes_the_host = true;
+        self
+    }
+
+    pub fn attack(&self) -> &'static Attack {
+        attacks::find(self.attack).expect("an attack of this name")
+    }
+
+    /// What lacks at this place, if there is nothing to attack.
+    pub fn nothing_at(&self, step: usize) -> Option<&'static str> {
+        match (step, self.outside, self.since) {
+            (0, Outside::Nothing, _) => {
+                Some("without a container there is nothing to break out of")
+            }
+            (1.., _, Some((since, lacks))) if step < since => Some(lacks),
+            _ => None,
+        }
+    }
+
+    /// Whether it works there, as the attack's own data says.
+    pub fn works_at(&self, place: Place) -> bool {
+        match self.attack().stopped {
+            _ if place.step == 0 => true,
+            StoppedBy::Runtime => false,
+            StoppedBy::Step(from) => place.step < usize::from(from),
+            StoppedBy::Option(..) => !place.with_option,
+            StoppedBy::Later => true,
+        }
+    }
+
+    /// The option that stops it in this step. Without it the attack works.
+    pub fn option_at(&self, step: usize) -> Option<&'static str> {
+        match self.attack().stopped {
+            StoppedBy::Option(from, option) if step >= usize::from(from) => {
+                Some(option)
+            }
+            _ => None,
+        }
+    }
+
+    /// Tries it there, and looks from outside.
+    pub fn run(&self, place: Place) -> Verdict {
+        let root = needs::is_root();
+        let refuse = |reason: &str| Err(Impossible(reason.into()));
+        match place.step {
+            0..5 if !root => refuse("below step 05, only root can start it"),
+            _ if root && !is_disposable() && !self.harmless => {
+                refuse("this host may not be broken: use the playground")
+            }
+            0 => {
+                need_command("unshare")?;
+                (self.run)(place)
+            }
+            _ => (self.run)(place),
+        }
+    }
+}
+
+const NO_INIT: &str = "the host's own init waits for orphans, and the command \
+                       is no PID 1";
+const NO_VOLUMES: &str = "there are no volumes";
+const NO_MOUNTS: &str = "nothing is mounted, and no root pivoted";
+
+/// In the order of the attacks.
+pub const PROOFS: &[Proof] =
+    &{
+        use Outside::{ByHand, Host, Nothing};
+        [
+        Proof::new(
+            "leaked-directory",
+            ByHand("chroot(1), with a directory of the host left open"),
+            by_hand::leaked_directory,
+        ),
+        Proof::new(
+            "leaked-workdir",
+            ByHand("chroot(1), with a directory of the host left open"),
+            by_hand::leaked_workdir,
+        ),
+        Proof::new(
+            "type-into-terminal",
+            ByHand("chroot(1), on the host's terminal"),
+            by_hand::type_into_terminal,
+        ),
+        Proof::new("read-host-file", Host, files::read_host_file),
+        Proof::new("rename-host", Host, ipc::rename_host).one_by_one(),
+        Proof::new("find-shared-memory", Host, ipc::find_shared_memory),
+        Proof::new("post-to-queue", Host, ipc::post_to_queue),
+        Proof::new("kill-host", Host, processes::kill_host),
+        Proof::new("trace-host", Host, processes::trace_host),
+        Proof::new("enter-host", Nothing, processes::enter_host),
+        Proof::new("escape-proc", Nothing, files::escape_proc),
+        Proof::new("outlive", Nothing, processes::outlive),
+        Proof::new("zombies", Nothing, processes::zombies).since(3, NO_INIT),
+        Proof::new("ignore-term", Nothing, processes::ignore_term)
+            .since(3, NO_INIT),
+        Proof::new("escape-chroot", Nothing, files::escape_chroot),
+        Proof::new(
+            "old-root",
+            ByHand("pivot_root(8), and no umount after it"),
+            mounts::old_root,
+        )
+        .since(4, NO_MOUNTS),
+        Proof::new(
+            "link-out",
+            ByHand("mount(8), which follows links"),
+            mounts::link_out,
+        )
+        .since(4, NO_MOUNTS),
+        Proof::new("leak-mount", Host, mounts::leak_mount).one_by_one(),
+        Proof::new("write-volume", Nothing, mounts::write_volume)
+            .since(4, NO_VOLUMES),
+        Proof::new("remount-locked", Nothing, mounts::remount_locked)
+            .since(4, NO_VOLUMES),
+        Proof::new("own-as-root", Host, users::own_as_root),
+        Proof::new("read-disk", Host, users::read_disk).harmless(),
+        Proof::new("read-kernel-log", Host, users::read_kernel_log).harmless(),
+        Proof::new("write-sysctl", Host, users::write_sysctl).harmless(),
+        Proof::new(
+            "drop-group",
+            ByHand("a user namespace whose map somebody with privileges wrote, \
+                    and denied nothing"),
+            users::drop_group,
+        )
+        .since(5, "only root can start it, and no group keeps root out"),
+        Proof::new("overwrite-runtime", Nothing, users::overwrite_runtime),
+        Proof::new("hog-memory", Nothing, limits::hog_memory),
+        Proof::new("fork-bomb", Nothing, limits::fork_bomb),
+        Proof::new("hog-cpu", Nothing, limits::hog_cpu),
+        Proof::new("see-cgroup", Nothing, limits::see_cgroup),
+        Proof::new(
+            "replace-shell",
+            ByHand("chroot(1), twice into the same directory"),
+            layers::replace_shell,
+        ),
+        Proof::new(
+            "write-layer",
+            ByHand("chroot(1), twice into the same directory"),
+            layers::write_layer,
+        ),
+        Proof::new("host-loopback", Host, network::host_loopback),
+        Proof::new("abstract-socket", Host, network::abstract_socket),
+        Proof::new("bind-port", Host, network::bind_port).one_by_one(),
+        Proof::new("bridge-service", Host, network::bridge_service),
+        Proof::new("remount-volume", Nothing, mounts::remount_volume)
+            .since(4, NO_VOLUMES),
+    ]
+    };
