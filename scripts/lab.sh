@@ -441,18 +441,28 @@ remove_leftovers() {
     done
 }
 
-# ── ─────────────────────────────────────────────────────────────────────────
+# ── the story ───────────────────────────────────────────────────────────────
+
+set_option() { # NAME VALUE
+    case $1 in
+        --kernel) kernel=$2 ;;
+        --user) users=$2 ;;
+        --bring)
+            [[ -f $2 ]] || fail "there is no file $2 to bring."
+            bring+=("$(realpath "$2")")
+            ;;
+    esac
+}
 
 read_arguments() {
     kernel=6.1 users=learner bring=() command=() terminal=''
     while [[ $# -gt 0 ]]; do
         case $1 in
             --kernel=* | --user=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
-            --kernel) kernel=${2-} && shift ;;
-            --user) users=${2-} && shift ;;
-            --bring)
-                [[ -f ${2-} ]] || fail "there is no file ${2-} to bring."
-                bring+=("$(realpath "$2")") && shift
+            --kernel | --user | --bring)
+                [[ $# -gt 1 ]] || fail "what $1? See: ./scripts/lab.sh --help"
+                set_option "$1" "$2"
+                shift
                 ;;
             -h | --help) usage && exit ;;
             --) shift && break ;;

@@ -101,14 +101,15 @@ environments() {
     fi
     [[ -n $quick ]] || stage host-learner judge host-learner "${learner[@]}" env
     stage playground-learner judge playground-learner "${learner[@]}" ./scripts/playground.sh --
-    [[ -n $quick ]] || stage lab-6.1 judge_in_lab 6.1
-    [[ -n $quick ]] || stage lab-6.12 judge_in_lab 6.12
+    [[ -z $lab ]] || stage lab-6.1 judge_in_lab 6.1
+    [[ -z $lab ]] || stage lab-6.12 judge_in_lab 6.12
 }
 
-quick='' names=''
+quick='' lab='' names=''
 for argument in "$@"; do
     case $argument in
     --quick) quick=yes ;;
+    --lab) lab=yes ;;
     --help) usage && exit ;;
     -*) usage >&2 && exit 2 ;;
     *) names+=${names:+|}$argument ;;
@@ -116,7 +117,7 @@ for argument in "$@"; do
 done
 
 setup=(./scripts/setup.sh --test)
-[[ -n $quick ]] || setup+=(--lab)
+[[ -z $lab ]] || setup+=(--lab)
 stage setup "${setup[@]}"
 # An ordinary user's PATH lacks the directories where some tools live.
 export PATH=$PATH:/usr/sbin:/sbin

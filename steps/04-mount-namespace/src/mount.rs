@@ -203,6 +203,8 @@ fn unescape(field: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -215,5 +217,25 @@ mod tests {
     fn options_of_a_mount_become_its_flags() {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_RELATIME;
         assert_eq!(flags_of(b"rw,nosuid,relatime,idmapped"), flags);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_the_kernel_escapes_is_read_as_it_was(place: Vec<u8>) {
+            let escape = |byte: &u8| match byte {
+                b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+                byte => vec![*byte],
+            };
+            let written: Vec<u8> = place.iter().flat_map(escape).collect();
+            prop_assert_eq!(unescape(&written).into_os_string().into_vec(), place);
+        }
+
+        #[test]
+        fn nothing_makes_a_reader_of_mounts_fail(line: Vec<u8>) {
+            prop_assert!(unescape(&line).as_os_str().len() <= line.len());
+            let _ = flags_of(&line);
+        }
     }
 }

@@ -90,3 +90,45 @@ impl Volume {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_volume_that_is_taken_has_a_source_and_a_place_below_the_root(
+            text in prop_oneof![
+                any::<Vec<u8>>(),
+                "(/|/etc|/tmp|\\.|)(:[/.a-z\n]{0,8}){0,3}(:ro|:rw)?".prop_map(String::into_bytes),
+            ]
+        ) {
+            if let Ok(volume) = Volume::parse(OsString::from_vec(text)) {
+                prop_assert!(volume.source.is_absolute() && volume.source.exists());
+                prop_assert!(volume.destination.is_absolute());
+                prop_assert!(volume.destination.file_name().is_some());
+            }
+        }
+
+        #[test]
+        fn every_place_is_read_as_it_is(
+            name in proptest::collection::vec(any::<u8>(), 1..64),
+            mode in prop_oneof![Just(""), Just(":ro"), Just(":rw")],
+        ) {
+            let is_name = |byte: &u8| !b":/\0".contains(byte);
+            let name: Vec<_> = name.into_iter().filter(is_name).collect();
+            prop_assume!(!name.is_empty() && name != b"." && name != b"..");
+            let text = [b"/:/", &name[..], mode.as_bytes()].concat();
+            let volume = Volume::parse(OsString::from_vec(text)).unwrap();
+            prop_assert_eq!(volume.source, Path::new("/"));
+            prop_assert_eq!(volume.destination, Path::new("/").join(OsStr::from_bytes(&name)));
+            prop_assert_eq!(volume.read_only, mode == ":ro");
+        }
+    }
+}

@@ -124,6 +124,8 @@ fn processors(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -151,6 +153,44 @@ mod tests {
         assert_eq!(processors("0.5"), Ok(0.5));
         for text in ["0", "-1", "100000", "nan", "one", ""] {
             assert!(processors(text).is_err(), "{text:?}");
+        }
+    }
+
+    /// What a person may type, and what nobody would.
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            "[-+]?[0-9]{0,24}(\\.[0-9]{0,6})?(e[0-9]{1,3})? ?([bkmgtx]|[KMG]i?[Bb])?",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_size_that_is_taken_lies_between_the_least_and_the_machine(text in text()) {
+            if let Ok(Size { bytes, typed }) = size(&text) {
+                prop_assert!(bytes >= LEAST);
+                prop_assert!(memory_of_the_machine().is_none_or(|all| bytes <= all));
+                prop_assert_eq!(typed, text);
+            }
+        }
+
+        #[test]
+        fn a_size_in_megabytes_is_as_many_bytes(megabytes in 6_u64..64) {
+            for unit in ["m", "M", "mb", "MiB"] {
+                let taken = size(&format!("{megabytes}{unit}")).map(|size| size.bytes);
+                prop_assert_eq!(taken, Ok(megabytes << 20));
+            }
+        }
+
+        #[test]
+        fn processors_that_are_taken_are_a_quota_that_the_kernel_takes(text in text()) {
+            if let Ok(cpus) = processors(&text) {
+                let limits = Limits { memory: None, cpus: Some(cpus), pids_limit: None };
+                // Documentation/scheduler/sched-bwc.rst: at least 1 ms.
+                prop_assert!(limits.quota() >= Some(1000));
+            }
         }
     }
 }

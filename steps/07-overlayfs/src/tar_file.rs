@@ -142,3 +142,198 @@ fn give<R: Read>(
     fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    use std::time::{Duration, Instant};
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use runtime::Signals;
+    use tar::Header;
+
+    use super::*;
+
+    /// An entry of an enemy's tar file, before some of its bytes change.
+    #[derive(Debug, Clone)]
+    struct Hostile {
+        kind: u8,
+        name: OsString,
+        target: OsString,
+        mode: u32,
+        id: u64,
+        content: Vec<u8>,
+        changes: Vec<(usize, u8)>,
+    }
+
+    /// Names that lead out, through links or not. `*` is the place outside.
+    fn name() -> impl Strategy<Value = OsString> {
+        const KNOWN: [&str; 23] = [
+            "a",
+            "a/b",
+            "l",
+            "l/x",
+            "l/file",
+            "l/l",
+            ".",
+            "..",
+            "",
+            "/",
+            "*",
+            "*/file",
+            "*/x",
+            "../outside",
+            "../outside/file",
+            "../outside/x",
+            "a/../../outside/x",
+            "./a",
+            "a/",
+            "a//b",
+            "l/../outside/file",
+            "/proc/self/cwd",
+            "a\nb",
+        ];
+        prop_oneof![
+            8 => proptest::sample::select(&KNOWN[..]).prop_map(OsString::from),
+            1 => vec(1_u8.., 0..100).prop_map(OsString::from_vec),
+        ]
+    }
+
+    fn hostile() -> impl Strategy<Value = Hostile> {
+        // Old and new files, links, devices, directories, a FIFO, long names,
+        // sparse files, and what pax says of the next entry.
+        let kind = prop_oneof![
+            6 => proptest::sample::select(&b"0125\0"[..]),
+            2 => proptest::sample::select(&b"3467LKSxg"[..]),
+            1 => any::<u8>(),
+        ];
+        let changes = prop_oneof![2 => Just(vec![]), 1 => vec((0..512_usize, any::<u8>()), 0..4)];
+        let content = prop_oneof![
+            any::<Vec<u8>>(),
+            name().prop_map(OsString::into_vec),
+            Just(b"23 path=../outside/file\n".to_vec()),
+            Just(b"27 linkpath=../outside/file\n".to_vec()),
+        ];
+        let fields = (
+            kind,
+            name(),
+            name(),
+            any::<u32>(),
+            any::<u64>(),
+            content,
+            changes,
+        );
+        fields.prop_map(|(kind, name, target, mode, id, content, changes)| {
+            Hostile {
+                kind,
+                name,
+                target,
+                mode,
+                id: id >> (id % 64),
+                content,
+                changes,
+            }
+        })
+    }
+
+    fn tar_of(entries: &[Hostile], outside: &Path) -> Vec<u8> {
+        let mut bytes = vec![];
+        let place = |name: &OsString, field: &mut [u8]| {
+            let name =
+                name.to_string_lossy().replace('*', &outside.to_string_lossy());
+            let length = name.len().min(field.len());
+            field[..length].copy_from_slice(&name.as_bytes()[..length]);
+        };
+        for entry in entries {
+            let mut header = Header::new_gnu();
+            place(&entry.name, &mut header.as_old_mut().name);
+            place(&entry.target, &mut header.as_old_mut().linkname);
+            header.as_old_mut().linkflag = [entry.kind];
+            header.set_mode(entry.mode);
+            header.set_uid(entry.id);
+            header.set_gid(entry.id);
+            header.set_size(entry.content.len() as u64);
+            for &(at, byte) in &entry.changes {
+                header.as_mut_bytes()[at] = byte;
+            }
+            header.set_cksum();
+            bytes.extend_from_slice(header.as_bytes());
+            bytes.extend_from_slice(&entry.content);
+            bytes.resize(bytes.len().next_multiple_of(512), 0);
+        }
+        bytes.resize(bytes.len() + 1024, 0);
+        bytes
+    }
+
+    /// What lies outside must be as it was, down to the number of its names.
+    fn look(
+        outside: &Path,
+    ) -> Vec<(std::path::PathBuf, u32, u32, u64, Vec<u8>)> {
+        let above = outside.parent().unwrap();
+        let names = |path: &Path| {
+            let entries = fs::read_dir(path).unwrap().flatten();
+            entries.map(|entry| entry.path()).collect::<Vec<_>>()
+        };
+        let mut all = names(above);
+        all.extend(names(outside));
+        all.sort();
+        let is_ours = |path: &std::path::PathBuf| !path.ends_with("into");
+        let fact = |path: std::path::PathBuf| {
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let text =
+                if meta.is_file() { fs::read(&path).unwrap() } else { vec![] };
+            (path, meta.mode(), meta.uid(), meta.nlink(), text)
+        };
+        all.into_iter().filter(is_ours).map(fact).collect()
+    }
+
+    fn stays_inside(tar: impl FnOnce(&Path) -> Vec<u8>, owned: bool) {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let (into, outside, file) =
+            (at("into"), at("outside"), at("layer.tar"));
+        fs::create_dir(&into).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "the host's").unwrap();
+        fs::write(&file, tar(&outside)).unwrap();
+        let before = look(&outside);
+        let signals = Signals::block().unwrap();
+        let narrator = Narrator::new(true, false, &signals).unwrap();
+        let owner = (Uid::from_raw(100_000), Gid::from_raw(100_000));
+        let can = || lchown(&into, Some(100_000), Some(100_000)).is_ok();
+        let owner = (owned && can()).then_some(owner);
+        let begin = Instant::now();
+        // Taken or refused: neither leads out, nor takes forever.
+        let _ = unpack(&file, &into, &narrator, owner);
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert_eq!(look(&outside), before);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn a_hostile_tar_file_writes_nothing_outside(
+            entries in vec(hostile(), 1..8),
+            owned: bool,
+            cut in prop_oneof![3 => Just(usize::MAX), 1 => 0..4096_usize],
+        ) {
+            let tar = |outside: &Path| {
+                let mut bytes = tar_of(&entries, outside);
+                bytes.truncate(cut);
+                bytes
+            };
+            stays_inside(tar, owned);
+        }
+
+        #[test]
+        fn any_bytes_are_no_tar_file_and_do_no_harm(
+            bytes in vec(any::<u8>(), 0..4096),
+            is_gzip: bool,
+        ) {
+            stays_inside(|_| [if is_gzip { &b"\x1f\x8b\x08\0"[..] } else { b"" }, &bytes].concat(), false);
+        }
+    }
+}

@@ -102,9 +102,9 @@ pub fn write_names(
             Failure::of(format!("write({source:?})"), error)
         })?;
         let place = Path::new("/etc").join(file);
-        let place = follow(&container.rootfs, place).map_err(|errno| {
-            Failure::of(format!("openat2({:?})", container.rootfs), errno)
-        })?;
+        let call = format!("openat2({place:?}, RESOLVE_IN_ROOT)");
+        let place = follow(&container.rootfs, place)
+            .map_err(|errno| Failure::of(call, errno))?;
         container.files.push((source, place));
     }
     Ok(())

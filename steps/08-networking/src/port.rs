@@ -148,6 +148,8 @@ impl fmt::Display for Protocol {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -201,5 +203,33 @@ mod tests {
         assert!(!all.collides_with(&port("81:80")));
         let one = port("127.0.0.1:80:80");
         assert!(!one.collides_with(&port("127.0.0.2:80:80")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn a_port_that_is_taken_is_read_again_as_it_is_shown(
+            text in prop_oneof![
+                any::<String>(),
+                "([0-9.]{0,16}:)?[0-9+-]{0,6}:[0-9]{0,6}(/(tcp|udp|sctp)?)?",
+            ]
+        ) {
+            if let Ok(port) = text.parse::<Published>() {
+                prop_assert!(port.host > 0 && port.container > 0);
+                prop_assert_eq!(port.to_string().parse(), Ok(port));
+            }
+        }
+
+        #[test]
+        fn every_port_is_read(host in 1_u16.., container in 1_u16.., address: [u8; 4]) {
+            let address = Ipv4Addr::from(address);
+            let port: Published = format!("{address}:{host}:{container}/udp").parse().unwrap();
+            let expected = Some(address).filter(|address| !address.is_unspecified());
+            prop_assert_eq!(
+                (port.address, port.host, port.container, port.protocol),
+                (expected, host, container, Protocol::Udp)
+            );
+        }
     }
 }

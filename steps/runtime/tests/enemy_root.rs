@@ -22,6 +22,7 @@ testbed::main!(
     a_root_of_an_enemy_leads_06_nowhere,
     a_root_of_an_enemy_leads_07_nowhere,
     a_root_of_an_enemy_leads_08_nowhere,
+    ten_thousand_directories_in_each_other_keep_nobody_waiting,
 );
 
 fn a_root_of_an_enemy_leads_04_nowhere() {
@@ -44,6 +45,37 @@ fn a_root_of_an_enemy_leads_07_nowhere() {
 fn a_root_of_an_enemy_leads_08_nowhere() {
     leads_nowhere("08-networking", &["--network", "none"]);
 }
+
+fn ten_thousand_directories_in_each_other_keep_nobody_waiting() {
+    // In memory: on a disk it takes longer to make them than to meet them.
+    let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir());
+    let place = tempfile::tempdir_in(memory.unwrap_or_else(std::env::temp_dir));
+    let place = place.expect("a directory");
+    open_to_all(place.path(), 0o755);
+    let root = make_root("05-user-namespace", place.path());
+    nest(&root, 10_000);
+    let steps = [
+        "04-mount-namespace",
+        "05-user-namespace",
+        "06-cgroups",
+        "07-overlayfs",
+        "08-networking",
+    ];
+    for step in steps.iter().skip(usize::from(!needs::is_root())) {
+        let options: &[&str] =
+            if *step == "08-networking" { &["--network", "none"] } else { &[] };
+        let started = Step::new(step)
+            .args(options)
+            .arg("--rootfs", &root)
+            .sh("echo ready");
+        let (status, text) = finish(started.in_shell(PATIENT), false);
+        assert_eq!((status, text.trim_end()), (0, "ready"), "{step}");
+    }
+    remove(&root);
+}
+
+/// Nobody waits longer.
+const PATIENT: &str = "timeout --foreground --kill-after=1 10 \"$@\"";
 
 /// What the enemy does to the root directory, and what we do then.
 struct Attack {
@@ -76,26 +108,46 @@ impl Attack {
 
 const LINK: &str = "symbolic link";
 
-const ATTACKS: [Attack; 34] = [
+const ATTACKS: [Attack; 33] = [
     attack("nothing", |_, _| {}),
-    attack("/proc is a link", |root, out| link(root, "proc", out.join("dir"))).refused(LINK),
-    attack("/proc is a relative link", |root, _| link(root, "proc", "../outside/dir"))
+    attack("/proc is a link", |root, out| link(root, "proc", out.join("dir")))
         .refused(LINK),
-    attack("/proc is a link to itself", |root, _| link(root, "proc", "proc")).refused(LINK),
+    attack("/proc is a relative link", |root, _| {
+        link(root, "proc", "../outside/dir")
+    })
+    .refused(LINK),
+    attack("/proc is a link to itself", |root, _| link(root, "proc", "proc"))
+        .refused(LINK),
     attack("/proc is a file", |root, _| file(root, "proc")),
     attack("/proc is a FIFO", |root, _| fifo(root, "proc")),
-    attack("/sys is a link", |root, out| link(root, "sys", out.join("dir"))).refused(LINK),
-    attack("/dev is a link", |root, out| link(root, "dev", out.join("dir"))).refused(LINK),
-    attack("/dev is a link to the host's", |root, _| link(root, "dev", "/proc/1/root/dev"))
+    attack("/sys is a link", |root, out| link(root, "sys", out.join("dir")))
         .refused(LINK),
-    attack("/dev/null is a link", |root, out| link(root, "dev/null", out.join("file"))),
-    attack("/dev/pts is a link", |root, out| link(root, "dev/pts", out.join("dir"))),
-    attack("/dev/shm is a link", |root, out| link(root, "dev/shm", out.join("dir"))),
-    attack("/dev/console is a link", |root, out| link(root, "dev/console", out.join("file")))
-        .in_terminal(),
-    attack("/dev/ptmx is a link", |root, out| link(root, "dev/ptmx", out.join("file")))
-        .in_terminal(),
-    attack("/etc/hosts is a link", |root, out| link(root, "etc/hosts", out.join("file"))),
+    attack("/dev is a link", |root, out| link(root, "dev", out.join("dir")))
+        .refused(LINK),
+    attack("/dev is a link to the host's", |root, _| {
+        link(root, "dev", "/proc/1/root/dev")
+    })
+    .refused(LINK),
+    attack("/dev/null is a link", |root, out| {
+        link(root, "dev/null", out.join("file"))
+    }),
+    attack("/dev/pts is a link", |root, out| {
+        link(root, "dev/pts", out.join("dir"))
+    }),
+    attack("/dev/shm is a link", |root, out| {
+        link(root, "dev/shm", out.join("dir"))
+    }),
+    attack("/dev/console is a link", |root, out| {
+        link(root, "dev/console", out.join("file"))
+    })
+    .in_terminal(),
+    attack("/dev/ptmx is a link", |root, out| {
+        link(root, "dev/ptmx", out.join("file"))
+    })
+    .in_terminal(),
+    attack("/etc/hosts is a link", |root, out| {
+        link(root, "etc/hosts", out.join("file"))
+    }),
     attack("/etc/hosts is a relative link", |root, _| {
         link(root, "etc/hosts", "../../outside/file");
     }),
@@ -103,11 +155,15 @@ const ATTACKS: [Attack; 34] = [
         link(root, "etc/resolv.conf", out.join("new"));
     }),
     attack("/etc/resolv.conf is a long chain of links", |root, out| {
-        (0..60).for_each(|n| link(root, &format!("etc/l{n}"), format!("l{}", n + 1)));
+        (0..60).for_each(|n| {
+            link(root, &format!("etc/l{n}"), format!("l{}", n + 1))
+        });
         link(root, "etc/l60", out.join("new"));
         link(root, "etc/resolv.conf", "l0");
     }),
-    attack("/etc/hosts is a magic link", |root, _| link(root, "etc/hosts", "/proc/self/exe")),
+    attack("/etc/hosts is a magic link", |root, _| {
+        link(root, "etc/hosts", "/proc/self/exe")
+    }),
     attack("/etc/hosts leads through the host's proc", |root, out| {
         let path = format!("/proc/1/root{}", out.join("file").display());
         link(root, "etc/hosts", path);
@@ -117,35 +173,44 @@ const ATTACKS: [Attack; 34] = [
         link(root, "etc/resolv.conf", "hosts");
     }),
     attack("/etc/hosts is a FIFO", |root, _| fifo(root, "etc/hosts")),
-    attack("/etc/resolv.conf is a FIFO", |root, _| fifo(root, "etc/resolv.conf")),
+    attack("/etc/resolv.conf is a FIFO", |root, _| {
+        fifo(root, "etc/resolv.conf")
+    }),
     attack("/etc/hosts is a directory", |root, _| {
         file(root, "etc/hosts");
         fs::remove_file(root.join("etc/hosts")).expect("rm");
         fs::create_dir(root.join("etc/hosts")).expect("mkdir");
     }),
     attack("/etc is a link", |root, out| link(root, "etc", out.join("dir"))),
-    attack("/etc is a relative link", |root, _| link(root, "etc", "../outside/dir")),
+    attack("/etc is a relative link", |root, _| {
+        link(root, "etc", "../outside/dir")
+    }),
     attack("/etc is a FIFO", |root, _| fifo(root, "etc")),
-    attack("10,000 directories in each other", |root, _| nest(root, 10_000)),
     attack("names with line feeds", |root, out| {
         link(root, "etc/ho\nsts", out.join("file"));
         link(root, "pro\nc", out.join("dir"));
-        fs::create_dir(root.join("\x1b[2J\n04-mount-namespace: all is well")).expect("mkdir");
+        fs::create_dir(root.join("\x1b[2J\n04-mount-namespace: all is well"))
+            .expect("mkdir");
     })
     .with(&["-w", "/no\nsuch\x1b[2J"])
     .refused("chdir("),
-    attack("the way to a volume is a link", |root, out| link(root, "mnt", out.join("dir")))
-        .with(&["-v", "/etc/passwd:/mnt/x:ro"]),
+    attack("the way to a volume is a link", |root, out| {
+        link(root, "mnt", out.join("dir"))
+    })
+    .with(&["-v", "/etc/passwd:/mnt/x:ro"]),
     attack("the way to a volume is a relative link", |root, _| {
         link(root, "mnt", "../outside/dir");
     })
     .with(&["-v", "/etc/passwd:/mnt/new/x"]),
     attack("a volume lies over a FIFO", |root, _| fifo(root, "etc/passwd"))
         .with(&["-v", "/etc/passwd:/etc/passwd:ro"]),
-    attack("the working directory is a link", |root, out| link(root, "w", out.join("dir")))
-        .with(&["-w", "/w"])
-        .refused("chdir("),
-    attack("/bin/sh is a FIFO", |root, _| fifo(root, "bin/sh")).refused("/bin/sh"),
+    attack("the working directory is a link", |root, out| {
+        link(root, "w", out.join("dir"))
+    })
+    .with(&["-w", "/w"])
+    .refused("chdir("),
+    attack("/bin/sh is a FIFO", |root, _| fifo(root, "bin/sh"))
+        .refused("/bin/sh"),
 ];
 
 /// Whatever lay there becomes a link.
@@ -183,7 +248,8 @@ fn leads_nowhere(step: &str, options: &[&str]) {
     open_to_all(place.path(), 0o755);
     let model = make_root(step, place.path());
     // Also the root's own name is the enemy's.
-    let (root, outside) = (place.path().join("a:b,c\nd e"), place.path().join("outside"));
+    let (root, outside) =
+        (place.path().join("a:b,c\nd e"), place.path().join("outside"));
     let mut results = BTreeMap::new();
     for attack in &ATTACKS {
         let name = attack.name;
@@ -195,31 +261,42 @@ fn leads_nowhere(step: &str, options: &[&str]) {
         let watch = Watch::begin();
         let word = token();
         // Field 5 of mountinfo is the place, and the kind follows the dash.
-        let script = format!("while read l; do echo \"$l\"; done </proc/self/mountinfo; echo {word}");
-        let started = watch.over(Step::new(step)).args(options).arg("--rootfs", &root);
+        let script = format!(
+            "while read l; do echo \"$l\"; done </proc/self/mountinfo; echo {word}"
+        );
+        let started =
+            watch.over(Step::new(step)).args(options).arg("--rootfs", &root);
         let started = started.args(attack.options).sh(&script);
-        let patient = "timeout --foreground --kill-after=1 10 \"$@\"";
-        let (status, text) = finish(started.in_shell(patient), attack.in_terminal);
+        let (status, text) =
+            finish(started.in_shell(PATIENT), attack.in_terminal);
         let context = format!("{step}, {name}: status {status}: {text}");
         watch.assert_nothing_left(&context);
         assert_eq!(contents(&outside), before, "{context}");
         match status {
             0 => {
                 assert!(attack.refused.is_none(), "{context}");
-                assert!(text.lines().any(|line| line.trim_end() == word), "{context}");
+                assert!(
+                    text.lines().any(|line| line.trim_end() == word),
+                    "{context}"
+                );
                 assert_all_is_mounted(&text, &context);
             }
             125..=127 => {
                 assert_eq!(text.lines().count(), 1, "{context}");
-                let is_one_line = |c: char| c == '\n' || c == '\r' || !c.is_control();
+                let is_one_line =
+                    |c: char| c == '\n' || c == '\r' || !c.is_control();
                 assert!(text.chars().all(is_one_line), "{context}");
-                assert!(text.contains(attack.refused.unwrap_or("E")), "{context}");
+                assert!(
+                    text.contains(attack.refused.unwrap_or("E")),
+                    "{context}"
+                );
                 assert!(name != "nothing", "{context}");
             }
             _ => panic!("{context}"),
         }
-        if std::env::var_os("SHOW").is_some() { println!("{name}: {status} {}", text.lines().last().unwrap_or("")); }
-        *results.entry(if status == 0 { "works" } else { "refused" }).or_insert(0) += 1;
+        *results
+            .entry(if status == 0 { "works" } else { "refused" })
+            .or_insert(0) += 1;
     }
     remove(&root);
     println!("{step:20} {} roots of an enemy: {results:?}", ATTACKS.len());
@@ -231,7 +308,10 @@ fn finish(step: Step, in_terminal: bool) -> (i32, String) {
     }
     let output = step.output();
     let text = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 /// What was mounted is where it belongs: so it is not elsewhere.
@@ -264,7 +344,9 @@ fn make_root(step: &str, place: &Path) -> PathBuf {
     if output.status.code() != Some(0) {
         skip(format!("it does not start here: {output:?}"));
     }
-    let names = fs::read_dir(cache.join("container-workshop")).expect("the cache").flatten();
+    let names = fs::read_dir(cache.join("container-workshop"))
+        .expect("the cache")
+        .flatten();
     let root = names.map(|entry| entry.path()).find(|path| path.is_dir());
     let root = root.expect("a root directory");
     // Large, and not needed here.

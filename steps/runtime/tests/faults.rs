@@ -4,7 +4,6 @@
 //!
 //! strace(1) answers in the kernel's place, and the call is never made.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -29,7 +28,7 @@ testbed::main!(
 );
 
 /// So many faults a claim: evenly chosen, if there could be more.
-const MOST: usize = 36;
+const MOST: usize = 30;
 
 /// A call, how an error's line writes it, and what it can fail with for
 /// reasons that have nothing to do with its arguments.
@@ -83,7 +82,9 @@ const MORE: [(&str, &[&str], &[&str]); 5] = [
 ];
 
 /// What a call is called in an error, and its errnos.
-fn known(call: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
+fn known(
+    call: &str,
+) -> Option<(&'static [&'static str], &'static [&'static str])> {
     let mut all = CALLS.iter().chain(&MORE);
     let (_, names, errnos) = all.find(|(name, ..)| *name == call)?;
     Some((names, errnos))
@@ -103,7 +104,8 @@ const QUESTIONS: [&str; 12] = [
     "LOCK_UN",
     "AF_UNIX, SOCK_STREAM",
     // Narration: the container matters more than its story.
-    "write(2", "write(4",
+    "write(2",
+    "write(4",
 ];
 /// Where a step goes on, and owes no explanation: what is waste stays for the
 /// next one; a link that can't be followed is not followed; an address whose
@@ -197,7 +199,8 @@ impl Run {
     /// What it says of itself that is no call.
     fn notes(&self) -> impl Iterator<Item = &str> {
         self.lines().filter(|line| {
-            (line.contains("host  ") || line.contains("inside")) && !line.contains('≙')
+            (line.contains("host  ") || line.contains("inside"))
+                && !line.contains('≙')
         })
     }
 
@@ -208,7 +211,8 @@ impl Run {
             let at = line.find(|c: char| !c.is_ascii_digit())?;
             let (pid, rest) = line.split_at(at);
             let call = rest.trim_start().split_once('(')?.0;
-            let is_name = call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            let is_name =
+                call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             is_name.then_some((pid, call, line))
         })
     }
@@ -243,11 +247,18 @@ fn points(reference: &Run) -> Vec<Point> {
         }
     }
     let in_runtime = |call| counts.get(&(true, call)).copied().unwrap_or(0);
-    found.retain(|&(is_runtime, call, nth)| is_runtime || nth > in_runtime(call));
+    found.retain(|&(is_runtime, call, nth)| {
+        is_runtime || nth > in_runtime(call)
+    });
     let faults = found.into_iter().flat_map(|(is_runtime, call, nth)| {
         let who = if is_runtime { Who::Runtime } else { Who::FirstProcess };
         let (_, errnos) = known(call).expect("it is in the list");
-        errnos.iter().map(move |errno| Point { who, call: call.to_owned(), nth, errno })
+        errnos.iter().map(move |errno| Point {
+            who,
+            call: call.to_owned(),
+            nth,
+            errno,
+        })
     });
     faults.collect()
 }
@@ -270,7 +281,8 @@ enum Outcome {
 }
 
 fn judge(case: &Case, point: &Point, run: &Run, word: &str) -> Outcome {
-    let Some((_, _, line)) = run.calls().find(|(.., line)| line.contains("(INJECTED)"))
+    let Some((_, _, line)) =
+        run.calls().find(|(.., line)| line.contains("(INJECTED)"))
     else {
         return Outcome::Missed;
     };
@@ -278,7 +290,8 @@ fn judge(case: &Case, point: &Point, run: &Run, word: &str) -> Outcome {
         return Outcome::Missed;
     }
     let prefix = format!("{}: ", case.step);
-    let told: Vec<_> = run.lines().filter(|line| line.starts_with(&prefix)).collect();
+    let told: Vec<_> =
+        run.lines().filter(|line| line.starts_with(&prefix)).collect();
     let (names, _) = known(&point.call).expect("it is in the list");
     let ran = run.lines().any(|line| line == word);
     match (run.status, &told[..]) {
@@ -299,12 +312,15 @@ fn judge(case: &Case, point: &Point, run: &Run, word: &str) -> Outcome {
             let ignored = MAY_BE_IGNORED.iter().any(|word| line.contains(word));
             match ignored || run.notes().any(explains) {
                 true => Outcome::WentOn,
-                false => Outcome::Wrong(format!("{point:?} {line}: went on without a word")),
+                false => Outcome::Wrong(format!(
+                    "{point:?} {line}: went on without a word"
+                )),
             }
         }
-        (status, _) => {
-            Outcome::Wrong(format!("{point:?} {line}: status {status}: {}", run.text))
-        }
+        (status, _) => Outcome::Wrong(format!(
+            "{point:?} {line}: status {status}: {}",
+            run.text
+        )),
     }
 }
 
@@ -319,13 +335,15 @@ fn faults_are_told(case: &Case) {
         skip(format!("traced, it does not start here: {}", reference.text));
     }
     let points = points(&reference);
-    let chosen = (0..points.len().min(MOST)).map(|i| i * points.len() / points.len().min(MOST));
+    let chosen = (0..points.len().min(MOST))
+        .map(|i| i * points.len() / points.len().min(MOST));
     let (mut told, mut went_on, mut missed) = (0, 0, 0);
     let mut wrong = vec![];
     for point in chosen.map(|index| &points[index]) {
         let Point { who, call, nth, errno } = point;
         let follow = if *who == Who::FirstProcess { "-f" } else { "" };
-        let inject = format!("{follow} -e inject={call}:error={errno}:when={nth}");
+        let inject =
+            format!("{follow} -e inject={call}:error={errno}:when={nth}");
         let run = case.run(&watch, &word, &inject);
         match judge(case, point, &run, &word) {
             Outcome::Told => told += 1,
@@ -354,12 +372,15 @@ fn faults_are_told(case: &Case) {
 /// one does, and then itself.
 fn network_is_clear(case: &Case) {
     if case.step == "08-networking" {
-        let output = Step::new(case.step).args(&case.options).args(["true"]).output();
+        let output =
+            Step::new(case.step).args(&case.options).args(["true"]).output();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
     eventually("a host without devices of containers", || {
-        let devices = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-        let is_ours = |name: OsString| name.to_string_lossy().starts_with("workshop");
+        let devices =
+            fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let is_ours =
+            |name: OsString| name.to_string_lossy().starts_with("workshop");
         (!devices.map(|device| device.file_name()).any(is_ours)).then_some(())
     });
 }
@@ -411,7 +432,10 @@ fn a_fault_in_07_is_told() {
 fn a_fault_in_08_is_told() {
     let has_network = has_playground_network();
     let none = ["--network", "none"];
-    faults_are_told(&Case::new("08-networking", if has_network { &[] } else { &none }));
+    faults_are_told(&Case::new(
+        "08-networking",
+        if has_network { &[] } else { &none },
+    ));
 }
 
 fn has_playground_network() -> bool {
@@ -422,6 +446,8 @@ fn has_playground_network() -> bool {
         && Step::new("08-networking").args(["true"]).output().status.success()
 }
 
+/// SIGKILL at each call is a claim of step 08's own: after it the next run has
+/// more to do.
 fn nothing_of_08_is_left_after_a_signal_before_any_call() {
     needs::playground();
     if !has_playground_network() {
@@ -430,30 +456,25 @@ fn nothing_of_08_is_left_after_a_signal_before_any_call() {
     let options = ["-p", "127.0.0.1:28080:80"];
     let case = Case::new("08-networking", &options);
     let mut runs = 0;
-    for (signal, status) in
-        [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGKILL, 137)]
-    {
-        let (watch, runtimes) = (Watch::begin(), RefCell::new(vec![]));
+    for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let watch = Watch::begin();
         let step = || {
             let step = watch.over(Step::telling("08-networking"));
             step.args(options).args(["--pause", "true"])
         };
+        network_is_clear(&case);
         runs += strike_before_any_call(
             step,
             |terminal| terminal.signal(signal),
             |runtime, ended, screen| {
                 assert_eq!(ended, status, "{signal}: {screen}");
+                // That which clears the network is among them.
                 watch.assert_nothing_left(&format!("{signal}: {screen}"));
-                runtimes.borrow_mut().push(runtime);
-                // Who is killed can't clear: the next one does.
-                let cleared = signal == Signal::SIGKILL || cgroups_of(runtime).is_empty();
-                assert!(cleared, "{signal}: {screen}");
+                assert!(cgroups_of(runtime).is_empty(), "{signal}: {screen}");
             },
         );
         network_is_clear(&case);
-        let left = runtimes.take().into_iter().flat_map(cgroups_of).next();
-        assert_eq!(left, None, "{signal}");
     }
     println!("08-networking        {runs} runs struck by a signal");
-    assert!(runs >= 90, "{runs}");
+    assert!(runs >= 80, "{runs}");
 }
