@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use testbed::{checkout, host, proc, token};
 
 /// Numbers that the kernel changes by itself.
-const COUNTERS: [&str; 9] = [
+const COUNTERS: [&str; 10] = [
     "kernel/ns_last_pid",
     "kernel/random",
     "kernel/pty/nr",
@@ -22,6 +22,7 @@ const COUNTERS: [&str; 9] = [
     "fs/inode-nr",
     "fs/inode-state",
     "fs/aio-nr",
+    "fs/quota",
     "net/netfilter/nf_conntrack_count",
 ];
 /// Cables and bridges of containers, which come and go on a busy host.
