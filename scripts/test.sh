@@ -6,19 +6,21 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'USAGE'
-usage: scripts/test.sh [--quick] [NAME...]
+usage: scripts/test.sh [--quick | --lab] [NAME...]
 
 Without a NAME: all stages, a line each with its time. With: the claims of the
 test binaries that have it in their name (chroot, attacks, lessons ...), in all
 environments.
 
   --quick  only what is judged in the playground
+  --lab    in the lab's virtual machines as well (longer, and needs QEMU)
   --help   this text
 
 Environments
-  host-root, host-learner               on this machine, with and without root
+  host-root, host-learner, host-one-id  on this machine: as root, as an ordinary
+                                        user, as one without /etc/subuid
   playground-root, playground-learner   in a pretended host (playground.sh)
-  playground-one-id                     there, by a user without /etc/subuid
+  playground-one-id
   lab-6.1-root, lab-6.1-learner         in a virtual machine with systemd and a
   lab-6.12-root, lab-6.12-learner       stock kernel (lab.sh)
 
@@ -96,6 +98,7 @@ environments() {
         learner=(./scripts/as-learner.sh --)
         one_id=(./scripts/as-learner.sh --no-subuid --)
         [[ -n $quick ]] || stage host-root judge host-root env
+        [[ -n $quick ]] || stage host-one-id judge host-one-id "${one_id[@]}" env
         stage playground-root judge playground-root ./scripts/playground.sh --
         stage playground-one-id judge playground-one-id "${one_id[@]}" ./scripts/playground.sh --
     fi
