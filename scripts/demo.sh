@@ -67,7 +67,7 @@ list() {
 prepare() {
   # Somebody built elsewhere; or root has no Rust, and its user has built.
   if [[ ${WORKSHOP_BIN:-} ]]; then return; fi
-  if [[ $real && -x target/release/01-chroot ]] && ! command -v cargo >/dev/null; then return; fi
+  if [[ $real && -x target/debug/01-chroot ]] && ! command -v cargo >/dev/null; then return; fi
   ./scripts/setup.sh
   build
 }
@@ -82,7 +82,7 @@ build() {
     [[ ! -t 1 ]] || printf '\r\e[Kbuilding · %s' "${line:0:60}"
   done < <(
     status=0
-    cargo build --release --workspace --bins --locked --offline 2>&1 || status=$?
+    cargo build --workspace --bins --locked --offline 2>&1 || status=$?
     echo "exit $status"
   )
   [[ ! -t 1 ]] || printf '\r\e[K'

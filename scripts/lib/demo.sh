@@ -479,7 +479,7 @@ choose_place() {
   fi
   WORKSHOP_BIN=$(realpath -m "$WORKSHOP_BIN")
   [[ -x $WORKSHOP_BIN/01-chroot ]] || die "the steps are not built: there is no $WORKSHOP_BIN/01-chroot." \
-    'Try: cargo build --release --workspace'
+    'Try: cargo build --workspace'
   export WORKSHOP_BIN PATH=$WORKSHOP_BIN:$PATH:/usr/sbin:/sbin
   command -v script >/dev/null || die 'the program "script" is missing.' \
     'It is in the package bsdutils (Debian, Ubuntu), util-linux-script (Fedora) or util-linux.'
