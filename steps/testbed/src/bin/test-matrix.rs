@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! Reads the output of test binaries from stdin and prints the matrix of
-//! claims × environments. Fails when a claim failed, or was judged nowhere;
-//! with `--partial`, for a run without all environments, the latter is only
-//! said.
+//! claims × environments. Fails when a claim failed, or was judged nowhere.
+//! The latter is only said with `--partial`, for a run without all
+//! environments, and with `--without-lab` of those that name the lab.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Read};
@@ -77,6 +77,16 @@ impl Matrix {
             .collect()
     }
 
+    /// Whether one of the reasons for which a claim was skipped is the lab.
+    fn names_the_lab(&self, claim: &(String, String)) -> bool {
+        self.claims[claim].values().any(|verdict| match verdict {
+            Verdict::Skip(reason) => {
+                self.reasons[reason - 1].contains("the lab")
+            }
+            _ => false,
+        })
+    }
+
     fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
         self.claims
             .values()
@@ -140,8 +150,11 @@ fn main() -> ExitCode {
     }
     let matrix = Matrix::read(&text);
     matrix.print(io::stdout().is_terminal());
-    let partial = std::env::args().any(|argument| argument == "--partial");
-    let unjudged = if partial { 0 } else { matrix.judged_nowhere().len() };
+    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let (partial, no_lab) = (asked("--partial"), asked("--without-lab"));
+    let excused = |claim| partial || no_lab && matrix.names_the_lab(claim);
+    let unjudged = matrix.judged_nowhere().into_iter();
+    let unjudged = unjudged.filter(|claim| !excused(claim)).count();
     let failed = matrix.count(|v| *v == Verdict::Fail) + unjudged;
     let passed = matrix.count(|v| *v == Verdict::Pass);
     let skipped = matrix.count(|v| matches!(v, Verdict::Skip(_)));
@@ -173,6 +186,17 @@ mod tests {
             matrix.judged_nowhere().into_iter().map(|c| c.1.as_str()).collect();
         assert_eq!(nowhere, ["never"]);
         assert_eq!(matrix.reasons, ["needs root"]);
+    }
+
+    #[test]
+    fn what_only_the_lab_can_judge_is_known() {
+        let lines = [
+            "#record|host|b|systemd|skip|needs cgroup v2, as the lab has it",
+            "#record|host|b|root|skip|needs root",
+        ];
+        let matrix = matrix(&lines);
+        assert!(matrix.names_the_lab(&("b".into(), "systemd".into())));
+        assert!(!matrix.names_the_lab(&("b".into(), "root".into())));
     }
 
     #[test]

@@ -115,7 +115,10 @@ impl Session {
                 ("[[ $PLAYGROUND_CGROUP != none ]]", "a cgroup of ours")
             }
             "v1" => ("[[ $PLAYGROUND_CGROUP =~ v1|hybrid ]]", "cgroup v1"),
-            "v2" => ("[[ $PLAYGROUND_CGROUP = v2 ]]", "cgroup v2"),
+            "v2" => (
+                "[[ $PLAYGROUND_CGROUP = v2 ]]",
+                "cgroup v2, as the lab has it",
+            ),
             "internet" => ("[[ $PLAYGROUND_INTERNET ]]", "the internet"),
             program_name => (&*program, program_name),
         };
