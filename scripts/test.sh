@@ -31,19 +31,26 @@ USAGE
 }
 
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+failed=$logs/failed
+: >"$failed"
+lanes=()
+# What runs beside us is a process group of its own, which no Ctrl-C reaches.
+leave() {
+    local lane
+    for lane in "${lanes[@]}"; do kill -- "-$lane" 2>/dev/null || true; done
+    rm -rf "$logs"
+}
+trap leave EXIT
 started=$SECONDS
-failed_stages=()
 
 # A line for a stage: its name, its time, and what it printed if it failed.
 stage() {
     local name=$1 begin=$SECONDS verdict=ok
     shift
-    printf '%-28s' "$name"
     "$@" >"$logs/$name" 2>&1 || verdict=FAILED
-    printf '%-7s %4d s\n' "$verdict" $((SECONDS - begin))
+    printf '%-28s%-7s %4d s\n' "$name" "$verdict" $((SECONDS - begin))
     if [[ $verdict == FAILED ]]; then
-        failed_stages+=("$name")
+        echo "$name" >>"$failed"
         grep -v '^#record' "$logs/$name" | tail -n 60
     fi
 }
@@ -68,7 +75,7 @@ judge() {
     while read -r binary; do
         [[ ${binary##*/} =~ $names ]] || continue
         status=0
-        TEST_ENVIRONMENT=$environment timeout --kill-after=5 600 \
+        TEST_ENVIRONMENT=$environment timeout --foreground --kill-after=5 600 \
             "$@" "$binary" </dev/null 2>&1 || status=$? worst=1
         ((status == 0 || status == 101)) ||
             printf '\n#record\t%s\t%s\t%s\tfail\t%s\n' "$environment" \
@@ -92,18 +99,37 @@ judge_in_lab() { # KERNEL
             judge "$1-$(id -un)" env' bash "lab-$1" "${chosen[@]}"
 }
 
-environments() {
-    local -a learner=() one_id=()
+learner=(./scripts/as-learner.sh --)
+one_id=(./scripts/as-learner.sh --no-subuid --)
+playground=(./scripts/playground.sh --)
+if ((EUID != 0)); then learner=(); fi
+
+on_this_host() {
     if ((EUID == 0)); then
-        learner=(./scripts/as-learner.sh --)
-        one_id=(./scripts/as-learner.sh --no-subuid --)
-        [[ -n $quick ]] || stage host-root judge host-root env
-        [[ -n $quick ]] || stage host-one-id judge host-one-id "${one_id[@]}" env
-        stage playground-root judge playground-root ./scripts/playground.sh --
-        stage playground-one-id judge playground-one-id "${one_id[@]}" ./scripts/playground.sh --
+        stage host-root judge host-root env
+        stage host-one-id judge host-one-id "${one_id[@]}" env
     fi
-    [[ -n $quick ]] || stage host-learner judge host-learner "${learner[@]}" env
-    stage playground-learner judge playground-learner "${learner[@]}" ./scripts/playground.sh --
+    stage host-learner judge host-learner "${learner[@]}" env
+}
+
+in_the_playground() {
+    if ((EUID == 0)); then
+        stage playground-root judge playground-root "${playground[@]}"
+        stage playground-one-id judge playground-one-id "${one_id[@]}" "${playground[@]}"
+    fi
+    stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
+}
+
+# A playground is a host of its own. So what happens on this host, and what
+# happens in there, is judged at the same time: each mostly waits.
+environments() {
+    set -m
+    [[ -n $quick ]] || { on_this_host & }
+    in_the_playground &
+    mapfile -t lanes < <(jobs -p)
+    set +m
+    wait
+    lanes=()
     [[ -z $lab ]] || stage lab-6.1 judge_in_lab 6.1
     [[ -z $lab ]] || stage lab-6.12 judge_in_lab 6.12
 }
@@ -154,14 +180,14 @@ others() {
         "$logs"/units "$logs"/documentation "$logs"/demo-language 2>/dev/null |
         awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
-matrix=(./target/debug/test-matrix)
+matrix=("$WORKSHOP_BIN/test-matrix")
 [[ -z $quick ]] || matrix+=(--partial)
 [[ -n $lab ]] || matrix+=(--without-lab)
-grep -h '^#record' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || failed_stages+=(matrix)
+grep -h '^#record' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || echo matrix >>"$failed"
 sed '$d' "$logs/matrix"
 printf '\n%d s in all' $((SECONDS - started))
-((${#failed_stages[@]} == 0)) || printf '; failed: %s' "${failed_stages[*]}"
+[[ ! -s $failed ]] || printf '; failed: %s' "$(paste -sd ' ' "$failed")"
 read -r passed failed < <(others)
 sed -n '$p' "$logs/matrix" | awk -v p="$passed" -v f="$failed" \
     '{ printf "\n%d passed, %d failed, %d skipped\n", $1 + p, $3 + f, $5 }'
-((${#failed_stages[@]} == 0))
+[[ ! -s $failed ]]
