@@ -29,6 +29,7 @@ testbed::main!(
     a_read_only_volume_refuses_writes,
     nothing_is_left_after_sigkill_before_any_call,
     nothing_is_left_after_sigint_before_any_call,
+    nothing_is_left_after_sigterm_before_any_call,
 );
 
 const STEP: &str = "05-user-namespace";
@@ -427,4 +428,8 @@ fn nothing_is_left_after_sigkill_before_any_call() {
 
 fn nothing_is_left_after_sigint_before_any_call() {
     struck(|terminal| terminal.signal(Signal::SIGINT), 130);
+}
+
+fn nothing_is_left_after_sigterm_before_any_call() {
+    struck(|terminal| terminal.signal(Signal::SIGTERM), 143);
 }

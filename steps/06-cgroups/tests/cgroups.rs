@@ -26,6 +26,7 @@ testbed::main!(
     many_at_once_leave_nothing,
     nothing_is_left_after_success_error_and_signals,
     nothing_is_left_after_sigint_before_any_call,
+    nothing_is_left_after_sigterm_before_any_call,
     a_killed_runtime_leaves_at_most_what_the_next_one_removes,
     without_limits_no_cgroup_is_needed,
     limits_without_a_cgroup_of_ones_own_are_refused_with_a_way_out,
@@ -389,14 +390,22 @@ fn paused(watch: &Watch, limits: &[&str]) -> Step {
 }
 
 fn nothing_is_left_after_sigint_before_any_call() {
+    struck(Signal::SIGINT, 130);
+}
+
+fn nothing_is_left_after_sigterm_before_any_call() {
+    struck(Signal::SIGTERM, 143);
+}
+
+fn struck(signal: Signal, expected: i32) {
     needs_cgroups();
     let watch = Watch::begin();
     for (limits, least) in [(&ALL[..], 35), (&[], 30)] {
         let points = strike_before_any_call(
             || paused(&watch, limits),
-            |terminal| terminal.signal(Signal::SIGINT),
+            |terminal| terminal.signal(signal),
             |runtime, status, screen| {
-                assert_eq!(status, 130, "{screen}");
+                assert_eq!(status, expected, "{screen}");
                 assert_eq!(cgroups_of(runtime), [] as [PathBuf; 0], "{screen}");
                 watch.assert_nothing_left(&screen);
             },

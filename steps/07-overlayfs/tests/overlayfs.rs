@@ -44,6 +44,7 @@ testbed::main!(
     the_root_may_lie_on_an_overlay_and_the_upper_directory_not,
     volumes_limits_and_an_init_work_on_an_overlay,
     nothing_is_left_after_sigint_before_any_call,
+    nothing_is_left_after_sigterm_before_any_call,
     nothing_is_left_after_sigkill_before_any_call,
 );
 
@@ -781,6 +782,10 @@ fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
 
 fn nothing_is_left_after_sigint_before_any_call() {
     struck(|terminal| terminal.signal(Signal::SIGINT), 130);
+}
+
+fn nothing_is_left_after_sigterm_before_any_call() {
+    struck(|terminal| terminal.signal(Signal::SIGTERM), 143);
 }
 
 fn nothing_is_left_after_sigkill_before_any_call() {

@@ -1,10 +1,10 @@
 #![forbid(unsafe_code)]
 //! Whatever ends a container, and whenever: nothing of it is left.
 
-use std::collections::BTreeSet;
 use std::fs;
 
 use nix::sys::signal::Signal;
+use testbed::watch::{Watch, strike_before_any_call};
 use testbed::{STEPS, Step, needs, proc, token};
 
 testbed::main!(
@@ -19,57 +19,6 @@ testbed::main!(
     a_child_whose_runtime_died_before_it_looked_ends,
     nothing_is_left_when_the_first_process_is_killed,
 );
-
-/// All that a container could leave behind, seen from outside, a line each.
-type Left = BTreeSet<String>;
-
-/// A place of its own for temporary files, and a mark by which processes are
-/// found: what others do on this machine meanwhile does not matter.
-struct Watch {
-    mark: String,
-    directory: tempfile::TempDir,
-    before: Left,
-}
-
-impl Watch {
-    fn begin() -> Watch {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mark = token();
-        let before = look(&mark, &directory);
-        Watch { mark, directory, before }
-    }
-
-    /// A step whose processes carry the mark before their exec and after.
-    fn over(&self, mut step: Step) -> Step {
-        let directory = self.directory.path();
-        step.command().env("TMPDIR", directory).env("MARK", &self.mark);
-        step.args(["-e", "MARK"])
-    }
-
-    /// Fails unless all is, within a moment, as it was.
-    fn assert_nothing_left(self, of: &str) {
-        let mut after = look(&self.mark, &self.directory);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
-        while after != self.before && std::time::Instant::now() < end {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            after = look(&self.mark, &self.directory);
-        }
-        let changed: Vec<_> =
-            after.symmetric_difference(&self.before).collect();
-        assert!(changed.is_empty(), "{of}: {changed:#?}");
-    }
-}
-
-fn look(mark: &str, directory: &tempfile::TempDir) -> Left {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
-    let mounts = proc::mounts(std::process::id() as i32);
-    let files = fs::read_dir(directory).expect("a directory").flatten();
-    let mut left = Left::from([format!("hostname {name}")]);
-    left.extend(proc::marked(mark).iter().map(|pid| format!("process {pid}")));
-    left.extend(mounts.iter().map(|mount| format!("{mount:?}")));
-    left.extend(files.map(|file| format!("{:?}", file.path())));
-    left
-}
 
 /// The default root directory is there: a kill while it is made is another
 /// claim's matter.
@@ -138,7 +87,7 @@ fn nothing_is_left_after_a_signal() {
             let at_work = watch.over(Step::new(step)).args(init);
             let mut container = at_work.sh(waits).start();
             assert_eq!(container.line(), "ready");
-            assert!(proc::marked(&watch.mark).len() >= 2, "the mark finds it");
+            assert!(watch.processes().len() >= 2, "the mark finds it");
             container.signal(signal);
             assert_eq!(container.ended(), status, "{step}");
             watch.assert_nothing_left(&format!("{step} after {signal}"));
@@ -146,65 +95,40 @@ fn nothing_is_left_after_a_signal() {
     }
 }
 
-/// Steps through a container's story call by call, and strikes at each.
-fn strike_before_any_call(
-    strike: impl Fn(&mut testbed::Terminal),
-    status: i32,
-) {
+fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
     begin();
     for step in STEPS {
         for options in variants(step) {
-            let mut points = 0;
-            while strike_at(points, step, &options, &strike, status) {
-                points += 1;
-            }
+            let watch = Watch::begin();
+            let paused = || {
+                let step = watch.over(Step::telling(step)).args(&options);
+                step.args(["--pause", "true"])
+            };
+            let points =
+                strike_before_any_call(paused, &strike, |_, status, told| {
+                    assert_eq!(status, expected, "{step} {options:?}: {told}");
+                    watch.assert_nothing_left(&told);
+                });
             let least = if step < "04" { 3 } else { 20 };
             assert!(points >= least, "{step}: {points} points only");
         }
     }
 }
 
-/// Whether there was such a point.
-fn strike_at(
-    point: usize,
-    step: &str,
-    options: &[&str],
-    strike: &impl Fn(&mut testbed::Terminal),
-    status: i32,
-) -> bool {
-    let watch = Watch::begin();
-    let telling = watch.over(Step::telling(step)).args(options);
-    let mut terminal = telling.args(["--pause", "true"]).on_terminal();
-    for _ in 0..point {
-        terminal.shows("⏎");
-        terminal.types("\n");
-    }
-    let there = terminal.shows_or_ends("⏎").is_some();
-    if there {
-        strike(&mut terminal);
-        let (ended, screen) = terminal.finish();
-        assert_eq!(ended, status, "{step} at {point}: {screen}");
-    } else {
-        assert_eq!(terminal.finish().0, 0, "{step}");
-    }
-    watch.assert_nothing_left(&format!("{step} {options:?} at {point}"));
-    there
-}
-
 fn nothing_is_left_after_ctrl_c_before_any_call() {
-    strike_before_any_call(|terminal| terminal.types(b"\x03"), 130);
+    struck(|terminal| terminal.types(b"\x03"), 130);
 }
 
 fn nothing_is_left_after_sigterm_before_any_call() {
-    strike_before_any_call(|terminal| terminal.signal(Signal::SIGTERM), 143);
+    struck(|terminal| terminal.signal(Signal::SIGTERM), 143);
 }
 
 fn nothing_is_left_after_a_hang_up_before_any_call() {
-    strike_before_any_call(|terminal| terminal.signal(Signal::SIGHUP), 129);
+    struck(|terminal| terminal.signal(Signal::SIGHUP), 129);
 }
 
 fn nothing_is_left_after_sigkill_before_any_call() {
-    strike_before_any_call(|terminal| terminal.signal(Signal::SIGKILL), 137);
+    struck(|terminal| terminal.signal(Signal::SIGKILL), 137);
 }
 
 /// The runtime alone is traced, and killed when it enters its n-th system

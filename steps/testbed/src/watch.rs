@@ -50,19 +50,20 @@ impl Watch {
         proc::marked(&self.mark)
     }
 
-    /// Fails unless nothing is there, within a moment, that was not there.
+    /// Fails unless all is, within a moment, as it was.
     ///
     /// # Panics
-    /// When something is.
+    /// When something is new, or gone.
     pub fn assert_nothing_left(&self, of: &str) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
             let after = self.look();
-            let left: Vec<_> = after.difference(&self.before).collect();
-            if left.is_empty() {
+            let changed: Vec<_> =
+                after.symmetric_difference(&self.before).collect();
+            if changed.is_empty() {
                 return;
             }
-            assert!(Instant::now() < end, "{of}: {left:#?}");
+            assert!(Instant::now() < end, "{of}: {changed:#?}");
             std::thread::sleep(Duration::from_millis(2));
         }
     }
