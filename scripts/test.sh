@@ -51,7 +51,7 @@ stage() {
     printf '%-28s%-7s %4d s\n' "$name" "$verdict" $((SECONDS - begin))
     if [[ $verdict == FAILED ]]; then
         echo "$name" >>"$failed"
-        grep -v '^#record' "$logs/$name" | tail -n 60
+        grep -v -e '^#record' -e '^#environment' "$logs/$name" | tail -n 60
     fi
 }
 
@@ -66,12 +66,24 @@ claim_binaries() {
     [[ -s $logs/binaries ]]
 }
 
+# Where claims are judged, for the README's table.
+describe() { # ENVIRONMENT
+    local system cgroups=none
+    system=$(. /etc/os-release && echo "${NAME%% *} ${VERSION_ID-}")
+    [[ ! -d /sys/fs/cgroup/memory ]] || cgroups=v1
+    [[ ! -e /sys/fs/cgroup/cgroup.controllers ]] || cgroups=v2
+    printf '#environment\t%s\t%s\t%s\t%s\n' "$1" "$system" \
+        "$(uname -r | grep -oE '^[0-9]+\.[0-9]+')" "$cgroups"
+}
+
 # Every chosen binary in one environment: `judge NAME COMMAND...`, where
 # COMMAND runs its arguments there. One that dies before it has judged all its
 # claims (101: it has, and one does not hold) says so in the record.
 judge() {
     local environment=$1 binary status worst=0
     shift
+    # shellcheck disable=SC2016 # for the shell there
+    "$@" bash -c "$(declare -f describe)"'; describe "$1"' bash "$environment" || worst=1
     while read -r binary; do
         [[ ${binary##*/} =~ $names ]] || continue
         status=0
@@ -93,7 +105,7 @@ judge_in_lab() { # KERNEL
     done <"$logs/binaries")
     # shellcheck disable=SC2016 # for the shell inside
     ./scripts/lab.sh --kernel "$1" --user root,learner "${chosen[@]/#/--bring=}" -- \
-        bash -c "$(declare -f judge)"'
+        bash -c "$(declare -f describe judge)"'
             names="" logs=$(mktemp -d)
             printf "%s\n" "${@:2}" >"$logs/binaries"
             judge "$1-$(id -un)" env' bash "lab-$1" "${chosen[@]}"
@@ -183,7 +195,9 @@ others() {
 matrix=("$WORKSHOP_BIN/test-matrix")
 [[ -z $quick ]] || matrix+=(--partial)
 [[ -n $lab ]] || matrix+=(--without-lab)
-grep -h '^#record' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || echo matrix >>"$failed"
+# The table of environments is of a run that saw them all.
+[[ -z $lab || -n $names || $EUID != 0 ]] || matrix+=(--readme README.md)
+grep -h -e '^#record' -e '^#environment' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || echo matrix >>"$failed"
 sed '$d' "$logs/matrix"
 printf '\n%d s in all' $((SECONDS - started))
 [[ ! -s $failed ]] || printf '; failed: %s' "$(paste -sd ' ' "$failed")"

@@ -3,6 +3,10 @@
 /// What every line of a record begins with.
 pub const MARK: &str = "#record";
 
+/// What a line about an environment begins with: name, system, kernel and
+/// cgroups follow, separated by tabs.
+pub const ENVIRONMENT: &str = "#environment";
+
 /// Tells stdout, if `TEST_ENVIRONMENT` names the environment: environment,
 /// test binary, claim, result and reason, separated by tabs. Not a file: the
 /// files of a playground go with it.

@@ -3,10 +3,21 @@
 //! claims × environments. Fails when a claim failed, or was judged nowhere.
 //! The latter is only said with `--partial`, for a run without all
 //! environments, and with `--without-lab` of those that name the lab.
+//!
+//! `--readme FILE` compares the environments with the table in that file, and
+//! fails where it promises more than was seen. `LESSONS=overwrite` writes it.
+
+mod environments;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal, Read};
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use environments::Environments;
 
 use testbed::record::MARK;
 
@@ -87,6 +98,15 @@ impl Matrix {
         })
     }
 
+    /// How many claims hold in one environment.
+    fn held_in(&self, environment: &str) -> usize {
+        let column = self.environments.iter().position(|e| e == environment);
+        let holds = |row: &&BTreeMap<_, _>| {
+            column.and_then(|column| row.get(&column)) == Some(&Verdict::Pass)
+        };
+        self.claims.values().filter(holds).count()
+    }
+
     fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
         self.claims
             .values()
@@ -142,28 +162,72 @@ fn number(list: &mut Vec<String>, text: &str) -> usize {
     })
 }
 
+/// Test the workshop's claims: the matrix
+#[derive(Parser)]
+struct Cli {
+    /// Not all environments are there
+    #[arg(long)]
+    partial: bool,
+
+    /// The lab is not there
+    #[arg(long)]
+    without_lab: bool,
+
+    /// The page with the table of environments
+    #[arg(long)]
+    readme: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
-    let mut text = String::new();
-    if let Err(error) = io::stdin().read_to_string(&mut text) {
-        eprintln!("test-matrix: {error}");
-        return ExitCode::FAILURE;
+    match judge(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("test-matrix: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn judge(cli: &Cli) -> Result<bool> {
+    let text = io::read_to_string(io::stdin()).context("read stdin")?;
     let matrix = Matrix::read(&text);
     matrix.print(io::stdout().is_terminal());
-    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
-    let (partial, no_lab) = (asked("--partial"), asked("--without-lab"));
-    let excused = |claim| partial || no_lab && matrix.names_the_lab(claim);
+    let excused =
+        |claim| cli.partial || cli.without_lab && matrix.names_the_lab(claim);
     let unjudged = matrix.judged_nowhere().into_iter();
     let unjudged = unjudged.filter(|claim| !excused(claim)).count();
-    let failed = matrix.count(|v| *v == Verdict::Fail) + unjudged;
+    let broken = match &cli.readme {
+        Some(page) => settle(page, &matrix, &Environments::read(&text))?,
+        None => vec![],
+    };
+    for promise in &broken {
+        println!("README: {promise} (LESSONS=overwrite puts it right)");
+    }
+    let failed =
+        matrix.count(|v| *v == Verdict::Fail) + unjudged + broken.len();
     let passed = matrix.count(|v| *v == Verdict::Pass);
     let skipped = matrix.count(|v| matches!(v, Verdict::Skip(_)));
     println!("{passed} passed, {failed} failed, {skipped} skipped");
-    if failed == 0 && passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    Ok(failed == 0 && passed > 0)
+}
+
+/// Compares the page with the run, or puts the run into it.
+fn settle(
+    page: &Path,
+    matrix: &Matrix,
+    environments: &Environments,
+) -> Result<Vec<String>> {
+    let name = page.display();
+    let held = |environment: &str| matrix.held_in(environment);
+    let text =
+        fs::read_to_string(page).with_context(|| format!("read {name}"))?;
+    if std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite") {
+        let text = environments.put_into(&text, held)?;
+        fs::write(page, text).with_context(|| format!("write {name}"))?;
+        return Ok(vec![]);
     }
+    environments.broken_promises(&text, held)
 }
 
 #[cfg(test)]

@@ -1,0 +1,150 @@
+//! Where the claims were judged: the table "what it runs on" of the README.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use testbed::record::ENVIRONMENT;
+
+/// The columns of an environment: system, kernel, cgroups.
+type Facts = [String; 3];
+
+/// The environments of a run, by their names.
+#[derive(Default)]
+pub struct Environments(BTreeMap<String, Facts>);
+
+const BEGIN: &str = "<!-- generated: environments -->\n";
+const END: &str = "<!-- end -->";
+const HEAD: &str = "
+| environment | system | kernel | cgroups | claims that hold |
+|---|---|---|---|--:|
+";
+
+impl Environments {
+    /// Finds what `scripts/test.sh` says of each, a line an environment.
+    pub fn read(text: &str) -> Environments {
+        let lines = text.lines().filter_map(|l| l.strip_prefix(ENVIRONMENT));
+        let facts = lines.filter_map(|line| {
+            let fields: Vec<_> =
+                line.split('\t').skip(1).map(str::to_owned).collect();
+            let (name, facts) = fields.split_first()?;
+            Some((name.clone(), facts.to_vec().try_into().ok()?))
+        });
+        Environments(facts.collect())
+    }
+
+    /// The page with the table of this run.
+    ///
+    /// # Errors
+    /// Where the page has no place for it.
+    pub fn put_into(
+        &self,
+        page: &str,
+        held: impl Fn(&str) -> usize,
+    ) -> Result<String> {
+        let row = |(name, facts): (&String, &Facts)| {
+            let facts = facts.join(" | ");
+            format!("| `{name}` | {facts} | {} |\n", held(name))
+        };
+        let rows: String = self.0.iter().map(row).collect();
+        let (before, _, after) = parts(page)?;
+        Ok(format!("{before}{BEGIN}{HEAD}{rows}\n{END}{after}"))
+    }
+
+    /// What the table of a page says and this run does not: an environment
+    /// that is not there, or more claims than hold. On another machine, other
+    /// claims can be judged; in the lab, which is the same everywhere, all.
+    ///
+    /// # Errors
+    /// Where the page has no place for the table.
+    pub fn broken_promises(
+        &self,
+        page: &str,
+        held: impl Fn(&str) -> usize,
+    ) -> Result<Vec<String>> {
+        let (_, table, _) = parts(page)?;
+        let promised: BTreeMap<_, _> =
+            table.lines().filter_map(promise).collect();
+        ensure!(!promised.is_empty(), "the table of environments is empty");
+        let mut broken = Vec::new();
+        for (name, claims) in &promised {
+            match held(name) {
+                0 => broken.push(format!("{name}: nothing was judged there")),
+                holds if name.starts_with("lab") && holds < *claims => broken
+                    .push(format!("{name}: {claims} claims, and {holds} hold")),
+                _ => {}
+            }
+        }
+        let unnamed =
+            self.0.keys().filter(|name| !promised.contains_key(*name));
+        broken.extend(unnamed.map(|name| format!("{name}: not in the table")));
+        Ok(broken)
+    }
+}
+
+/// Before, in and after the table.
+fn parts(page: &str) -> Result<(&str, &str, &str)> {
+    let (before, rest) = page
+        .split_once(BEGIN)
+        .with_context(|| format!("no place for it: {BEGIN}"))?;
+    let (table, after) =
+        rest.split_once(END).with_context(|| format!("no {END}"))?;
+    Ok((before, table, after))
+}
+
+/// `| `name` | … | claims |`
+fn promise(row: &str) -> Option<(String, usize)> {
+    let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+    let name = cells.first()?.trim().trim_matches('`');
+    Some((name.to_owned(), cells.last()?.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run() -> Environments {
+        Environments::read(
+            "#environment\tlab-root\tDebian 12\t6.1\tv2\nnoise\n\
+             #environment\thost\tDebian 12\t6.1\tv1\n",
+        )
+    }
+
+    fn page() -> String {
+        let page = format!("a\n{BEGIN}| `gone` | 1 |\n{END}\nb\n");
+        run().put_into(&page, |_| 7).expect("a place")
+    }
+
+    #[test]
+    fn a_table_is_made_of_a_run() {
+        let page = page();
+        assert!(page.starts_with("a\n") && page.ends_with("\nb\n"), "{page}");
+        assert!(page.contains("| `lab-root` | Debian 12 | 6.1 | v2 | 7 |\n"));
+        assert!(!page.contains("gone"), "{page}");
+    }
+
+    #[test]
+    fn a_run_that_holds_what_is_promised_breaks_nothing() {
+        let broken = run().broken_promises(&page(), |_| 8).expect("a table");
+        assert_eq!(broken, [""; 0]);
+    }
+
+    #[test]
+    fn a_claim_less_in_the_lab_is_a_broken_promise() {
+        let held = |name: &str| if name == "host" { 1 } else { 6 };
+        let broken = run().broken_promises(&page(), held).expect("a table");
+        assert_eq!(broken, ["lab-root: 7 claims, and 6 hold"]);
+    }
+
+    #[test]
+    fn an_environment_that_is_gone_or_new_is_told() {
+        let mut run = run();
+        let facts = run.0.remove("host").expect("it");
+        run.0.insert("new".into(), facts);
+        let held = |name: &str| if name == "host" { 0 } else { 7 };
+        let broken = run.broken_promises(&page(), held).expect("a table");
+        assert_eq!(
+            broken,
+            ["host: nothing was judged there", "new: not in the table"]
+        );
+    }
+}
