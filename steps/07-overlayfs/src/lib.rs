@@ -162,5 +162,6 @@ const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
 const PAGE: usize = 4096;
 
 const ADVICE: &str = "an upper directory can't lie on another overlay, as \
-    everything in docker does, nor on NFS; and no more than two overlays may \
-    lie over each other: use a directory on a disk or a tmpfs";
+    everything in docker does, nor on NFS, and no more than two overlays may \
+    lie over each other: use a directory on a disk or a tmpfs; nor may \
+    anything be mounted below a layer: `findmnt` shows what is";

@@ -42,6 +42,7 @@ testbed::main!(
     more_layers_than_the_kernel_looks_at_are_refused,
     an_upper_directory_of_somebody_else_is_refused,
     the_root_may_lie_on_an_overlay_and_the_upper_directory_not,
+    a_mount_below_the_root_is_told,
     volumes_limits_and_an_init_work_on_an_overlay,
     nothing_is_left_after_sigint_before_any_call,
     nothing_is_left_after_sigterm_before_any_call,
@@ -745,6 +746,24 @@ fn the_root_may_lie_on_an_overlay_and_the_upper_directory_not() {
     assert_eq!(output.status.code(), Some(125), "{told}");
     assert!(told.contains("EINVAL"), "{told}");
     assert!(told.contains("can't lie on another overlay"), "{told}");
+}
+
+/// In a user namespace, an overlay would uncover what such a mount hides.
+fn a_mount_below_the_root_is_told() {
+    needs::root();
+    let place = Place::new();
+    let root = place.path("root");
+    copy_default_root(&root);
+    let mount = format!(
+        r#"exec unshare --mount sh -c \
+            'mount -t tmpfs none "$0" && exec "$@"' {}/tmp "$@""#,
+        root.display()
+    );
+    let step = Step::new(STEP).arg("--rootfs", &root).args(["true"]);
+    let output = step.in_shell(&mount).output();
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("mounted below a layer: `findmnt`"), "{told}");
 }
 
 fn volumes_limits_and_an_init_work_on_an_overlay() {
