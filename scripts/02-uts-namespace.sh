@@ -56,8 +56,8 @@ refuse '02-uts-namespace -q attack find-shared-memory $id' STOPPED
 scene 'What the kernel shows' 0:50
 background '02-uts-namespace -q --hostname box sleep 1000'
 await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
-run 'box=$(pgrep -P $!); lsns --type uts --output NS,NPROCS,PID,COMMAND'
-expect text 'sleep 1000'
+run 'box=$(pgrep -P $!); ps -o pid,utsns,comm -p 1,$box'
+expect text sleep
 run 'nsenter --target $box --uts hostname'
 expect text box
 run 'nsenter --target $box --ipc ipcs --shmems'

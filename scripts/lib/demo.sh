@@ -41,6 +41,8 @@ $demo_title: a demo in ${#titles[@]} scenes. It plays in the playground, without
                 0 does not wait (default: 1 on a terminal, else 0)
   --from N      begins with scene N
   --rehearse    tells how long each scene took, against the plan
+  --record      for scripts/record.sh: does not wait, and writes to stdout what a
+                terminal of 100 columns shows, and how long it would have waited
   --list        the scenes and their minutes
 
 Keys  Enter on · s shell · b back a scene · g N go to scene N · r again · q leave
@@ -114,13 +116,20 @@ columns() {
 
 heading() { # SCENE TITLE
   local text=" $name · $1/${#titles[@]} · $2 " rule
-  [[ $auto ]] || printf '\e[H\e[2J'
+  [[ ! $recorded ]] || note scene "$2"
+  [[ $auto && ! $recorded ]] || printf '\e[H\e[2J'
   printf -v rule '%*s' "$(($(columns) - ${#text} - 4))" ''
   printf '\n%s━━%s%s%s\n\n' "$bold$cyan" "$text" "${rule// /━}" "$plain"
 }
 
+# For the recording, in a sequence that a terminal shows nothing of.
+note() { # KEY VALUE
+  printf '\e]7777;%s;%s\a' "$1" "$2"
+}
+
 # In --auto, a person's time to read. A presenter takes his own.
 wait_ms() { # MILLISECONDS
+  if [[ $recorded ]]; then note wait "$1"; fi
   [[ $auto ]] && ((speed)) || return 0
   sleep "$(printf '%d.%03d' $(($1 / speed / 1000)) $(($1 / speed % 1000)))"
 }
@@ -132,6 +141,7 @@ type_command() { # COMMAND
   ((!speed)) || printf -v pause '0.%03d' $((20 / speed))
   for ((i = 0; i < ${#1}; i++)); do
     printf '%s' "${1:i:1}"
+    [[ ! $recorded ]] || note wait 30
     [[ ! $pause ]] || ! read -rt 0 || pause=''
     [[ ! $pause ]] || read -rt "$pause" -u "$never" || true # a sleep without a process
   done
@@ -356,6 +366,10 @@ perform() {
   trap 'exit 130' INT
   choose_colours
   [[ $(stty size) != '0 0' ]] || stty columns 80 rows 24
+  if [[ $recorded ]]; then
+    stty columns 100 rows 28
+    note cgroup "${PLAYGROUND_CGROUP:-}"
+  fi
   stty -echo # keys that are pressed while something runs
   status=0 output='' command='' scene=0 told=()
   exec {never}<> <(:) # nothing ever comes from there
@@ -404,7 +418,7 @@ on_stage() { # OPTIONS...
   trap leave_stage EXIT
   chmod 755 "$stage"
   [[ -t 0 ]] || exec </dev/null
-  if [[ ! -t 1 ]]; then
+  if [[ ! -t 1 && ! $recorded ]]; then
     export NO_COLOR=1 TERM=dumb # which no container hears of
     exec > >(exec sed -u 's/\x1b\[[0-9;]*m//g; s/\r*$//')
     filter=$!
@@ -453,7 +467,8 @@ accompany() { # COMMAND...
 jump=200
 
 outside() {
-  local status options=(--speed "$speed" ${auto:+--auto} ${rehearse:+--rehearse})
+  local status options=(--speed "$speed" ${auto:+--auto} ${rehearse:+--rehearse}
+    ${recorded:+--record})
   export DEMO_STARTED=${DEMO_STARTED:-$EPOCHSECONDS} DEMO_PLANNED=${DEMO_PLANNED:-0}
   while :; do
     status=0
@@ -488,13 +503,14 @@ choose_place() {
 play() { # OPTIONS...
   self=$(realpath "$0")
   scripts=$(realpath "${BASH_SOURCE[0]%/*}/..") name=${self##*/} name=${name%.sh}
-  auto='' speed='' from=1 rehearse='' real='' level=outside
+  auto='' speed='' from=1 rehearse='' real='' recorded='' level=outside
   while [[ $# -gt 0 ]]; do
     case $1 in
       --auto) auto=1 ;;
       --speed) speed=${2-} && shift ;;
       --from) from=${2-} && shift ;;
       --rehearse) rehearse=1 ;;
+      --record) recorded=1 auto=1 speed=0 ;;
       --real) real=1 ;;
       --list) level=list ;;
       --on-stage | --perform) level=$1 && options=("${@:2}") ;;

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Records the demos, for the slides and for the day when all else fails.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/record.sh [--check] [STEP...]
+
+Plays the demos without waiting, and makes a cast of each: slides/casts/NN-name.cast
+(asciicast v2, 100 columns, 28 rows; asciinema plays it, with the rhythm of a
+person). One that still shows what it did is kept.
+
+  STEP      the numbers of those to record, 0 is the first (default: all)
+  --check   changes nothing: says which cast does not show what its demo shows
+            today, and how it differs. Pids, inodes, times and the like don't count
+
+Record as root: an ordinary user has other ids, and often no cgroup. A cast that
+was recorded with another version of cgroups than this machine's is only judged
+if it shows the same. Otherwise that is told, and is no failure.
+
+Exit status: 0; 1 where a demo does not show what it should, or a cast what its
+demo shows.
+USAGE
+}
+
+limit=100000 # bytes
+
+say() { printf '%-24s %s\n' "$name" "$*"; }
+
+# Nothing of this machine's settings is in the cast.
+print_demo() { # SCRIPT
+  env -i PATH="$PATH" HOME="$HOME" WORKSHOP_BIN="$WORKSHOP_BIN" \
+    LC_ALL=C.UTF-8 TZ=UTC TERM=xterm-256color "$1" --record </dev/null
+}
+
+# In --check a demo that fails says so by itself.
+record() { # SCRIPT: to $fresh
+  print_demo "$1" >"$dir/printed" || { say 'FAIL  the demo fails'; return 1; }
+  demo-cast make "$("$1" --list | sed -n '1s/.*: \(.*[^ ]\)  .*/\1/p')" <"$dir/printed" >"$fresh"
+  if (($(wc -c <"$fresh") > limit)); then
+    say "FAIL  the cast has more than $limit bytes: show less"
+    return 1
+  fi
+  if grep -qF -e "$PWD" -e "$(uname -r)" "$fresh"; then
+    say "FAIL  it shows a path or the kernel of this machine:"
+    grep -oF -e "$PWD" -e "$(uname -r)" "$fresh" | sort | uniq -c
+    return 1
+  fi
+}
+
+shows_the_same() { # CAST
+  [[ -e $1 ]] && demo-cast compare "$1" "$fresh" >"$dir/differences"
+}
+
+keep() { # CAST
+  if shows_the_same "$1"; then
+    say 'shows the same as before: kept'
+  elif [[ $(demo-cast cgroup "$fresh") == none ]]; then
+    say 'FAIL  you have no cgroup here, and step 06 shows none. Record as root.'
+    return 1
+  else
+    cp "$fresh" "$1"
+    say "recorded: $(wc -c <"$1") bytes"
+  fi
+}
+
+judge() { # CAST
+  local here there
+  if shows_the_same "$1"; then
+    say ok
+    return
+  elif [[ ! -e $1 ]]; then
+    say "FAIL  there is no $1. Record it: scripts/record.sh ${name%%-*}"
+    return 1
+  fi
+  here=$(demo-cast cgroup "$fresh") there=$(demo-cast cgroup "$1")
+  if [[ $here != "$there" ]]; then
+    say "SKIP  it differs. It was recorded with cgroups $there, and here they are: $here"
+    return
+  fi
+  say "FAIL  - the cast shows, + the demo shows today. If that is right: scripts/record.sh ${name%%-*}"
+  cat "$dir/differences"
+  return 1
+}
+
+main() {
+  local act=keep steps=() script worst=0
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --check) act=judge ;;
+      [0-9] | [0-9][0-9]) steps+=("$(printf %02d "$((10#$1))")") ;;
+      -h | --help) usage && exit ;;
+      *) usage >&2 && exit 2 ;;
+    esac
+    shift
+  done
+  cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+  if [[ ! ${WORKSHOP_BIN:-} ]]; then
+    cargo build --workspace --bins --locked --quiet
+    WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
+  fi
+  PATH=$WORKSHOP_BIN:$PATH
+  dir=$(mktemp -d) fresh=$dir/fresh.cast
+  trap 'rm -rf "$dir"' EXIT
+  [[ ${#steps[@]} -gt 0 ]] || steps=('[0-9][0-9]')
+  mkdir -p slides/casts
+  for script in $(printf 'scripts/%s-*.sh ' "${steps[@]}"); do
+    name=${script##*/} name=${name%.sh}
+    record "$script" || { worst=1 && continue; }
+    "$act" "slides/casts/$name.cast" || worst=1
+  done
+  exit "$worst"
+}
+
+main "$@"

@@ -1,0 +1,63 @@
+#![forbid(unsafe_code)]
+//! Makes a cast (asciicast v2) of what a demo prints with `--record`, and says
+//! whether two casts show the same.
+
+mod cast;
+mod same;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use crate::cast::Cast;
+
+/// Recordings of the demos.
+#[derive(Parser)]
+enum Cli {
+    /// From what `DEMO --record` prints (stdin) to a cast (stdout).
+    Make {
+        /// What a player shows as the cast's title.
+        title: String,
+    },
+    /// Do two casts show the same, but for pids, inodes, times and the like?
+    /// If not: the lines that differ, and exit status 1.
+    Compare { old: PathBuf, new: PathBuf },
+    /// The kind of cgroups of the host where a cast was recorded.
+    Cgroup { cast: PathBuf },
+    /// All that a cast shows, as text, normalised as for a comparison.
+    Text { cast: PathBuf },
+}
+
+fn main() -> Result<ExitCode> {
+    match Cli::parse() {
+        Cli::Make { title } => {
+            let mut printed = String::new();
+            io::stdin().read_to_string(&mut printed).context("read stdin")?;
+            let cast = Cast::of_demo(&title, &printed)?;
+            io::stdout().write_all(cast.to_string().as_bytes())?;
+        }
+        Cli::Compare { old, new } => {
+            let differences = same::differences(&read(&old)?, &read(&new)?)?;
+            print!("{differences}");
+            if !differences.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Cli::Cgroup { cast } => println!("{}", read(&cast)?.cgroup),
+        Cli::Text { cast } => {
+            let lines = same::normalised(&read(&cast)?)?;
+            lines.iter().for_each(|line| println!("{line}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> Result<Cast> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("read {}", path.display()))?;
+    text.parse().with_context(|| format!("{}: no cast", path.display()))
+}
