@@ -8,7 +8,8 @@ usage: scripts/record.sh [--check] [STEP...]
 
 Plays the demos without waiting, and makes a cast of each: slides/casts/NN-name.cast
 (asciicast v2, 100 columns, 28 rows; asciinema plays it, with the rhythm of a
-person). One that still shows what it did is kept.
+person). One that still shows what it did is kept. The picture of the README is
+made of one of them.
 
   STEP      the numbers of those to record, 0 is the first (default: all)
   --check   changes nothing: says which cast does not show what its demo shows
@@ -25,6 +26,12 @@ USAGE
 
 limit=100000 # bytes
 
+# The first thing that a visitor sees: an attack, and its end.
+picture=slides/casts/attack.svg
+draw_picture() {
+  demo-cast picture slides/casts/04-mount-namespace.cast 'The attacks' 'The step'
+}
+
 say() { printf '%-24s %s\n' "$name" "$*"; }
 
 # Nothing of this machine's settings is in the cast.
@@ -33,10 +40,9 @@ print_demo() { # SCRIPT
     LC_ALL=C.UTF-8 TZ=UTC TERM=xterm-256color "$1" --record </dev/null
 }
 
-# In --check a demo that fails says so by itself.
 record() { # SCRIPT: to $fresh
-  print_demo "$1" >"$dir/printed" || { say 'FAIL  the demo fails'; return 1; }
-  demo-cast make "$("$1" --list | sed -n '1s/.*: \(.*[^ ]\)  .*/\1/p')" <"$dir/printed" >"$fresh"
+  { print_demo "$1" >"$dir/printed" && demo-cast make <"$dir/printed" >"$fresh"; } ||
+    { say 'FAIL  the demo fails, see above' && return 1; }
   if (($(wc -c <"$fresh") > limit)); then
     say "FAIL  the cast has more than $limit bytes: show less"
     return 1
@@ -83,11 +89,26 @@ judge() { # CAST
   return 1
 }
 
+keep_picture() {
+  draw_picture >"$dir/picture"
+  cmp --silent "$dir/picture" "$picture" || cp "$dir/picture" "$picture"
+}
+
+judge_picture() {
+  name=${picture##*/}
+  if draw_picture | cmp --silent - "$picture"; then
+    say ok
+  else
+    say "FAIL  $picture is not made of the cast that is here. Make it: scripts/record.sh 4"
+    return 1
+  fi
+}
+
 main() {
-  local act=keep steps=() script worst=0
+  local check='' steps=() script worst=0
   while [[ $# -gt 0 ]]; do
     case $1 in
-      --check) act=judge ;;
+      --check) check=1 ;;
       [0-9] | [0-9][0-9]) steps+=("$(printf %02d "$((10#$1))")") ;;
       -h | --help) usage && exit ;;
       *) usage >&2 && exit 2 ;;
@@ -107,8 +128,9 @@ main() {
   for script in $(printf 'scripts/%s-*.sh ' "${steps[@]}"); do
     name=${script##*/} name=${name%.sh}
     record "$script" || { worst=1 && continue; }
-    "$act" "slides/casts/$name.cast" || worst=1
+    if [[ $check ]]; then judge "slides/casts/$name.cast"; else keep "slides/casts/$name.cast"; fi || worst=1
   done
+  if [[ $check ]]; then judge_picture; else keep_picture; fi || worst=1
   exit "$worst"
 }
 

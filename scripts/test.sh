@@ -181,7 +181,10 @@ if [[ -s $logs/binaries ]]; then
 fi
 if [[ -z $names ]]; then
     stage demo-language ./scripts/lib/demo-test.sh
-    stage demos ./scripts/demo.sh --auto
+    # Each demo is played twice: here, where each of its lines must show what
+    # the casts show, and as an ordinary user, as it is on most laptops.
+    stage recordings ./scripts/record.sh --check
+    ((EUID != 0)) || stage demos ./scripts/as-learner.sh -- ./scripts/demo.sh --auto
 fi
 
 printf '\n'

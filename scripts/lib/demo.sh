@@ -368,6 +368,7 @@ perform() {
   [[ $(stty size) != '0 0' ]] || stty columns 80 rows 24
   if [[ $recorded ]]; then
     stty columns 100 rows 28
+    note title "$demo_title"
     note cgroup "${PLAYGROUND_CGROUP:-}"
   fi
   stty -echo # keys that are pressed while something runs

@@ -40,9 +40,9 @@ pub enum What {
 impl Cast {
     /// The demo did not wait: it has noted how long it would have. So a cast
     /// has the rhythm of a person, and no load of the machine is in it.
-    pub fn of_demo(title: &str, printed: &str) -> Result<Cast> {
+    pub fn of_demo(printed: &str) -> Result<Cast> {
         let mut cast = Cast {
-            title: title.to_owned(),
+            title: String::new(),
             size: SIZE,
             cgroup: String::new(),
             events: Vec::new(),
@@ -60,6 +60,7 @@ impl Cast {
                     at: clock,
                     what: What::Marker(title.to_owned()),
                 }),
+                Some(("title", title)) => cast.title = title.to_owned(),
                 Some(("cgroup", kind)) => cast.cgroup = kind.to_owned(),
                 _ => bail!("the demo notes something unknown: {note:?}"),
             }
@@ -145,4 +146,44 @@ fn event(line: &str) -> Result<Event> {
         _ => bail!("an event of another kind: {code}"),
     };
     Ok(Event { at: (seconds * 1000.0).round() as u64, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_what_the_demo_noted() {
+        let printed = "\x1b]7777;title;T\x07\x1b]7777;scene;One\x07hello\r\n\
+                       \x1b]7777;wait;1500\x07bye\x1b]7777;wait;20\x07";
+        let cast = Cast::of_demo(printed).unwrap().to_string();
+        let events: Vec<_> = cast.lines().skip(1).collect();
+        assert_eq!(
+            events,
+            [
+                r#"[0.0,"m","One"]"#,
+                r#"[0.0,"o","hello\r\n"]"#,
+                r#"[1.5,"o","bye"]"#,
+                r#"[1.52,"o",""]"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let printed = "\x1b]7777;cgroup;v2\x07\"\u{2501}\x1b]7777;wait;1\x07";
+        let cast = Cast::of_demo(printed).unwrap().to_string();
+        let again: Cast = cast.parse().unwrap();
+        assert_eq!(again.cgroup, "v2");
+        assert_eq!(again.to_string(), cast);
+    }
+
+    #[test]
+    fn what_no_demo_printed_is_no_cast() {
+        for printed in ["", "hello", "\x1b]7777;x;1\x07", "\x1b]7777;wait"] {
+            assert!(Cast::of_demo(printed).is_err(), "{printed:?}");
+        }
+        assert!("{\"version\": 3}".parse::<Cast>().is_err());
+        assert!("".parse::<Cast>().is_err());
+    }
 }

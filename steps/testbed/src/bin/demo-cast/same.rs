@@ -2,7 +2,7 @@
 //! what the kernel, the clock and the machine choose anew each time.
 
 use anyhow::Result;
-use regex_lite::Regex;
+use regex_lite::{Captures, Regex};
 use similar::{Algorithm, capture_diff_slices, group_diff_ops};
 
 use crate::cast::Cast;
@@ -13,15 +13,13 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     // Time.
     (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d\b", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
-    // Namespaces, and how many processes are in one: what runs in the
-    // playground comes and goes.
-    (r"\b40265\d{5}( \w+)? +\d+$", "INODE$1 COUNT"),
-    (r"\b40265\d{5}\b", "INODE"),
+    // How many processes are in a namespace: they come and go.
+    (r"^(INODE-\d+ \w+) +\d+$", "$1 COUNT"),
     // Ids of users, which /etc/subuid lends.
     (r" *\b(\d{6,}|65536|131072)\b", " IDS"),
     // Pids: in a table, after a word, in a name, in a call. Those below 10 are
     // inside, and mean something.
-    (r"^( *IDS|INODE)? +\d{2,}( +\d{2,})? ", "PID "),
+    (r"^( *IDS)? +\d{2,}( +\d{2,})? ", "PID "),
     (r"\b(process|I am|NSpid:|pid:) +\d{2,}\b", "$1 PID"),
     (r"(container-|workshop-|/proc/|kill\()\d+\b", "${1}PID"),
     (r#"(cgroup.procs", ")\d+"#, "${1}PID"),
@@ -73,12 +71,29 @@ pub fn normalised(cast: &Cast) -> Result<Vec<String>> {
         .iter()
         .map(|(pattern, by)| Ok((Regex::new(pattern)?, *by)))
         .collect::<Result<Vec<_>>>()?;
+    let mut inodes = Vec::new();
     let normalise = |line: String| {
+        let line = number_inodes(&line, &mut inodes);
         rules.iter().fold(line, |line, (pattern, by)| {
             pattern.replace_all(&line, *by).into_owned()
         })
     };
     Ok(lines(cast)?.into_iter().map(normalise).collect())
+}
+
+/// The inode of a namespace is chosen anew, and what shares one is not: the
+/// first one seen becomes 1.
+fn number_inodes(line: &str, seen: &mut Vec<String>) -> String {
+    let inode = Regex::new(r"\b40265\d{5}\b").expect("it is one");
+    let number = |found: &Captures| {
+        let known = seen.iter().position(|inode| *inode == found[0]);
+        let index = known.unwrap_or_else(|| {
+            seen.push(found[0].to_owned());
+            seen.len() - 1
+        });
+        format!("INODE-{}", index + 1)
+    };
+    inode.replace_all(line, number).into_owned()
 }
 
 /// All lines that a cast shows. One that the terminal has wrapped is one line.
@@ -93,5 +108,74 @@ fn lines(cast: &Cast) -> Result<Vec<String>> {
             lines.push(String::new());
         }
     }
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cast(shown: &str) -> Cast {
+        let shown = shown.replace('\n', "\r\n");
+        Cast::of_demo(&format!("{shown}\x1b]7777;wait;1\x07")).unwrap()
+    }
+
+    fn differ(old: &str, new: &str) -> String {
+        differences(&cast(old), &cast(new)).unwrap()
+    }
+
+    #[test]
+    fn what_is_chosen_anew_is_the_same() {
+        for (old, new) in [
+            (
+                "    135      70 root     sleep",
+                "     48      20 root     sleep",
+            ),
+            (
+                "kill-host: process 52 is killed",
+                "kill-host: process 215 is killed",
+            ),
+            ("4026532327      8     1 sleep", "4026531999      8     1 sleep"),
+            ("-rw 1 root 0 Nov 23 06:35 a", "-rw 1 root 0 Dec  1 23:59 a"),
+            ("/tmp/demo.EIpf/two", "/tmp/demo.x0_9/two"),
+            ("root.7b4fc41b/proc", "root.edcc28ab/proc"),
+            ("281 164 0:158 / /proc", "96 80 0:70 / /proc"),
+            ("cpu ░░░ 0% 0.01 of 2.00", "cpu █░░ 31% 0.62 of 8.00"),
+        ] {
+            assert_eq!(differ(old, new), "", "{old} | {new}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_differs() {
+        for (old, new) in [
+            ("WORKED: it is killed", "STOPPED: it is killed"),
+            ("(exit status 1)", "(exit status 127)"),
+            ("    1 root     sleep", "    2 root     sleep"),
+            ("I am PID 1", "I am PID 17"),
+            ("EAGAIN after 19 processes", "EAGAIN after 20 processes"),
+            ("uts:[4026532327] [4026532327]", "uts:[4026532327] [4026532328]"),
+            ("10.77.0.2/24", "10.78.0.2/24"),
+            ("a\nb", "a\nb\nc"),
+        ] {
+            assert_ne!(differ(old, new), "", "{old} | {new}");
+        }
+    }
+
+    #[test]
+    fn colours_and_the_way_it_was_printed_do_not_count() {
+        assert_eq!(differ("\x1b[1mhell\x1b[0mo", "hello"), "");
+        assert_eq!(differ("hello", "heyyo\r\x1b[2Cll"), "");
+    }
+
+    #[test]
+    fn differences_are_told_with_their_neighbours_as_they_are_shown() {
+        let old = "one\nprocess 52 WORKED\nthree";
+        let new = "one\nprocess 53 STOPPED\nthree";
+        let told = " one\n-process 52 WORKED\n+process 53 STOPPED\n three\n";
+        assert!(differ(old, new).starts_with(told));
+    }
 }
