@@ -58,8 +58,9 @@ fn main() -> Result<ExitCode> {
             print!("{}", Picture::of(&read(&cast)?, &scenes)?);
         }
         Cli::Text { cast } => {
-            let lines = same::normalised(&read(&cast)?)?;
-            lines.iter().for_each(|line| println!("{line}"));
+            for (line, _) in same::normalised(&read(&cast)?)? {
+                println!("{line}");
+            }
         }
     }
     Ok(ExitCode::SUCCESS)

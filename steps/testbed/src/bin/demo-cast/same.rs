@@ -14,7 +14,7 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d\b", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     // How many processes are in a namespace: they come and go.
-    (r"^(INODE-\d+ \w+) +\d+$", "$1 COUNT"),
+    (r"^(INODE-\d+) (\w+) +\d+$", "$2 $1 COUNT"),
     // Ids of users, which /etc/subuid lends.
     (r" *\b(\d{6,}|65536|131072)\b", " IDS"),
     // Pids: in a table, after a word, in a name, in a call. Those below 10 are
@@ -47,16 +47,15 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
 
 /// The lines that differ, as they are shown; empty if none.
 pub fn differences(old: &Cast, new: &Cast) -> Result<String> {
-    let shown = (lines(old)?, lines(new)?);
-    let changes = capture_diff_slices(
-        Algorithm::Myers,
-        &normalised(old)?,
-        &normalised(new)?,
-    );
+    let (old, old_shown) =
+        normalised(old)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+    let (new, new_shown) =
+        normalised(new)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+    let changes = capture_diff_slices(Algorithm::Myers, &old, &new);
     let mut text = String::new();
     for group in group_diff_ops(changes, 2) {
         let changes =
-            group.iter().flat_map(|op| op.iter_changes(&shown.0, &shown.1));
+            group.iter().flat_map(|op| op.iter_changes(&old_shown, &new_shown));
         for change in changes {
             text += &format!("{}{}\n", change.tag(), change.value());
         }
@@ -65,20 +64,28 @@ pub fn differences(old: &Cast, new: &Cast) -> Result<String> {
     Ok(text)
 }
 
-/// All lines that a cast shows, without what is chosen anew each time.
-pub fn normalised(cast: &Cast) -> Result<Vec<String>> {
+/// All lines that a cast shows: without what is chosen anew each time, and as
+/// they are.
+pub fn normalised(cast: &Cast) -> Result<Vec<(String, String)>> {
     let rules = CHOSEN_ANEW
         .iter()
         .map(|(pattern, by)| Ok((Regex::new(pattern)?, *by)))
         .collect::<Result<Vec<_>>>()?;
     let mut inodes = Vec::new();
-    let normalise = |line: String| {
-        let line = number_inodes(&line, &mut inodes);
-        rules.iter().fold(line, |line, (pattern, by)| {
+    let normalise = |shown: String| {
+        let line = number_inodes(&shown, &mut inodes);
+        let line = rules.iter().fold(line, |line, (pattern, by)| {
             pattern.replace_all(&line, *by).into_owned()
-        })
+        });
+        (line, shown)
     };
-    Ok(lines(cast)?.into_iter().map(normalise).collect())
+    let mut lines: Vec<_> = lines(cast)?.into_iter().map(normalise).collect();
+    // lsns(8) sorts by what is chosen anew.
+    let of_lsns = |line: &(String, _)| line.0.ends_with(" COUNT");
+    for rows in lines.chunk_by_mut(|a, b| of_lsns(a) && of_lsns(b)) {
+        rows.sort();
+    }
+    Ok(lines)
 }
 
 /// The inode of a namespace is chosen anew, and what shares one is not: the
@@ -163,6 +170,13 @@ mod tests {
         ] {
             assert_ne!(differ(old, new), "", "{old} | {new}");
         }
+    }
+
+    #[test]
+    fn the_order_of_inodes_does_not_count() {
+        let old = "u:[4026532327]\n4026532327 uts  7\n4026532329 net  1";
+        let new = "u:[4026532999]\n4026532329 net  2\n4026532999 uts  6";
+        assert_eq!(differ(old, new), "");
     }
 
     #[test]
