@@ -7,8 +7,8 @@ source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
 
 name_of_host=$(</proc/sys/kernel/hostname)
 give_name_back="hostname '$name_of_host'"
-cleanup "$give_name_back"
-cleanup 'for id in $(ipcs --shmems | awk "\$5 == 31415 && \$6 == 0 { print \$2 }"); do ipcrm --shmem-id "$id"; done'
+cleanup 'the hostname, for a moment' "$give_name_back"
+cleanup 'a segment of shared memory' 'for id in $(ipcs --shmems | awk "\$5 == 31415 && \$6 == 0 { print \$2 }"); do ipcrm --shmem-id "$id"; done'
 
 demo 'A hostname of its own, and IPC of its own'
 

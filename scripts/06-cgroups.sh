@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/demo.sh
 source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
 
-cleanup 'rmdir /sys/fs/cgroup/container-demo /sys/fs/cgroup/pids/container-demo'
+cleanup 'a cgroup named container-demo' 'rmdir /sys/fs/cgroup/container-demo /sys/fs/cgroup/pids/container-demo'
 
 # An ordinary user gets a cgroup from systemd, or none.
 has_cgroup() { [[ ${PLAYGROUND_CGROUP:-} != none ]]; }

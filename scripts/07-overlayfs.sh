@@ -5,6 +5,8 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/demo.sh
 source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
 
+port=$(free_port 8000)
+
 demo 'Layers, and writes that are thrown away'
 
 scene 'The attack' 0:40
@@ -56,11 +58,11 @@ setup 'kill -KILL $box'
 
 scene 'The hole' 1:00
 say 'On the host a service listens on 127.0.0.1: a database, a debugger. Nobody from outside can reach it.'
-background 'web-server 127.0.0.1:8000 "for the host only"'
-await '(: < /dev/tcp/127.0.0.1/8000)'
-run '07-overlayfs -q attack host-loopback 8000'
+background "web-server 127.0.0.1:$port 'for the host only'"
+await "(: < /dev/tcp/127.0.0.1/$port)"
+run "07-overlayfs -q attack host-loopback $port"
 expect text WORKED
-run '07-overlayfs -q wget -qO- http://127.0.0.1:8000'
+run "07-overlayfs -q wget -qO- http://127.0.0.1:$port"
 expect text 'for the host only'
 say 'The container can: it shares the host'"'"'s network. Next: one of its own.'
 

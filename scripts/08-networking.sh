@@ -5,15 +5,21 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/demo.sh
 source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
 
-cleanup 'ip link delete demo0'
+cleanup 'a network device demo0, with 198.51.100.1, an address for examples' 'ip link delete demo0'
+cleanup 'a bridge workshop0, its rules in nft, and forwarding for it'
+cleanup 'two ports, on which a text is served'
+
+private=$(free_port 8000)
+public=$(free_port $((private + 1)))
+published=$(free_port 8080)
 
 demo 'A network of its own, and ways through the wall'
 
 scene 'The attack' 0:40
-background 'web-server 127.0.0.1:8000 "for the host only"'
-await '(: < /dev/tcp/127.0.0.1/8000)'
+background "web-server 127.0.0.1:$private 'for the host only'"
+await "(: < /dev/tcp/127.0.0.1/$private)"
 say 'The container of step 07 reaches a service that listens on the host'"'"'s 127.0.0.1.'
-run '07-overlayfs -q attack host-loopback 8000'
+run "07-overlayfs -q attack host-loopback $private"
 expect text WORKED
 
 scene 'By hand' 1:20
@@ -24,13 +30,13 @@ say 'Lay a cable: a veth pair has two ends. One stays here, one goes in.'
 background 'unshare --net sleep 1000'
 await 'box=$! && [[ $(</proc/$box/comm) = sleep ]]'
 run 'box=$!; ip link add demo0 type veth peer name eth0 netns $box'
-run 'ip address add 10.9.0.1/24 dev demo0; ip link set demo0 up'
-run 'nsenter --target $box --net ip address add 10.9.0.2/24 dev eth0'
+run 'ip address add 198.51.100.1/24 dev demo0; ip link set demo0 up'
+run 'nsenter --target $box --net ip address add 198.51.100.2/24 dev eth0'
 run 'nsenter --target $box --net ip link set eth0 up'
-background 'web-server 10.9.0.1:8000 "hello through the cable"'
+background 'web-server 198.51.100.1:8000 "hello through the cable"'
 setup 'get() { exec 3<>"/dev/tcp/$1/$2" && printf "GET / HTTP/1.0\r\n\r\n" >&3 && tail -n 1 <&3; }'
-await '(: < /dev/tcp/10.9.0.1/8000)'
-run 'nsenter --target $box --net bash -c "get 10.9.0.1 8000"'
+await '(: < /dev/tcp/198.51.100.1/8000)'
+run 'nsenter --target $box --net bash -c "get 198.51.100.1 8000"'
 expect text 'hello through the cable'
 setup 'kill $box $!'
 
@@ -40,22 +46,24 @@ run '08-networking true 2>&1 | grep -o "RTM_[^}]*}"'
 expect text bridge
 expect text veth
 say 'The attack again:'
-refuse '08-networking -q attack host-loopback 8000' STOPPED
+refuse "08-networking -q attack host-loopback $private" STOPPED
 say 'And a service that listens on all of the host'"'"'s addresses, the bridge'"'"'s too?'
-background 'web-server 0.0.0.0:8001 "for everybody near"'
-await '(: < /dev/tcp/127.0.0.1/8001)'
-refuse '08-networking -q attack bridge-service 8001' STOPPED
+background "web-server 0.0.0.0:$public 'for everybody near'"
+await "(: < /dev/tcp/127.0.0.1/$public)"
+refuse "08-networking -q attack bridge-service $public" STOPPED
 
 scene 'The way out, and the way in' 1:00
 if [[ ${PLAYGROUND_INTERNET:-} ]]; then
   say "The way out: the host puts its own address on what leaves (NAT). This is the internet's web server:"
   run "08-networking -q wget -qO- http://$PLAYGROUND_INTERNET"
   expect text 'Hello from the internet.'
+else
+  say 'The way out is shown in the playground, which has an internet of its own. Here it is yours: no demo sends anything there.'
 fi
 say 'The way in: a published port.'
-background '08-networking -q -p 8080:80 attack bind-port 80 hello 30'
+background "08-networking -q -p $published:80 attack bind-port 80 hello 30 >/dev/null"
 await 'box=$(pgrep -P $!) && nsenter --target $box --net ss -Hltn | grep -q :80'
-run 'cat < /dev/tcp/127.0.0.1/8080'
+run "cat < /dev/tcp/127.0.0.1/$published"
 expect text hello
 
 scene 'What the kernel shows, and the hole' 1:00

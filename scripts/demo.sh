@@ -167,6 +167,7 @@ main() {
     esac
     shift
   done
+  [[ ! $real || $EUID -eq 0 ]] || fail '--real needs root. Try: sudo scripts/demo.sh --real'
   find_demos
   for step in "${steps[@]}"; do
     [[ ${scripts[step]-} ]] || fail "there is no demo $step: see --list"

@@ -185,6 +185,7 @@ if [[ -z $names ]]; then
     # the casts show, and as an ordinary user, as it is on most laptops.
     stage recordings ./scripts/record.sh --check
     ((EUID != 0)) || stage demos ./scripts/as-learner.sh -- ./scripts/demo.sh --auto
+    stage demos-real ./scripts/lib/demo-real-test.sh
 fi
 
 printf '\n'
@@ -192,7 +193,7 @@ printf '\n'
 # units, `N passed, N failed` of the demo language.
 others() {
     sed -En 's/^(test result: [a-zA-Z]+\. )?([0-9]+) passed[;,] ([0-9]+) failed.*/\2 \3/p' \
-        "$logs"/units "$logs"/documentation "$logs"/demo-language 2>/dev/null |
+        "$logs"/units "$logs"/documentation "$logs"/demo-language "$logs"/demos-real 2>/dev/null |
         awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 matrix=("$WORKSHOP_BIN/test-matrix")

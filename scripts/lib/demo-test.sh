@@ -300,7 +300,7 @@ test_real() {
     return
   fi
   write_demo real <<DEMO
-cleanup 'hostname playground'
+cleanup 'the hostname' 'hostname playground'
 scene 'Real' 0:10
 background 'setsid sleep $sleeps'
 run 'mkdir mount; mount -t tmpfs none mount; touch mount/file; hostname changed'

@@ -14,7 +14,7 @@
 #   background COMMAND       starts it and goes on; $! is its pid
 #   setup COMMAND            the same as run, but nobody sees it
 #   await CONDITION          nobody sees it either: waits until it succeeds
-#   cleanup COMMAND          undoes, on a real host, what the demo changes there
+#   cleanup WHAT [COMMAND]   on a real host the demo changes WHAT; COMMAND undoes it
 #
 # A COMMAND is one string. It is shown as it is, and one bash that lives as long
 # as the demo evaluates it: `cd` and variables last. It has no input. Its
@@ -55,14 +55,14 @@ USAGE
 
 demo_title='' kinds=() texts=() details=() # one of each a line of the demo
 titles=() plans=() beginnings=()           # one of each a scene
-cleanups=()
+changes=() cleanups=()
 
 line() { # KIND TEXT [DETAIL]
   kinds+=("$1") texts+=("$2") details+=("${3-}")
 }
 
 demo() { demo_title=$1; }
-cleanup() { cleanups+=("$1"); }
+cleanup() { changes+=("$1") cleanups+=("${2:-true}"); }
 say() { line say "$1"; }
 run() { line run "$1"; }
 refuse() { line refuse "$1" "${2-}"; }
@@ -73,6 +73,13 @@ await() { line await "$1"; }
 scene() {
   titles+=("$1") plans+=("$((${2%:*} * 60 + 10#${2#*:}))") beginnings+=("${#kinds[@]}")
   line scene "$1"
+}
+
+# In the playground it is the one you ask for. A real host may have it in use.
+free_port() { # PORT
+  local port=$1
+  while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  echo "$port"
 }
 
 expect() {
@@ -403,10 +410,10 @@ end_stragglers() {
 leave_stage() {
   local command point
   trap '' INT TERM HUP
+  end_stragglers
   for command in "${cleanups[@]}"; do
     bash -c "$command" >/dev/null 2>&1 || true
   done
-  end_stragglers
   while read -r _ _ _ _ point _; do
     [[ $point/ != "$stage"/* ]] || umount --lazy "$point"
   done </proc/self/mountinfo
@@ -486,7 +493,8 @@ choose_place() {
   elif ((EUID)); then
     die '--real needs root.' "Try: sudo $self --real" 'Or leave it out: the playground needs no sudo.'
   elif [[ ! ${PLAYGROUND:-} ]]; then
-    echo "$name: on this very host, as root. Ctrl-C stops it." >&2
+    echo "$name: on this very host, as root. It puts back what it changes, at its end and after Ctrl-C:" >&2
+    printf '  %s\n' 'a directory below /tmp, and mounts and processes in it' "${changes[@]}" >&2
   fi
   local target=${CARGO_TARGET_DIR:-$scripts/../target}
   if [[ ! ${WORKSHOP_BIN:-} ]]; then

@@ -10,6 +10,11 @@ use crate::cast::Cast;
 /// What differs without anybody having changed anything, and what stands for
 /// it in a comparison. In this order.
 const CHOSEN_ANEW: &[(&str, &str)] = &[
+    // What hardware and load make of it: addresses of bridges, work that was
+    // done, a priority (the N of ps) that somebody gave to all of this.
+    (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
+    (r"\b\d+ loops, \d+ %", "N loops, N %"),
+    (r"\bZN\+ ", "Z+ "),
     // Time.
     (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d\b", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
@@ -29,7 +34,6 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     // Mounts, devices, keys.
     (r"^\d+ \d+ \d+:\d+ ", "MOUNT "),
     (r"\bshared:\d+", "shared:GROUP"),
-    (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
     (r"@if\d+ +", "@LINK "),
     (r"\b0x[0-9a-f]{8}\b", "KEY"),
     (r"\brules=[0-9a-f]{16}\b", "rules=HASH"),
@@ -37,7 +41,6 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     // How much there is on this machine, and was used: lines that a file has,
     // the bars of watch-cgroup.
     (r"^[1-9]\d*$", "COUNT"),
-    (r"\d+ loops, \d+ %", "N loops, N %"),
     (r"[█▉▊▋▌▍▎▏░]+ +\d+% [\d.]+(\w*) of [\d.]+", "BAR of LIMIT"),
     (r"^ +[▁▂▃▄▅▆▇█]+ ", "HISTORY"),
     (r"\bthrottled: \d+ of \d+", "throttled: N of N"),
@@ -150,6 +153,8 @@ mod tests {
             ("/tmp/demo.EIpf/two", "/tmp/demo.x0_9/two"),
             ("root.7b4fc41b/proc", "root.edcc28ab/proc"),
             ("281 164 0:158 / /proc", "96 80 0:70 / /proc"),
+            ("UP d2:a9:71:d2:b4:f1", "UP 26:79:46:19:1f:ec"),
+            ("40 loops, 50 % of", "38306019 loops, 49 % of"),
             ("cpu ░░░ 0% 0.01 of 2.00", "cpu █░░ 31% 0.62 of 8.00"),
         ] {
             assert_eq!(differ(old, new), "", "{old} | {new}");

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Tests that the demos leave a real host as it was: whole, and interrupted where
+# most of it is changed. The playground stands for the host.
+# One line a check, at the end a count. Exit status: 1 if a check failed.
+# shellcheck disable=SC2016 # conditions are evaluated later
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/lib/demo-real-test.sh
+
+Plays each demo with --real on a pretended host, and compares what that host was
+before with what it is after: hostname, mounts, network, nft, forwarding, cgroups,
+processes, shared memory, files. Needs the steps to be built. Changes nothing on
+the host that you are on.
+USAGE
+}
+
+scripts=$(realpath "${BASH_SOURCE[0]%/*}/..")
+passed=0 failed=0
+
+host() {
+  hostname
+  cat /proc/self/mountinfo /proc/sys/net/ipv4/ip_forward
+  ip -brief link
+  ip -brief -4 address
+  ip route
+  nft list ruleset
+  grep . /proc/sys/net/ipv4/conf/*/{forwarding,route_localnet}
+  find /sys/fs/cgroup -type d
+  ipcs --shmems
+  find /tmp /run /dev/shm /var/cache/container-workshop -xdev 2>/dev/null | grep -vxF "$dir/after"
+  pgrep -af '^(sleep|script|web-server|attack)|/0[0-8]-|^0[0-8]-' || true
+}
+
+is_as_before() {
+  for _ in {1..30}; do
+    host >"$dir/after"
+    ! cmp -s "$dir/before" "$dir/after" || return 0
+    sleep 0.1
+  done
+  diff "$dir/before" "$dir/after" >"$dir/why"
+}
+
+verdict() { # STATUS CLAIM
+  if ((!$1)); then
+    passed=$((passed + 1))
+    echo "ok    $2"
+  else
+    failed=$((failed + 1))
+    echo "FAIL  $2"
+    sed 's/^/      | /' "$dir/why"
+  fi
+}
+
+# As on a host: nothing says that it is pretended. In a session of its own, as
+# in a terminal, so that a signal reaches what a terminal's would.
+start_demo() { # NAME OPTION...
+  (trap - INT && exec env -u PLAYGROUND -u PLAYGROUND_IDS -u PLAYGROUND_CGROUP -u PLAYGROUND_INTERNET \
+    -u XDG_CACHE_HOME setsid "$scripts/$1.sh" --real --auto "${@:2}" </dev/null >"$dir/why" 2>&1) &
+  demo=$!
+}
+
+leaves_nothing() { # NAME
+  local result=0
+  start_demo "$1"
+  wait "$demo" && is_as_before || result=1
+  verdict "$result" "$1 --real leaves the host as it was"
+}
+
+leaves_nothing_when_stopped() { # NAME SIGNAL CONDITION
+  local result=0
+  start_demo "$1" --speed 15
+  until (eval "$3") >/dev/null 2>&1; do
+    kill -0 "$demo" 2>/dev/null || { result=1 && break; }
+    sleep 0.02
+  done
+  kill -"$2" "$demo" || true
+  wait "$demo" && result=1 # it must not succeed
+  is_as_before || result=1
+  verdict "$result" "$1 --real leaves the host as it was after SIG$2, when $3"
+}
+
+inside() {
+  local demo script
+  dir=$(mktemp -d)
+  touch "$dir/why" "$dir/before"
+  sleep 2 # until the network's addresses are no longer tentative
+  host >"$dir/before"
+  for script in "$scripts"/[0-9][0-9]-*.sh; do
+    script=${script##*/}
+    leaves_nothing "${script%.sh}"
+  done
+  leaves_nothing_when_stopped 02-uts-namespace INT '[[ $(hostname) == evil ]]'
+  leaves_nothing_when_stopped 03-pid-namespace HUP 'grep container-workshop /proc/self/mountinfo'
+  leaves_nothing_when_stopped 06-cgroups TERM '[[ $(find /sys/fs/cgroup -name container-demo) ]]'
+  leaves_nothing_when_stopped 08-networking INT '[[ -e /sys/class/net/workshop0 ]] && pgrep -x sleep'
+  echo "$passed passed, $failed failed"
+  ((!failed))
+}
+
+main() {
+  case ${1-} in
+    -h | --help) usage ;;
+    --inside) inside ;;
+    *) exec "$scripts/playground.sh" -- "$scripts/lib/demo-real-test.sh" --inside ;;
+  esac
+}
+
+main "$@"
