@@ -68,17 +68,17 @@ leaves_nothing() { # NAME
   verdict "$result" "$1 --real leaves the host as it was"
 }
 
-leaves_nothing_when_stopped() { # NAME SIGNAL CONDITION
+leaves_nothing_when_stopped() { # NAME SCENE SIGNAL CONDITION
   local result=0
-  start_demo "$1" --speed 15
-  until (eval "$3") >/dev/null 2>&1; do
+  start_demo "$1" --speed 15 --from "$2"
+  until (eval "$4") >/dev/null 2>&1; do
     kill -0 "$demo" 2>/dev/null || { result=1 && break; }
     sleep 0.02
   done
-  kill -"$2" "$demo" || true
+  kill -"$3" "$demo" || true
   wait "$demo" && result=1 # it must not succeed
   is_as_before || result=1
-  verdict "$result" "$1 --real leaves the host as it was after SIG$2, when $3"
+  verdict "$result" "$1 --real leaves the host as it was after SIG$3, when $4"
 }
 
 inside() {
@@ -91,10 +91,10 @@ inside() {
     script=${script##*/}
     leaves_nothing "${script%.sh}"
   done
-  leaves_nothing_when_stopped 02-uts-namespace INT '[[ $(hostname) == evil ]]'
-  leaves_nothing_when_stopped 03-pid-namespace HUP 'grep container-workshop /proc/self/mountinfo'
-  leaves_nothing_when_stopped 06-cgroups TERM '[[ $(find /sys/fs/cgroup -name container-demo) ]]'
-  leaves_nothing_when_stopped 08-networking INT '[[ -e /sys/class/net/workshop0 ]] && pgrep -x sleep'
+  leaves_nothing_when_stopped 02-uts-namespace 1 INT '[[ $(hostname) == evil ]]'
+  leaves_nothing_when_stopped 03-pid-namespace 6 HUP 'grep container-workshop /proc/self/mountinfo'
+  leaves_nothing_when_stopped 06-cgroups 2 TERM '[[ $(find /sys/fs/cgroup -name container-demo) ]]'
+  leaves_nothing_when_stopped 08-networking 5 INT '[[ -e /sys/class/net/workshop0 ]] && pgrep -x sleep'
   echo "$passed passed, $failed failed"
   ((!failed))
 }
