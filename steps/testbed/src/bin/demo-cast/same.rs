@@ -14,7 +14,7 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     // done, a priority (the N of ps) that somebody gave to all of this.
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
     (r"\b\d+ loops, \d+ %", "N loops, N %"),
-    (r"\bZN\+ ", "Z+ "),
+    (r"\bZN?\+ +", "Z+ "),
     // Time.
     (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d\b", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
@@ -154,6 +154,7 @@ mod tests {
             ("root.7b4fc41b/proc", "root.edcc28ab/proc"),
             ("281 164 0:158 / /proc", "96 80 0:70 / /proc"),
             ("UP d2:a9:71:d2:b4:f1", "UP 26:79:46:19:1f:ec"),
+            ("   191 Z+   [attack]", "   188 ZN+  [attack]"),
             ("40 loops, 50 % of", "38306019 loops, 49 % of"),
             ("cpu ░░░ 0% 0.01 of 2.00", "cpu █░░ 31% 0.62 of 8.00"),
         ] {
