@@ -19,7 +19,8 @@ expect text WORKED
 
 scene 'By hand: a table of its own' 0:50
 say 'A mount namespace holds the table of mounts. It begins as a copy, and unshare(1) makes it private: what is mounted there does not travel back.'
-run 'unshare --mount sh -c "mount -t tmpfs mine /mnt; grep mine /proc/mounts"'
+run 'unshare --mount sh -c \
+  "mount -t tmpfs mine /mnt; grep mine /proc/mounts"'
 expect text mine
 refuse 'grep mine /proc/mounts'
 say 'Where systemd made / shared, a copy without that would tell all others.'
@@ -40,7 +41,7 @@ run 'unshare --mount sh -e pivot'
 expect text bin
 
 scene 'The step' 1:00
-run '04-mount-namespace true 2>&1 | grep -e clone -e PRIVATE -e pivot -e umount'
+run '04-mount-namespace true 2>&1 | grep -E "clone|PRIVATE|pivot|umount"'
 expect text pivot_root
 expect text 'MS_REC | MS_PRIVATE'
 say 'A /proc, a /sys and a /dev of its own come along: 20 more calls. And the attacks?'
@@ -53,7 +54,7 @@ refuse '04-mount-namespace -q attack escape-chroot' STOPPED
 scene 'What the kernel shows' 0:40
 background '04-mount-namespace -q sleep 1000'
 await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
-run 'box=$(pgrep -P $!); cut -d" " -f5 /proc/$box/mountinfo | sort'
+run 'box=$(pgrep -P $!); cut -d" " -f5 /proc/$box/mountinfo | sort | fmt'
 expect text /proc
 say 'That is all that it has. Beside it, ours:'
 run 'wc -l < /proc/$$/mountinfo'
@@ -68,7 +69,8 @@ run '04-mount-namespace -q -v "$PWD/shared:/mnt" attack own-as-root'
 expect text WORKED
 run 'ls -l shared'
 expect text 'root root'
-run '04-mount-namespace -q cat /proc/self/uid_map; cat /proc/self/uid_map'
+run '04-mount-namespace -q cat /proc/self/uid_map'
+run 'cat /proc/self/uid_map'
 say 'Root inside is root outside: the two maps are the same. So the kernel lets it change the host'"'"'s settings, too. (The attack only opens the file.)'
 run '04-mount-namespace -q attack write-sysctl net/ipv4/ip_forward'
 expect text WORKED

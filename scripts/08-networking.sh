@@ -61,7 +61,8 @@ else
   say 'The way out is shown in the playground, which has an internet of its own. Here it is yours: no demo sends anything there.'
 fi
 say 'The way in: a published port.'
-background "08-networking -q -p $published:80 attack bind-port 80 hello 30 >/dev/null"
+background "08-networking -q -p $published:80 \\
+  attack bind-port 80 hello 30 >/dev/null"
 await 'box=$(pgrep -P $!) && nsenter --target $box --net ss -Hltn | grep -q :80'
 run "cat < /dev/tcp/127.0.0.1/$published"
 expect text hello
