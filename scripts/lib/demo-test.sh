@@ -113,6 +113,7 @@ DEMO
   check 'a demo succeeds whose expectations hold' succeeds good
   check 'what is said, typed and shown is on stdout' \
     tells out 'Hello.' '# cat /does/not/exist' 'cat: /does/not/exist: No such file'
+  check '--record tells the scene, and how long a person would take' records good
 
   local name line
   while read -r name line; do
@@ -137,6 +138,10 @@ LINES
   check 'a command that fails unexpectedly fails' fails_telling fails 'expected  exit status 0' 'seen      exit status 4'
   check 'a refusal that does not happen fails' fails_telling refuse 'refused (any exit status but 0)' 'exit status 0'
   check 'a refusal with another message fails' fails_telling message 'refused with: pear' '    apple'
+}
+
+records() { # NAME
+  succeeds "$1" --record && tells out $'\e]7777;scene;Only scene\a' $'\e]7777;wait;800\a'
 }
 
 test_commands() {
