@@ -43,7 +43,8 @@ leave() {
 trap leave EXIT
 started=$SECONDS
 
-# A line for a stage: its name, its time, and what it printed if it failed.
+# A line for a stage: its name, its time, what it skipped, and what it printed
+# if it failed.
 stage() {
     local name=$1 begin=$SECONDS verdict=ok
     shift
@@ -52,6 +53,8 @@ stage() {
     if [[ $verdict == FAILED ]]; then
         echo "$name" >>"$failed"
         grep -v -e '^#record' -e '^#environment' "$logs/$name" | tail -n 60
+    else
+        grep -w SKIP "$logs/$name" || true
     fi
 }
 
