@@ -54,7 +54,7 @@ stage() {
         echo "$name" >>"$failed"
         grep -v -e '^#record' -e '^#environment' "$logs/$name" | tail -n 60
     else
-        grep -w SKIP "$logs/$name" || true
+        grep -E '^[^ ]+ +SKIP  ' "$logs/$name" || true
     fi
 }
 
