@@ -15,6 +15,10 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
     (r"\b\d+ loops, \d+ %", "N loops, N %"),
     (r"\bZN?\+ +", "Z+ "),
+    // Names that mktemp and a hash of the recipe make up.
+    (r"\bdemo\.\w{4}\b", "demo.NAME"),
+    (r"\b(root[-\d]*)\.[0-9a-f]{8}\b", "$1.HASH"),
+    (r"\brules=[0-9a-f]{16}\b", "rules=HASH"),
     // Time.
     (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d\b", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
@@ -28,15 +32,11 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     (r"\b(process|I am|NSpid:|pid:) +\d{2,}\b", "$1 PID"),
     (r"(container-|workshop-|/proc/|kill\()\d+\b", "${1}PID"),
     (r#"(cgroup.procs", ")\d+"#, "${1}PID"),
-    // Names that mktemp and a hash of the recipe make up.
-    (r"\bdemo\.\w{4}\b", "demo.NAME"),
-    (r"\b(root[-\w ]*)\.[0-9a-f]{8}\b", "$1.HASH"),
     // Mounts, devices, keys.
     (r"^\d+ \d+ \d+:\d+ ", "MOUNT "),
     (r"\bshared:\d+", "shared:GROUP"),
     (r"@if\d+ +", "@LINK "),
     (r"\b0x[0-9a-f]{8}\b", "KEY"),
-    (r"\brules=[0-9a-f]{16}\b", "rules=HASH"),
     (r"^\d+:(\S*:/)", "NUMBER:$1"),
     // How much there is on this machine, and was used: lines that a file has,
     // the bars of watch-cgroup.
@@ -151,7 +151,8 @@ mod tests {
             ("4026532327      8     1 sleep", "4026531999      8     1 sleep"),
             ("-rw 1 root 0 Nov 23 06:35 a", "-rw 1 root 0 Dec  1 23:59 a"),
             ("/tmp/demo.EIpf/two", "/tmp/demo.x0_9/two"),
-            ("root.7b4fc41b/proc", "root.edcc28ab/proc"),
+            ("root.7b4fc41b/proc", "root.80060308/proc"),
+            ("root-1-2.7b4fc41b", "root-1-2.80060308"),
             ("281 164 0:158 / /proc", "96 80 0:70 / /proc"),
             ("UP d2:a9:71:d2:b4:f1", "UP 26:79:46:19:1f:ec"),
             ("   191 Z+   [attack]", "   188 ZN+  [attack]"),
