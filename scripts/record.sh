@@ -47,9 +47,9 @@ record() { # SCRIPT: to $fresh
     say "FAIL  the cast has more than $limit bytes: show less"
     return 1
   fi
-  if grep -qF -e "$PWD" -e "$(uname -r)" "$fresh"; then
+  if grep -qF -e "$PWD/" -e "$(uname -r)" "$fresh"; then
     say "FAIL  it shows a path or the kernel of this machine:"
-    grep -oF -e "$PWD" -e "$(uname -r)" "$fresh" | sort | uniq -c
+    grep -oF -e "$PWD/" -e "$(uname -r)" "$fresh" | sort | uniq -c
     return 1
   fi
 }
@@ -65,8 +65,7 @@ keep() { # CAST
     say 'FAIL  you have no cgroup here, and step 06 shows none. Record as root.'
     return 1
   else
-    cp "$fresh" "$1"
-    say "recorded: $(wc -c <"$1") bytes"
+    cp "$fresh" "$1" && say "recorded: $(wc -c <"$1") bytes"
   fi
 }
 
@@ -90,8 +89,17 @@ judge() { # CAST
 }
 
 keep_picture() {
-  draw_picture >"$dir/picture"
+  draw_picture >"$dir/picture" || return
   cmp --silent "$dir/picture" "$picture" || cp "$dir/picture" "$picture"
+}
+
+judge_casts_of_no_demo() {
+  local cast worst=0
+  for cast in slides/casts/*.cast; do
+    name=${cast##*/} name=${name%.cast}
+    [[ -x scripts/$name.sh ]] || { say "FAIL  there is no such demo any more" && worst=1; }
+  done
+  return "$worst"
 }
 
 judge_picture() {
@@ -126,11 +134,17 @@ main() {
   [[ ${#steps[@]} -gt 0 ]] || steps=('[0-9][0-9]')
   mkdir -p slides/casts
   for script in $(printf 'scripts/%s-*.sh ' "${steps[@]}"); do
+    [[ -x $script ]] || { echo "record: there is no demo $script" >&2 && exit 2; }
     name=${script##*/} name=${name%.sh}
     record "$script" || { worst=1 && continue; }
     if [[ $check ]]; then judge "slides/casts/$name.cast"; else keep "slides/casts/$name.cast"; fi || worst=1
   done
-  if [[ $check ]]; then judge_picture; else keep_picture; fi || worst=1
+  if [[ $check ]]; then
+    judge_casts_of_no_demo || worst=1
+    judge_picture || worst=1
+  else
+    keep_picture || worst=1
+  fi
   exit "$worst"
 }
 
