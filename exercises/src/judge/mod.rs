@@ -1,0 +1,168 @@
+//! The judge: runs a learner's program in the playground, and looks at it
+//! from outside.
+//!
+//! It is a process of its own, PID 1 of its own namespaces, a host within the
+//! pretended host. What a program leaves behind goes with it.
+
+mod clean;
+pub mod look;
+mod run;
+mod verdict;
+
+use std::fs::{self, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::mount::{MsFlags, mount};
+use runtime::RootDirectory;
+use testbed::token;
+
+use crate::Exercise;
+use clean::Before;
+pub use run::{Ended, Run};
+pub use verdict::{Failure, Told, Verdict};
+
+/// A tmpfs of the judge's own: an overlay can have its upper layer there.
+const PLACE: &str = "/run/exercise";
+
+/// What a check works with.
+#[derive(Debug)]
+pub struct Judge {
+    exercise: &'static Exercise,
+    program: PathBuf,
+    root: Option<RootDirectory>,
+    /// The host's name, made for this check.
+    pub hostname: String,
+}
+
+/// Reads a program from stdin, judges it, and tells the verdict.
+///
+/// # Errors
+/// When the judge itself can't work. That is no verdict.
+pub fn judge(exercise: &'static Exercise) -> Result<Told> {
+    // At the end all processes are killed that we can see.
+    let alone =
+        std::process::id() == 1 && std::env::var_os("PLAYGROUND").is_some();
+    anyhow::ensure!(alone, "a judge works as PID 1 in a playground");
+    let lacks = exercise.needs.iter().find_map(|need| need.lacks());
+    if let Some(reason) = lacks {
+        return Ok(Verdict::Skip(reason.into()).into());
+    }
+    let mut judge = Judge::begin(exercise)?;
+    let before = Before::look();
+    let check = AssertUnwindSafe(|| (exercise.check)(&mut judge));
+    let verdict = match catch_unwind(check) {
+        Ok(Ok(observed)) => Verdict::Pass(observed),
+        Ok(Err(failure)) => Verdict::Fail(failure),
+        Err(_) => anyhow::bail!("the check of {} broke", exercise.name),
+    };
+    Ok(Told { verdict, cleaned: before.clean_up() })
+}
+
+impl Judge {
+    fn begin(exercise: &'static Exercise) -> Result<Judge> {
+        // As systemd makes it on nearly every machine: mounts are shared.
+        let shared = MsFlags::MS_REC | MsFlags::MS_SHARED;
+        mount(None::<&str>, "/", None::<&str>, shared, None::<&str>)
+            .context("make / shared")?;
+        fs::create_dir_all(PLACE)?;
+        for place in [PLACE, "/run/cache"] {
+            let none = MsFlags::empty();
+            mount(
+                Some("exercise"),
+                place,
+                Some("tmpfs"),
+                none,
+                Some("mode=755"),
+            )
+            .with_context(|| format!("mount a tmpfs on {place}"))?;
+        }
+        let hostname = token();
+        nix::unistd::sethostname(&hostname).context("name the host")?;
+        let program = Path::new(PLACE).join(exercise.name);
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes)?;
+        fs::write(&program, bytes)?;
+        fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        Ok(Judge { exercise, program, root: None, hostname })
+    }
+
+    /// A directory with a shell and its tools, to be a root directory.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn root(&mut self) -> PathBuf {
+        let make =
+            || RootDirectory::open(None, None).expect("a root directory");
+        self.root.get_or_insert_with(make).path().to_owned()
+    }
+
+    /// A directory of ours, empty.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        let directory = Path::new(PLACE).join(token());
+        fs::create_dir(&directory).expect("make a directory");
+        directory
+    }
+
+    /// A file with a content that nobody can guess: its path, its content.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    #[must_use]
+    pub fn secret(&self) -> (PathBuf, String) {
+        let (file, content) = (self.directory().join("secret"), token());
+        fs::write(&file, &content).expect("write a secret");
+        (file, content)
+    }
+
+    /// The learner's program, about to start.
+    #[must_use]
+    pub fn program(&self) -> Run {
+        Run::new(self.exercise, &self.program)
+    }
+
+    /// A copy of it in a directory, with the libraries that it needs.
+    ///
+    /// # Panics
+    /// When it can't be made.
+    pub fn copy_program(&self, root: &Path) {
+        let libraries = look::output("ldd", &[&self.program]);
+        let libraries = libraries.split_whitespace();
+        let libraries = libraries.filter(|word| word.starts_with('/'));
+        for library in libraries.map(Path::new) {
+            let place = root.join(library.strip_prefix("/").expect("a path"));
+            fs::create_dir_all(place.parent().expect("a parent"))
+                .expect("make a directory");
+            if !place.exists() {
+                fs::copy(library, place).expect("copy a library");
+            }
+        }
+        let name = self.program.file_name().expect("a name");
+        fs::copy(&self.program, root.join(name)).expect("copy the program");
+    }
+}
+
+/// A command that waits to be looked at, with a number that nobody can guess.
+#[must_use]
+pub fn waiting() -> Vec<String> {
+    vec!["/bin/sleep".into(), number(10_000, 90_000).to_string()]
+}
+
+/// A number at random, `count` of them from `first` on.
+///
+/// # Panics
+/// Without /dev/urandom.
+#[must_use]
+pub fn number(first: u32, count: u32) -> u32 {
+    let mut bytes = [0; 4];
+    let mut random = fs::File::open("/dev/urandom").expect("/dev/urandom");
+    random.read_exact(&mut bytes).expect("random bytes");
+    first + u32::from_ne_bytes(bytes) % count
+}

@@ -1,0 +1,18 @@
+#![forbid(unsafe_code)]
+//! Each exercise keeps its word: where it starts fails, the solution passes,
+//! and each wrong answer gets the hint that is meant for it.
+//!
+//! The programs come from `exercise compile`, which ./scripts/test.sh runs once
+//! for all environments: the first two of an exercise without a warning.
+
+mod programs;
+
+use programs::*;
+
+testbed::main!(
+    every_exercise_is_proven,
+    every_exercise_is_whole,
+    chroot,
+    chroot_hole,
+    pivot_root,
+);
