@@ -1,10 +1,8 @@
 //! Looks at the mount table of the command, and of the host.
 
-use testbed::proc;
-
 use nix::errno::Errno;
 
-use crate::judge::look::{all_mounts, ensure, namespace, same_file, show};
+use crate::judge::look::{all_mounts, ensure, same_file, show};
 use crate::judge::{Failure, Judge, waiting};
 use crate::{Exercise, Wrong};
 
@@ -97,16 +95,16 @@ const STANDS: &str = "The working directory is not in ROOT. End with \
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let root = judge.root();
     let command = waiting();
-    let before = proc::mounts(1);
+    let before = all_mounts(judge.host());
     let mut run = judge.program().args([&root]).args(&command).start();
     let reached = run.reaches(&command);
-    let after = proc::mounts(1);
+    let after = all_mounts(judge.host());
     let was_changed = after.first().is_none_or(|it| it.propagation.is_empty());
     if let (Err(failure), true) = (&reached, was_changed) {
         return Err(Failure { hint: NO_NAMESPACE.into(), ..failure.clone() });
     }
     let pid = reached?;
-    let seen = namespace(pid, "mnt", NO_NAMESPACE)?;
+    let seen = judge.namespace(pid, "mnt", NO_NAMESPACE)?;
 
     let mounts = all_mounts(pid);
     let places: Vec<_> = mounts.iter().map(|it| it.place.as_str()).collect();

@@ -14,6 +14,8 @@ use super::look;
 
 /// The host before the program ran.
 pub struct Before {
+    /// Who has the host's mounts.
+    host: i32,
     mounts: BTreeSet<String>,
     links: BTreeSet<String>,
     tables: BTreeSet<String>,
@@ -24,9 +26,10 @@ pub struct Before {
 const FORWARDS: &str = "/proc/sys/net/ipv4/ip_forward";
 
 impl Before {
-    pub fn look() -> Before {
+    pub fn look(host: i32) -> Before {
         Before {
-            mounts: places(),
+            host,
+            mounts: places(host),
             links: links(),
             tables: tables(),
             forwards: fs::read_to_string(FORWARDS).unwrap_or_default(),
@@ -38,8 +41,10 @@ impl Before {
     /// playground's network, go now. What is told, is told once a kind.
     pub fn clean_up(&self) -> Vec<String> {
         let mut told = Vec::new();
-        let left =
-            places().difference(&self.mounts).cloned().collect::<Vec<_>>();
+        let left = places(self.host)
+            .difference(&self.mounts)
+            .cloned()
+            .collect::<Vec<_>>();
         if !left.is_empty() {
             told.push(some("mounts of the host", &left));
         }
@@ -73,8 +78,12 @@ fn some(what: &str, names: &[String]) -> String {
     format!("{what}: {}{more}", shown.join(", "))
 }
 
-fn places() -> BTreeSet<String> {
-    proc::mounts(1).into_iter().map(|mount| mount.place).collect()
+/// None when the program has ended even that process: then it shows elsewhere.
+fn places(host: i32) -> BTreeSet<String> {
+    if !proc::runs(host) {
+        return BTreeSet::new();
+    }
+    look::all_mounts(host).into_iter().map(|mount| mount.place).collect()
 }
 
 fn links() -> BTreeSet<String> {

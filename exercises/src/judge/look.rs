@@ -64,24 +64,6 @@ fn short(kind: &str) -> &str {
     if kind == "mount" { "mnt" } else { kind }
 }
 
-/// Fails unless the process has a namespace of this kind to itself.
-///
-/// # Errors
-/// With this hint.
-pub fn namespace(pid: i32, kind: &str, hint: &str) -> Result<String, Failure> {
-    let (its, ours) =
-        (link(pid, &format!("ns/{kind}")), proc::own_namespace(kind));
-    let its = its.display().to_string();
-    if its == ours {
-        return Err(Failure::new(
-            format!("/proc/{pid}/ns/{kind} is {its}: the host's own"),
-            format!("a {kind} namespace that is not the host's"),
-            hint,
-        ));
-    }
-    Ok(format!("/proc/{pid}/ns/{kind} is {its}, the host's is {ours}"))
-}
-
 /// Fails unless `is`.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! pretended host. What a program leaves behind goes with it.
 
 mod clean;
+mod host;
 pub mod look;
 mod run;
 mod verdict;
@@ -18,10 +19,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 use runtime::RootDirectory;
-use testbed::token;
+use testbed::{proc, token};
 
 use crate::Exercise;
 use clean::Before;
+use host::Host;
 pub use run::{Ended, Run};
 pub use verdict::{Failure, Told, Verdict};
 
@@ -33,6 +35,7 @@ const PLACE: &str = "/run/exercise";
 pub struct Judge {
     exercise: &'static Exercise,
     program: PathBuf,
+    host: Host,
     root: Option<RootDirectory>,
     /// The host's name, made for this check.
     pub hostname: String,
@@ -52,7 +55,7 @@ pub fn judge(exercise: &'static Exercise) -> Result<Told> {
         return Ok(Verdict::Skip(reason.into()).into());
     }
     let mut judge = Judge::begin(exercise)?;
-    let before = Before::look();
+    let before = Before::look(judge.host());
     let check = AssertUnwindSafe(|| (exercise.check)(&mut judge));
     let verdict = match catch_unwind(check) {
         Ok(Ok(observed)) => Verdict::Pass(observed),
@@ -64,10 +67,6 @@ pub fn judge(exercise: &'static Exercise) -> Result<Told> {
 
 impl Judge {
     fn begin(exercise: &'static Exercise) -> Result<Judge> {
-        // As systemd makes it on nearly every machine: mounts are shared.
-        let shared = MsFlags::MS_REC | MsFlags::MS_SHARED;
-        mount(None::<&str>, "/", None::<&str>, shared, None::<&str>)
-            .context("make / shared")?;
         fs::create_dir_all(PLACE)?;
         for place in [PLACE, "/run/cache"] {
             let none = MsFlags::empty();
@@ -87,7 +86,8 @@ impl Judge {
         std::io::stdin().read_to_end(&mut bytes)?;
         fs::write(&program, bytes)?;
         fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-        Ok(Judge { exercise, program, root: None, hostname })
+        let host = Host::start()?;
+        Ok(Judge { exercise, program, host, root: None, hostname })
     }
 
     /// A directory with a shell and its tools, to be a root directory.
@@ -122,10 +122,43 @@ impl Judge {
         (file, content)
     }
 
-    /// The learner's program, about to start.
+    /// The learner's program, about to start on the host.
     #[must_use]
     pub fn program(&self) -> Run {
-        Run::new(self.exercise, &self.program)
+        self.program_by(&[])
+    }
+
+    /// The same, started by another program.
+    #[must_use]
+    pub fn program_by(&self, wrapper: &[&str]) -> Run {
+        Run::new(self.exercise, self.host.pid(), &self.program, wrapper)
+    }
+
+    /// A process that does nothing: what it has, the host has.
+    #[must_use]
+    pub fn host(&self) -> i32 {
+        self.host.pid()
+    }
+
+    /// Fails unless a process has a namespace that is not the host's.
+    ///
+    /// # Errors
+    /// With this hint.
+    pub fn namespace(
+        &self,
+        pid: i32,
+        kind: &str,
+        hint: &str,
+    ) -> Result<String, Failure> {
+        let its = proc::namespace(pid, kind);
+        let hosts = proc::namespace(self.host(), kind);
+        look::ensure(
+            its != hosts,
+            format!("/proc/{pid}/ns/{kind} is {its}: the host's own"),
+            "another one than the host's",
+            hint,
+        )?;
+        Ok(format!("/proc/{pid}/ns/{kind} is {its}, the host's is {hosts}"))
     }
 
     /// A copy of it in a directory, with the libraries that it needs.

@@ -53,27 +53,21 @@ pub struct Ended {
 }
 
 impl Run {
-    pub(super) fn new(exercise: &'static Exercise, program: &Path) -> Run {
-        let mut command = Command::new("prlimit");
-        let most = format!("--nproc={MOST_PROCESSES}");
-        command.args([&*most, "--fsize=67108864", "--core=0", "--"]);
-        command.arg(program).env_remove("RUST_BACKTRACE").current_dir(PLACE);
+    pub(super) fn new(
+        exercise: &'static Exercise,
+        host: i32,
+        program: &Path,
+        wrapper: &[&str],
+    ) -> Run {
+        // The host's mounts: who breaks them does not break the judge's.
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--mount=/proc/{host}/ns/mnt"));
+        command.args([&*format!("--wd={PLACE}"), "--", "prlimit"]);
+        command.arg(format!("--nproc={MOST_PROCESSES}"));
+        command.args(["--fsize=67108864", "--core=0", "--"]);
+        command.args(wrapper).arg(program).env_remove("RUST_BACKTRACE");
         let said = Path::new(PLACE).join(token());
         Run { exercise, command, said, child: None, stdin: None }
-    }
-
-    /// Another program, which starts the learner's.
-    #[must_use]
-    pub fn by<S: AsRef<OsStr>>(
-        mut self,
-        wrapper: impl IntoIterator<Item = S>,
-    ) -> Run {
-        let mut command = Command::new("env");
-        command.args(wrapper);
-        command.arg(self.command.get_program());
-        command.args(self.command.get_args());
-        self.command = command;
-        self
     }
 
     /// Its arguments.
