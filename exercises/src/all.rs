@@ -1,18 +1,55 @@
-//! The list of exercises. A new one is a directory, two lines here, and
+//! The list of exercises. A new one is a directory, three lines here, and
 //! nothing else.
 
 use crate::Exercise;
 
 #[path = "../01-chroot/chroot/check.rs"]
 mod chroot;
+
 #[path = "../01-chroot/chroot-hole/check.rs"]
 mod chroot_hole;
+
+#[path = "../01-chroot/break-out/check.rs"]
+mod break_out;
+
+#[path = "../02-uts-namespace/hostname/check.rs"]
+mod hostname;
+
+#[path = "../02-uts-namespace/two-namespaces/check.rs"]
+mod two_namespaces;
+
+#[path = "../03-pid-namespace/first-process/check.rs"]
+mod first_process;
+
+#[path = "../03-pid-namespace/reaper/check.rs"]
+mod reaper;
+
+#[path = "../03-pid-namespace/init/check.rs"]
+mod init;
+
+#[path = "../04-mount-namespace/private-mounts/check.rs"]
+mod private_mounts;
+
+#[path = "../04-mount-namespace/fresh-proc/check.rs"]
+mod fresh_proc;
+
 #[path = "../04-mount-namespace/pivot-root/check.rs"]
 mod pivot_root;
 
 /// Every exercise, in the order in which they are offered.
-pub const ALL: &[&Exercise] =
-    &[&chroot::EXERCISE, &chroot_hole::EXERCISE, &pivot_root::EXERCISE];
+pub const ALL: &[&Exercise] = &[
+    &chroot::EXERCISE,
+    &chroot_hole::EXERCISE,
+    &break_out::EXERCISE,
+    &hostname::EXERCISE,
+    &two_namespaces::EXERCISE,
+    &first_process::EXERCISE,
+    &reaper::EXERCISE,
+    &init::EXERCISE,
+    &private_mounts::EXERCISE,
+    &fresh_proc::EXERCISE,
+    &pivot_root::EXERCISE,
+];
 
 /// The exercise of this name, or that had it once.
 #[must_use]

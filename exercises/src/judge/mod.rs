@@ -24,11 +24,15 @@ use testbed::{proc, token};
 use crate::Exercise;
 use clean::Before;
 use host::Host;
-pub use run::{Ended, Run};
+pub use run::{Ended, Run, how};
 pub use verdict::{Failure, Told, Verdict};
 
 /// A tmpfs of the judge's own: an overlay can have its upper layer there.
 const PLACE: &str = "/run/exercise";
+
+/// What starts a program as number 1 of a PID namespace, as its only child.
+pub const AS_NUMBER_ONE: &[&str] =
+    &["unshare", "--pid", "--fork", "--kill-child", "--"];
 
 /// What a check works with.
 #[derive(Debug)]
@@ -161,7 +165,7 @@ impl Judge {
         Ok(format!("/proc/{pid}/ns/{kind} is {its}, the host's is {hosts}"))
     }
 
-    /// A copy of it in a directory, with the libraries that it needs.
+    /// Copies it into a directory, with its libraries, each to its own path.
     ///
     /// # Panics
     /// When it can't be made.
@@ -169,16 +173,15 @@ impl Judge {
         let libraries = look::output("ldd", &[&self.program]);
         let libraries = libraries.split_whitespace();
         let libraries = libraries.filter(|word| word.starts_with('/'));
-        for library in libraries.map(Path::new) {
-            let place = root.join(library.strip_prefix("/").expect("a path"));
+        let files = libraries.map(Path::new).chain([&*self.program]);
+        for file in files {
+            let place = root.join(file.strip_prefix("/").expect("a path"));
             fs::create_dir_all(place.parent().expect("a parent"))
                 .expect("make a directory");
             if !place.exists() {
-                fs::copy(library, place).expect("copy a library");
+                fs::copy(file, place).expect("copy a file");
             }
         }
-        let name = self.program.file_name().expect("a name");
-        fs::copy(&self.program, root.join(name)).expect("copy the program");
     }
 }
 

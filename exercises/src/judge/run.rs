@@ -112,6 +112,17 @@ impl Run {
         self.child.as_ref().expect("it was started").id() as i32
     }
 
+    /// Its first child.
+    ///
+    /// # Errors
+    /// When it has none any more.
+    pub fn child(&self) -> Result<i32, Failure> {
+        let children = proc::children(self.pid());
+        children.first().copied().ok_or_else(|| {
+            Failure::new("your program has ended", "it runs", ENDED_EARLY)
+        })
+    }
+
     /// What it has said on stdout so far.
     #[must_use]
     pub fn stdout(&self) -> String {
@@ -195,8 +206,8 @@ impl Run {
         }
     }
 
-    /// It has ended. Its own words decide about the hint.
-    pub fn ended_early(&self, status: ExitStatus, expected: &str) -> Failure {
+    // Its own words decide about the hint.
+    fn ended_early(&self, status: ExitStatus, expected: &str) -> Failure {
         let stderr = self.stderr();
         let known = self.exercise.errors.iter();
         let mut known = known.filter(|(errno, _)| {
@@ -236,6 +247,11 @@ impl Run {
     pub fn signal(&self, signal: Signal) {
         // It may be gone: then that shows.
         let _ = kill(Pid::from_raw(self.pid()), signal);
+    }
+
+    /// Whether it has.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended().is_some()
     }
 
     fn ended(&mut self) -> Option<ExitStatus> {

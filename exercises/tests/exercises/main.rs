@@ -14,5 +14,14 @@ testbed::main!(
     every_exercise_is_whole,
     chroot,
     chroot_hole,
+    break_out,
+    hostname,
+    two_namespaces,
+    first_process,
+    reaper,
+    init,
+    private_mounts,
+    fresh_proc,
     pivot_root,
+    // others
 );

@@ -17,6 +17,14 @@ macro_rules! proven {
 proven! {
     chroot: "chroot",
     chroot_hole: "chroot-hole",
+    break_out: "break-out",
+    hostname: "hostname",
+    two_namespaces: "two-namespaces",
+    first_process: "first-process",
+    reaper: "reaper",
+    init: "init",
+    private_mounts: "private-mounts",
+    fresh_proc: "fresh-proc",
     pivot_root: "pivot-root",
 }
 
