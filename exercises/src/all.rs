@@ -36,6 +36,24 @@ mod fresh_proc;
 #[path = "../04-mount-namespace/pivot-root/check.rs"]
 mod pivot_root;
 
+#[path = "../05-user-namespace/one-id/check.rs"]
+mod one_id;
+
+#[path = "../05-user-namespace/denied-groups/check.rs"]
+mod denied_groups;
+
+#[path = "../05-user-namespace/id-range/check.rs"]
+mod id_range;
+
+#[path = "../06-cgroups/pids-limit/check.rs"]
+mod pids_limit;
+
+#[path = "../06-cgroups/too-late/check.rs"]
+mod too_late;
+
+#[path = "../06-cgroups/clean-end/check.rs"]
+mod clean_end;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -49,6 +67,12 @@ pub const ALL: &[&Exercise] = &[
     &private_mounts::EXERCISE,
     &fresh_proc::EXERCISE,
     &pivot_root::EXERCISE,
+    &one_id::EXERCISE,
+    &denied_groups::EXERCISE,
+    &id_range::EXERCISE,
+    &pids_limit::EXERCISE,
+    &too_late::EXERCISE,
+    &clean_end::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

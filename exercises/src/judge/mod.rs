@@ -4,12 +4,15 @@
 //! It is a process of its own, PID 1 of its own namespaces, a host within the
 //! pretended host. What a program leaves behind goes with it.
 
+pub mod cgroup;
 mod clean;
 mod host;
 pub mod look;
+mod order;
 mod run;
 mod verdict;
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -21,9 +24,10 @@ use nix::mount::{MsFlags, mount};
 use runtime::RootDirectory;
 use testbed::{proc, token};
 
-use crate::Exercise;
+use crate::{Exercise, Need};
 use clean::Before;
 use host::Host;
+pub use order::Order;
 pub use run::{Ended, Run, how};
 pub use verdict::{Failure, Told, Verdict};
 
@@ -41,6 +45,7 @@ pub struct Judge {
     program: PathBuf,
     host: Host,
     root: Option<RootDirectory>,
+    cgroups: Vec<PathBuf>,
     /// The host's name, made for this check.
     pub hostname: String,
 }
@@ -66,7 +71,9 @@ pub fn judge(exercise: &'static Exercise) -> Result<Told> {
         Ok(Err(failure)) => Verdict::Fail(failure),
         Err(_) => anyhow::bail!("the check of {} broke", exercise.name),
     };
-    Ok(Told { verdict, cleaned: before.clean_up() })
+    let cleaned = before.clean_up();
+    judge.cgroups.iter().for_each(|it| cgroup::remove(it));
+    Ok(Told { verdict, cleaned })
 }
 
 impl Judge {
@@ -91,7 +98,14 @@ impl Judge {
         fs::write(&program, bytes)?;
         fs::set_permissions(&program, Permissions::from_mode(0o755))?;
         let host = Host::start()?;
-        Ok(Judge { exercise, program, host, root: None, hostname })
+        Ok(Judge {
+            exercise,
+            program,
+            host,
+            root: None,
+            cgroups: vec![],
+            hostname,
+        })
     }
 
     /// A directory with a shell and its tools, to be a root directory.
@@ -115,6 +129,24 @@ impl Judge {
         directory
     }
 
+    /// A new cgroup in which this controller can be used.
+    pub fn cgroup(&mut self, controller: &str) -> PathBuf {
+        self.cgroups.push(cgroup::make(controller));
+        self.cgroups[self.cgroups.len() - 1].clone()
+    }
+
+    /// A user and a group without privileges, and what starts a program as
+    /// them. Where there is one id only, that is root's.
+    #[must_use]
+    pub fn somebody(&self) -> (u32, u32, Vec<String>) {
+        if Need::Ids.lacks().is_some() {
+            return (0, 0, vec![]);
+        }
+        let (uid, gid) = (number(2000, 1000), number(4000, 1000));
+        let ids = format!("setpriv --reuid {uid} --regid {gid} --clear-groups");
+        (uid, gid, ids.split(' ').map(str::to_owned).collect())
+    }
+
     /// A file with a content that nobody can guess: its path, its content.
     ///
     /// # Panics
@@ -129,12 +161,12 @@ impl Judge {
     /// The learner's program, about to start on the host.
     #[must_use]
     pub fn program(&self) -> Run {
-        self.program_by(&[])
+        self.program_by::<&str>(&[])
     }
 
     /// The same, started by another program.
     #[must_use]
-    pub fn program_by(&self, wrapper: &[&str]) -> Run {
+    pub fn program_by<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Run {
         Run::new(self.exercise, self.host.pid(), &self.program, wrapper)
     }
 

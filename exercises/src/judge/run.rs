@@ -53,11 +53,11 @@ pub struct Ended {
 }
 
 impl Run {
-    pub(super) fn new(
+    pub(super) fn new<S: AsRef<OsStr>>(
         exercise: &'static Exercise,
         host: i32,
         program: &Path,
-        wrapper: &[&str],
+        wrapper: &[S],
     ) -> Run {
         // The host's mounts: who breaks them does not break the judge's.
         let mut command = Command::new("nsenter");
@@ -206,8 +206,9 @@ impl Run {
         }
     }
 
-    // Its own words decide about the hint.
-    fn ended_early(&self, status: ExitStatus, expected: &str) -> Failure {
+    /// Why, by its own words.
+    #[must_use]
+    pub fn ended_early(&self, status: ExitStatus, expected: &str) -> Failure {
         let stderr = self.stderr();
         let known = self.exercise.errors.iter();
         let mut known = known.filter(|(errno, _)| {

@@ -23,5 +23,11 @@ testbed::main!(
     private_mounts,
     fresh_proc,
     pivot_root,
+    one_id,
+    denied_groups,
+    id_range,
+    pids_limit,
+    too_late,
+    clean_end,
     // others
 );

@@ -26,6 +26,12 @@ proven! {
     private_mounts: "private-mounts",
     fresh_proc: "fresh-proc",
     pivot_root: "pivot-root",
+    one_id: "one-id",
+    denied_groups: "denied-groups",
+    id_range: "id-range",
+    pids_limit: "pids-limit",
+    too_late: "too-late",
+    clean_end: "clean-end",
 }
 
 /// A program that `exercise compile` has made.
