@@ -54,6 +54,24 @@ mod too_late;
 #[path = "../06-cgroups/clean-end/check.rs"]
 mod clean_end;
 
+#[path = "../07-overlayfs/upper-layer/check.rs"]
+mod upper_layer;
+
+#[path = "../07-overlayfs/layer-order/check.rs"]
+mod layer_order;
+
+#[path = "../07-overlayfs/whiteout/check.rs"]
+mod whiteout;
+
+#[path = "../08-networking/loopback/check.rs"]
+mod loopback;
+
+#[path = "../08-networking/veth/check.rs"]
+mod veth;
+
+#[path = "../08-networking/nat/check.rs"]
+mod nat;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -73,6 +91,12 @@ pub const ALL: &[&Exercise] = &[
     &pids_limit::EXERCISE,
     &too_late::EXERCISE,
     &clean_end::EXERCISE,
+    &upper_layer::EXERCISE,
+    &layer_order::EXERCISE,
+    &whiteout::EXERCISE,
+    &loopback::EXERCISE,
+    &veth::EXERCISE,
+    &nat::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

@@ -61,6 +61,14 @@ pub const EXERCISE: Exercise = Exercise {
         Wrong {
             name: "swapped",
             change: &[("\"0 {first} {count}\"", "\"{first} 0 {count}\"")],
+            hint: NOT_MAPPED_YET,
+        },
+        Wrong {
+            name: "one-id-only",
+            change: &[(
+                "    let (first, count) = (first.display(), count.display());",
+                "    let (first, count) = (first.display(), 1.max(count.is_empty() as u8));",
+            )],
             hint: MAP,
         },
     ],
@@ -78,8 +86,8 @@ const STAYS: &str = "A map changes nobody's id. Outside, the command still is \
 const GROUPS: &str = "The command still has groups of the host. setgroups(&[]) \
                       comes before setresuid.";
 const NOT_MAPPED_YET: &str = "EINVAL from setresuid, setresgid or setgroups: \
-                              0 has no place in the map, or there is no map \
-                              yet. The child must wait for the parent's \"go\".";
+                              0 has no place in the map (first inside, first \
+                              outside, how many), or there is no map yet. The child must wait for the parent's \"go\".";
 const REFUSED: &str = "EPERM: a map can be written once, after the child has \
                        unshared, by somebody outside; setgroups works only \
                        when the map of groups is there.";

@@ -58,7 +58,7 @@ pub const EXERCISE: Exercise = Exercise {
             hint: LIMITED_LATE,
         },
         Wrong {
-            name: "joined-before-the-limit",
+            name: "no-limit",
             change: &[
                 (
                     "    write(cgroup.join(file), limit).context(\"limit\")?;\n",

@@ -29,5 +29,11 @@ testbed::main!(
     pids_limit,
     too_late,
     clean_end,
+    upper_layer,
+    layer_order,
+    whiteout,
+    loopback,
+    veth,
+    nat,
     // others
 );

@@ -32,6 +32,12 @@ proven! {
     pids_limit: "pids-limit",
     too_late: "too-late",
     clean_end: "clean-end",
+    upper_layer: "upper-layer",
+    layer_order: "layer-order",
+    whiteout: "whiteout",
+    loopback: "loopback",
+    veth: "veth",
+    nat: "nat",
 }
 
 /// A program that `exercise compile` has made.
