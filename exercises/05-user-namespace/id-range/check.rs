@@ -65,10 +65,7 @@ pub const EXERCISE: Exercise = Exercise {
         },
         Wrong {
             name: "one-id-only",
-            change: &[(
-                "    let (first, count) = (first.display(), count.display());",
-                "    let (first, count) = (first.display(), 1.max(count.is_empty() as u8));",
-            )],
+            change: &[("\"0 {first} {count}\"", "\"0 {first} 1\"")],
             hint: MAP,
         },
     ],
