@@ -72,6 +72,9 @@ mod veth;
 #[path = "../08-networking/nat/check.rs"]
 mod nat;
 
+#[path = "../08-networking/container/check.rs"]
+mod container;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -97,6 +100,7 @@ pub const ALL: &[&Exercise] = &[
     &loopback::EXERCISE,
     &veth::EXERCISE,
     &nat::EXERCISE,
+    &container::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

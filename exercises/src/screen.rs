@@ -7,7 +7,7 @@ use textwrap::Options;
 
 use crate::judge::{Failure, Told, Verdict};
 use crate::mine::{Mine, State};
-use crate::{ALL, Exercise, Need};
+use crate::{ALL, Exercise};
 
 const WIDTH: usize = 78;
 
@@ -165,17 +165,6 @@ pub fn list(mine: &Mine) {
     if let Some(next) = mine.next() {
         say(format_args!("next: {}", next.name));
     }
-}
-
-/// What an exercise needs, in words for `list`.
-#[must_use]
-pub fn needs(exercise: &Exercise) -> String {
-    let word = |need: &Need| match need {
-        Need::Ids => "a range in /etc/subuid",
-        Need::Cgroup => "a cgroup of yours",
-        Need::Internet => "the program ip",
-    };
-    exercise.needs.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 /// A hint, numbered.

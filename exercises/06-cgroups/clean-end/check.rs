@@ -1,5 +1,8 @@
 //! Looks at the cgroups below the one that was given, before and after.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use nix::errno::Errno;
 use testbed::token;
 
@@ -113,7 +116,19 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     )?;
     run.close_stdin();
     let ended = run.ends()?;
-    let left = words(place, "cgroup.procs").lines().count();
+    let there = below(&cgroup).len();
+    if there > 0 && run.stderr().contains("(os error 16)") {
+        return Err(run.ended_early(ended.status, "no cgroup is left"));
+    }
+    // Who was killed may still be on the way out.
+    let mut left = 0;
+    for _ in 0..60 {
+        left = words(place, "cgroup.procs").lines().count();
+        if left == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(5));
+    }
     ensure(
         left == 0 && who_executes(&straggler).is_none(),
         format!(
@@ -123,10 +138,6 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         "nobody is left",
         LEFT,
     )?;
-    let there = below(&cgroup).len();
-    if there > 0 && run.stderr().contains("(os error 16)") {
-        return Err(run.ended_early(ended.status, "no cgroup is left"));
-    }
     ensure(
         there == 0,
         format!("{} is still there, empty", show(place)),

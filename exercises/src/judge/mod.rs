@@ -158,6 +158,12 @@ impl Judge {
         (file, content)
     }
 
+    /// Where the learner's program is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.program
+    }
+
     /// The learner's program, about to start on the host.
     #[must_use]
     pub fn program(&self) -> Run {

@@ -35,5 +35,6 @@ testbed::main!(
     loopback,
     veth,
     nat,
+    container,
     // others
 );

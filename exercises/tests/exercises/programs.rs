@@ -38,6 +38,7 @@ proven! {
     loopback: "loopback",
     veth: "veth",
     nat: "nat",
+    container: "container",
 }
 
 /// A program that `exercise compile` has made.
