@@ -15,6 +15,14 @@ const MANIFEST: &str = include_str!("../mine.toml");
 /// The versions of the workspace: what it has, is there offline.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
+/// Programs that no checker wants to meet.
+const HOSTILE: [(&str, &str); 4] = [
+    ("hang", include_str!("../tests/hostile/hang.rs")),
+    ("fork-bomb", include_str!("../tests/hostile/fork-bomb.rs")),
+    ("leaver", include_str!("../tests/hostile/leaver.rs")),
+    ("liar", include_str!("../tests/hostile/liar.rs")),
+];
+
 /// What the compiler made of a file.
 #[derive(Debug)]
 pub enum Compiled {
@@ -86,6 +94,11 @@ pub fn compile_all(directory: &Path) -> Result<()> {
             }
             programs.push((name, file));
         }
+    }
+    for (name, text) in HOSTILE {
+        let file = PathBuf::from(format!("hostile--{name}.rs"));
+        fs::write(directory.join(&file), text)?;
+        programs.push((format!("hostile--{name}"), file));
     }
     write_package(directory, programs.into_iter())?;
     let status = Command::new("cargo")

@@ -98,7 +98,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
 
 /// While number 1 is stopped, all of them end.
 fn buries_many_at_once(judge: &Judge) -> Result<u32, Failure> {
-    let (orphans, ready) = (number(5, 10), token());
+    let (orphans, ready) = (number(12, 10), token());
     let script = format!(
         "for i in $(seq {orphans}); do ( sleep 0.05 & ); done; \
          echo {ready}; read line"
@@ -140,7 +140,7 @@ fn buries_many_at_once(judge: &Judge) -> Result<u32, Failure> {
 }
 
 fn passes_sigterm_on(judge: &Judge) -> Result<u32, Failure> {
-    let (code, ready) = (number(3, 90), token());
+    let (code, ready) = (number(10, 90), token());
     let script = format!(
         "trap 'exit {code}' TERM; echo {ready}; while :; do sleep 0.01; done"
     );

@@ -65,7 +65,7 @@ const STATUS: &str = "The exit status that wait() tells of for the command is \
                       the one to end with: exit(code).";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
-    let (orphans, code, ready) = (number(5, 10), number(3, 90), token());
+    let (orphans, code, ready) = (number(12, 10), number(10, 90), token());
     // ( : & ) leaves a process behind whose parent has ended.
     let script = format!(
         "for i in $(seq {orphans}); do ( : & ); done; echo {ready}; \
@@ -100,7 +100,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     )?;
     ensure(
         zombies == 0,
-        format!("{zombies} zombies are children of number 1 ({one})"),
+        format!("{zombies} zombies are children of number 1"),
         format!("none: it has waited for all {orphans} orphans"),
         ZOMBIES,
     )?;

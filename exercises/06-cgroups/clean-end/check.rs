@@ -85,7 +85,7 @@ const STATUS: &str = "Keep COMMAND's exit status, and end with it after the \
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let cgroup = judge.cgroup("pids");
     let (max, code, ready, straggler) =
-        (number(15, 10), number(3, 90), token(), waiting());
+        (number(15, 10), number(10, 90), token(), waiting());
     let script = format!(
         "for i in 1 2 3; do {} & done; echo {ready}; read line; exit {code}",
         straggler.join(" ")

@@ -57,7 +57,7 @@ impl Before {
         }
         let new: Vec<_> = links().difference(&self.links).cloned().collect();
         for link in &new {
-            let _ = look::output("ip", &["link", "delete", link]);
+            look::output("ip", &["link", "delete", link]);
         }
         // The second end of a pair goes with the first.
         if !new.is_empty() {
@@ -65,7 +65,7 @@ impl Before {
         }
         for table in tables().difference(&self.tables) {
             let words = table.split(' ').collect::<Vec<_>>();
-            let _ = look::output("nft", &[&["delete"], &words[..]].concat());
+            look::output("nft", &[&["delete"], &words[..]].concat());
         }
         let _ = fs::write(FORWARDS, &self.forwards);
         told

@@ -43,7 +43,6 @@ pub fn words(pid: i32, name: &str) -> String {
 }
 
 /// What a program of the host says on stdout. Empty when it fails.
-#[must_use]
 pub fn output<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = Command::new(program).args(args).output();
     let output = output.map(|output| output.stdout).unwrap_or_default();

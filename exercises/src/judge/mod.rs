@@ -97,6 +97,10 @@ impl Judge {
         std::io::stdin().read_to_end(&mut bytes)?;
         fs::write(&program, bytes)?;
         fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+        // A number of two digits, as everywhere else.
+        for _ in std::process::id()..10 {
+            look::output("true", &[""; 0]);
+        }
         let host = Host::start()?;
         Ok(Judge {
             exercise,

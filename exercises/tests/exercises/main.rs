@@ -5,8 +5,10 @@
 //! The programs come from `exercise compile`, which ./scripts/test.sh runs once
 //! for all environments: the first two of an exercise without a warning.
 
+mod hostile;
 mod programs;
 
+use hostile::*;
 use programs::*;
 
 testbed::main!(
@@ -37,4 +39,8 @@ testbed::main!(
     nat,
     container,
     // others
+    a_program_that_hangs_is_stopped,
+    a_fork_bomb_is_stopped,
+    what_a_program_leaves_is_told,
+    a_liar_passes_nowhere,
 );

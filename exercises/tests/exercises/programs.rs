@@ -1,9 +1,12 @@
 //! What the judge says of each program of each exercise.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use exercise::judge::{Told, Verdict};
+use exercise::judge::{Failure, Told, Verdict};
 use exercise::{ALL, Exercise, Level, check, find};
+use regex_lite::Regex;
+use similar::TextDiff;
 use testbed::{binary, checkout, needs, skip};
 
 macro_rules! proven {
@@ -42,45 +45,107 @@ proven! {
 }
 
 /// A program that `exercise compile` has made.
-pub fn program(exercise: &Exercise, name: &str) -> PathBuf {
+pub fn program(of: &str, name: &str) -> PathBuf {
     let made = binary("exercise").with_file_name("../exercises/target/debug");
-    let path = made.join(format!("{}--{name}", exercise.name));
+    let path = made.join(format!("{of}--{name}"));
     if !path.exists() {
         skip("needs the programs of `exercise compile target/exercises`");
     }
     path
 }
 
-pub fn judged(exercise: &Exercise, name: &str) -> Told {
-    let program = program(exercise, name);
-    let told =
-        check::check(&checkout(), &binary("exercise"), exercise, &program);
-    let told = told.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+/// What is told of a program that is no answer to the exercise.
+pub fn told_of(exercise: &Exercise, program: &Path) -> Told {
+    let exe = binary("exercise");
+    let told = check::check(&checkout(), &exe, exercise, program);
+    let told = told.unwrap_or_else(|e| panic!("{}: {e:#}", program.display()));
     if let Verdict::Skip(reason) = &told.verdict {
         skip(reason);
     }
     told
 }
 
+fn judged(exercise: &Exercise, name: &str) -> Told {
+    told_of(exercise, &program(exercise.name, name))
+}
+
+/// Every program of the exercise: whether it is told what is meant for it, and
+/// whether that is what `verdicts.txt` keeps. LESSONS=overwrite puts in what is
+/// told today.
 fn proven(name: &str) {
-    needs::playground();
-    let exercise = find(name).expect("an exercise of this name");
-    let told = judged(exercise, "start");
-    assert!(matches!(told.verdict, Verdict::Fail(_)), "start: {told:?}");
-    let told = judged(exercise, "solution");
-    assert!(matches!(told.verdict, Verdict::Pass(_)), "solution: {told:?}");
-    for wrong in exercise.wrong {
-        match judged(exercise, wrong.name).verdict {
-            Verdict::Fail(failure) => {
-                assert_eq!(
-                    failure.hint, wrong.hint,
-                    "{}: {failure:?}",
-                    wrong.name
-                )
-            }
-            verdict => panic!("{}: {verdict:?}", wrong.name),
-        }
+    // Outside, each check has a playground of its own: that takes longer, and
+    // what it writes stays.
+    if !overwrite() {
+        needs::playground();
     }
+    let exercise = find(name).expect("an exercise of this name");
+    if std::env::var("PLAYGROUND_IDS").is_ok_and(|ids| ids == "1") {
+        skip("is judged where there is more than one user id");
+    }
+    let mut all = String::new();
+    let mut judge = |name: &str| {
+        let told = judged(exercise, name);
+        all += &kept(name, &told);
+        told.verdict
+    };
+    let verdict = judge("start");
+    assert!(matches!(verdict, Verdict::Fail(_)), "start: {verdict:?}");
+    let verdict = judge("solution");
+    assert!(matches!(verdict, Verdict::Pass(_)), "solution: {verdict:?}");
+    for wrong in exercise.wrong {
+        let Verdict::Fail(failure) = judge(wrong.name) else {
+            panic!("{}: passes", wrong.name);
+        };
+        assert_eq!(failure.hint, wrong.hint, "{}: {failure:?}", wrong.name);
+    }
+    settle(exercise, &all);
+}
+
+/// A verdict with what differs from run to run taken out.
+fn kept(name: &str, told: &Told) -> String {
+    let text = match &told.verdict {
+        Verdict::Pass(observed) => format!("observed: {observed}"),
+        Verdict::Skip(reason) => reason.clone(),
+        Verdict::Fail(Failure { observed, expected, hint }) => {
+            format!("observed: {observed}\nexpected: {expected}\nhint: {hint}")
+        }
+    };
+    let cleaned = told.cleaned.iter().map(|it| format!("\ncleaned: {it}"));
+    let text = text + &cleaned.collect::<String>();
+    let mut text = text.replace("\n  |", "\n|");
+    for (varies, word) in [
+        (r"mounts?: /.*", "mounts: …"),
+        (r"\d+ mounts", "… mounts"),
+        (r"t[0-9a-f]{16}", "RANDOM"),
+        (r"root\.[0-9a-f]{8}", "root.…"),
+        (r"cgroup/\S+", "cgroup/…"),
+        (r"memory\.(max|limit_in_bytes)", "memory.LIMIT"),
+        (r"\d\d+", "…"),
+    ] {
+        let varies = Regex::new(varies).expect("a regex");
+        text = varies.replace_all(&text, word).into_owned();
+    }
+    format!("## {name}\n{text}\n\n")
+}
+
+fn overwrite() -> bool {
+    std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite")
+}
+
+fn settle(exercise: &Exercise, today: &str) {
+    let place = format!("exercises/{}/{}", exercise.step, exercise.name);
+    let file = checkout().join(place).join("verdicts.txt");
+    if overwrite() {
+        fs::write(&file, today).expect("write what is told today");
+    }
+    let there = fs::read_to_string(&file).unwrap_or_default();
+    let diff = TextDiff::from_lines(&*there, today);
+    assert!(
+        there == today,
+        "{}: not what is told today. LESSONS=overwrite puts it in.\n{}",
+        file.display(),
+        diff.unified_diff().context_radius(2)
+    );
 }
 
 pub fn every_exercise_is_proven() {
