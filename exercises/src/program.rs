@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::screen::say;
 use crate::{ALL, Exercise};
 
 /// A package that holds programs, one file each.
@@ -59,7 +60,11 @@ pub fn write_package(
 /// When cargo can't be started.
 pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
     let colour = if colour { "always" } else { "never" };
-    let target = package.join("target");
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = named.unwrap_or(package.join("target"));
+    if !target.exists() {
+        say("The first time the crates are compiled, which takes a moment.");
+    }
     let output = Command::new("cargo")
         .args(["build", "--offline", "--quiet", "--bin", name])
         .args(["--color", colour, "--target-dir"])

@@ -232,8 +232,8 @@ pub fn solution(mine: &mut Mine, exercise: &Exercise) -> Result<()> {
     match told {
         true => say(exercise.solution.trim_end()),
         false => say(format_args!(
-            "You have not passed {0} yet. A hint first? cargo exercise hint \
-             {0}\nAsk once more for the solution, and you get it.",
+            "You have not passed {0} yet. Ask once more, and you get it.\n\
+             A hint first? cargo exercise hint {0}",
             exercise.name
         )),
     }

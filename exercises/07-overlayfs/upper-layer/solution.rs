@@ -18,8 +18,7 @@ fn main() -> anyhow::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
 
-    let options =
-        format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work}");
 
     let (kind, flags) = (Some("overlay"), MsFlags::empty());
     mount(kind, &**merged, kind, flags, Some(&*options))?;

@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use testbed::proc;
 
@@ -129,6 +131,9 @@ const LAYERS: &str = "What one container writes, the next one executes: ROOT was
                       (step 07).";
 const IDS: &str = "Root inside has to be FIRST outside: the maps, written from \
                    outside, then setresgid and setresuid (step 05).";
+
+/// For all of them. Most of it is waiting for what does not happen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a container is started with.
 struct Facts {
@@ -288,8 +293,13 @@ fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
         (*name, *hint, child)
     };
     let started: Vec<_> = ATTACKS.iter().map(start).collect();
+    let end = Instant::now() + PATIENCE;
     let (mut stopped, mut worked, mut broken) = (0, vec![], vec![]);
-    for (name, hint, child) in started {
+    for (name, hint, mut child) in started {
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+            sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
         let output = child.wait_with_output().expect("wait for it");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         match output.status.code() {
@@ -311,12 +321,14 @@ fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
         ));
     }
     if let Some((name, hint, said)) = broken.first() {
-        let last = said.lines().rev().nth(1).unwrap_or_default();
         let names: Vec<_> = broken.iter().map(|it| it.0.to_owned()).collect();
+        // The reason is the last line but one: the last one counts.
+        let reason = said.lines().rev().nth(1);
+        let reason = reason.unwrap_or("  it does not come to its end");
         return Err(Failure::new(
             format!(
-                "{stopped} attacks stopped; without a clear end: {}. {name}:\
-                 \n  | {last:.300}",
+                "{stopped} attacks stopped; neither stopped nor working: {}. \
+                 {name} says\n  | {reason:.300}",
                 names.join(", ")
             ),
             "each is stopped",

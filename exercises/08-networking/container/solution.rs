@@ -62,8 +62,7 @@ fn overlay(root: &str, work: &str, first: u32) -> anyhow::Result<String> {
     }
     let owner = (Some(Uid::from_raw(first)), Some(Gid::from_raw(first)));
     chown(&*upper, owner.0, owner.1).context("chown")?;
-    let options =
-        format!("lowerdir={root},upperdir={upper},workdir={kernel}");
+    let options = format!("lowerdir={root},upperdir={upper},workdir={kernel}");
     let (kind, flags) = (Some("overlay"), MsFlags::empty());
     mount(kind, &*merged, kind, flags, Some(&*options)).context("overlay")?;
     Ok(merged)

@@ -55,7 +55,14 @@ impl Before {
         if count > 50 {
             told.push(format!("{count} processes"));
         }
-        let new: Vec<_> = links().difference(&self.links).cloned().collect();
+        // A namespace that is gone takes its devices along, in its own time.
+        let new =
+            || -> Vec<_> { links().difference(&self.links).cloned().collect() };
+        let end = Instant::now() + Duration::from_secs(1);
+        while !new().is_empty() && Instant::now() < end {
+            sleep(Duration::from_millis(10));
+        }
+        let new = new();
         for link in &new {
             look::output("ip", &["link", "delete", link]);
         }

@@ -7,9 +7,11 @@
 
 mod hostile;
 mod programs;
+mod session;
 
 use hostile::*;
 use programs::*;
+use session::*;
 
 testbed::main!(
     every_exercise_is_proven,
@@ -43,4 +45,10 @@ testbed::main!(
     a_fork_bomb_is_stopped,
     what_a_program_leaves_is_told,
     a_liar_passes_nowhere,
+    a_learner_goes_from_start_to_pass,
+    hints_and_solutions_are_counted,
+    reset_keeps_what_was_there,
+    a_copy_is_never_overwritten,
+    what_is_wrong_is_no_verdict,
+    each_save_is_checked,
 );

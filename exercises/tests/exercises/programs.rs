@@ -103,16 +103,15 @@ fn proven(name: &str) {
 
 /// A verdict with what differs from run to run taken out.
 fn kept(name: &str, told: &Told) -> String {
-    let text = match &told.verdict {
-        Verdict::Pass(observed) => format!("observed: {observed}"),
-        Verdict::Skip(reason) => reason.clone(),
-        Verdict::Fail(Failure { observed, expected, hint }) => {
-            format!("observed: {observed}\nexpected: {expected}\nhint: {hint}")
-        }
+    let (what, hint) = match &told.verdict {
+        Verdict::Pass(observed) => (format!("observed: {observed}"), ""),
+        Verdict::Skip(reason) => (reason.clone(), ""),
+        Verdict::Fail(Failure { observed, expected, hint }) => (
+            format!("observed: {observed}\nexpected: {expected}"),
+            hint.as_str(),
+        ),
     };
-    let cleaned = told.cleaned.iter().map(|it| format!("\ncleaned: {it}"));
-    let text = text + &cleaned.collect::<String>();
-    let mut text = text.replace("\n  |", "\n|");
+    let mut what = what.replace("\n  |", "\n|");
     for (varies, word) in [
         (r"mounts?: /.*", "mounts: …"),
         (r"\d+ mounts", "… mounts"),
@@ -123,9 +122,10 @@ fn kept(name: &str, told: &Told) -> String {
         (r"\d\d+", "…"),
     ] {
         let varies = Regex::new(varies).expect("a regex");
-        text = varies.replace_all(&text, word).into_owned();
+        what = varies.replace_all(&what, word).into_owned();
     }
-    format!("## {name}\n{text}\n\n")
+    let hint = if hint.is_empty() { "" } else { &format!("\nhint: {hint}") };
+    format!("## {name}\n{what}{hint}\n\n")
 }
 
 fn overwrite() -> bool {
