@@ -62,6 +62,13 @@ check_scripts() {
     git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x
 }
 
+# Exercises and their solutions are no part of a crate.
+check_format() {
+    cargo fmt --all --check
+    git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' 'exercises/tests/hostile/*.rs' |
+        xargs -0 rustfmt --check --edition 2024
+}
+
 # Where cargo put the test binaries that judge containers: those of tests/.
 claim_binaries() {
     cargo test --workspace --test '*' --no-run 2>&1 | tee /dev/stderr |
@@ -166,14 +173,18 @@ stage setup "${setup[@]}"
 # An ordinary user's PATH lacks the directories where some tools live.
 export PATH=$PATH:/usr/sbin:/sbin
 if [[ -z $names ]]; then
-    stage format cargo fmt --all --check
+    stage format check_format
     stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
     stage shellcheck check_scripts
 fi
 stage build cargo build --workspace --quiet
 stage build-tests claim_binaries
+# All programs of all exercises, once for all environments.
+target=${CARGO_TARGET_DIR:-$PWD/target}
+[[ ! exercises =~ $names ]] ||
+    stage build-exercises "$target/debug/exercise" compile "$target/exercises"
 # Not a release build that somebody made before: what is tested is what is here.
-WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
+WORKSHOP_BIN=$target/debug
 export WORKSHOP_BIN
 if [[ -z $names ]]; then
     stage units cargo test --workspace --quiet --lib --bins

@@ -54,7 +54,17 @@ pub struct MountInfo {
 #[must_use]
 pub fn mounts(pid: i32) -> Vec<MountInfo> {
     let table = fs::read_to_string(format!("/proc/{pid}/mountinfo"));
-    let table = table.unwrap_or_else(|e| panic!("/proc/{pid}/mountinfo: {e}"));
+    mounts_of(
+        &table.unwrap_or_else(|e| panic!("/proc/{pid}/mountinfo: {e}")),
+    )
+}
+
+/// The mounts that a table tells of.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn mounts_of(table: &str) -> Vec<MountInfo> {
     let words = |text: &str| text.split(',').map(str::to_owned).collect();
     let mount = |line: &str| {
         let (mount, filesystem) =

@@ -324,7 +324,7 @@ fn glossary_entries_are_linked() {
 // ── shape ───────────────────────────────────────────────────────────────────
 
 /// The parts of a lesson, in their order.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "The attack",
     "The idea",
     "The call and its rules",
@@ -334,6 +334,7 @@ const PARTS: [&str; 11] = [
     "What others do here",
     "The hole that is left",
     "Questions",
+    "Exercises",
     "To read on",
     "The difference to the step before",
 ];

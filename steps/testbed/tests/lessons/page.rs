@@ -89,15 +89,18 @@ impl Page {
         page
     }
 
-    /// All pages of the course: those of the root and of the steps.
+    /// All pages of the course: those of the root, the steps, the exercises.
     pub fn all(root: &Path) -> Vec<Page> {
         let mut names = vec!["README.md".to_owned()];
-        let mut directories = vec![root.join("steps")];
+        let mut directories = vec![root.join("steps"), root.join("exercises")];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).expect("read a directory") {
                 let path = entry.expect("an entry").path();
                 if path.is_dir() {
-                    directories.push(path);
+                    // A learner's copies are no pages of ours.
+                    if !path.ends_with("exercises/mine") {
+                        directories.push(path);
+                    }
                 } else if path.extension().is_some_and(|e| e == "md") {
                     let below =
                         path.strip_prefix(root).expect("below the checkout");

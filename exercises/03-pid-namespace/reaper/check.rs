@@ -1,0 +1,119 @@
+//! Counts the zombies below number 1, and looks at the exit status.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use testbed::{proc, token};
+
+use crate::judge::look::ensure;
+use crate::judge::{AS_NUMBER_ONE, Failure, Judge, how, number};
+use crate::{Exercise, Wrong};
+
+pub const EXERCISE: Exercise = Exercise {
+    name: "reaper",
+    formerly: &[],
+    step: "03-pid-namespace",
+    task: include_str!("task.md"),
+    start: include_str!("start.rs"),
+    solution: include_str!("solution.rs"),
+    hints: &[
+        "child.wait() waits for one child. wait(2) takes any.",
+        "Wait in a loop. The loop ends when the one that ended is the command.",
+    ],
+    needs: &[],
+    errors: &[],
+    wrong: &[
+        Wrong {
+            name: "one-wait",
+            change: &[
+                (
+                    "    loop {\n        match",
+                    "    for _ in 0..2 {\n        match",
+                ),
+                (
+                    "            _ => {}\n        }\n    }",
+                    "            _ => {}\n        }\n    }\n    \
+                     std::thread::sleep(std::time::Duration::from_secs(60));\n    Ok(())",
+                ),
+            ],
+            hint: ZOMBIES,
+        },
+        Wrong {
+            name: "ends-with-anyone",
+            change: &[("Exited(pid, code) if pid == ours", "Exited(_, code)")],
+            hint: TOO_EARLY,
+        },
+        Wrong {
+            name: "status-lost",
+            change: &[(
+                "if pid == ours => exit(code)",
+                "if pid == ours => exit(code & 0)",
+            )],
+            hint: STATUS,
+        },
+    ],
+    check,
+};
+
+const ZOMBIES: &str = "Orphans that have ended are children of number 1, and \
+                       it does not wait for them. Call wait() again and again, \
+                       until the one that ended is the command.";
+const TOO_EARLY: &str = "Number 1 has ended with an orphan, and took the \
+                         command with it: when it ends, the kernel kills all \
+                         of the namespace. Compare whose end wait() tells of.";
+const STATUS: &str = "The exit status that wait() tells of for the command is \
+                      the one to end with: exit(code).";
+
+fn check(judge: &mut Judge) -> Result<String, Failure> {
+    let (orphans, code, ready) = (number(12, 10), number(10, 90), token());
+    // ( : & ) leaves a process behind whose parent has ended.
+    let script = format!(
+        "for i in $(seq {orphans}); do ( : & ); done; echo {ready}; \
+         read line; exit {code}"
+    );
+    let mut run = judge.program_by(AS_NUMBER_ONE);
+    run = run.args(["/bin/sh", "-c", &script]).start();
+    let expected = "the command, until it reads a line";
+    let reads =
+        run.until(expected, |run| run.stdout().contains(&ready).then_some(()));
+    let ended = run.has_ended();
+    reads.map_err(|failure| match ended {
+        true => Failure { hint: TOO_EARLY.into(), ..failure },
+        false => failure,
+    })?;
+    let one = run.child()?;
+    // A moment for the last orphan to end, and to be buried.
+    let mut children = vec![];
+    for _ in 0..60 {
+        sleep(Duration::from_millis(5));
+        children = proc::children(one);
+        if children.len() == 1 {
+            break;
+        }
+    }
+    let zombies = children.iter().filter(|&&pid| !proc::runs(pid)).count();
+    ensure(
+        proc::runs(one),
+        "number 1 has ended, before the command",
+        "it ends with the command",
+        TOO_EARLY,
+    )?;
+    ensure(
+        zombies == 0,
+        format!("{zombies} zombies are children of number 1"),
+        format!("none: it has waited for all {orphans} orphans"),
+        ZOMBIES,
+    )?;
+    run.close_stdin();
+    let ended = run.ends()?;
+    ensure(
+        ended.status.code() == Some(code as i32),
+        format!(
+            "{orphans} orphans, no zombie; at the end {}",
+            how(ended.status)
+        ),
+        format!("the command's own, {code}"),
+        STATUS,
+    )?;
+    Ok(format!("{orphans} orphans, no zombie, and exit status {code}"))
+}

@@ -1,0 +1,25 @@
+//! too-late CGROUP FILE LIMIT COMMAND ARG...
+//!
+//! Becomes COMMAND, in CGROUP, with LIMIT bytes of memory.
+
+use std::fs::write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, id};
+
+use anyhow::Context;
+
+fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let cgroup = args.next().context("CGROUP is missing")?;
+    let file = args.next().context("FILE is missing")?;
+    let limit = args.next().context("LIMIT is missing")?;
+    let command = args.next().context("COMMAND is missing")?;
+    let cgroup = PathBuf::from(cgroup);
+
+    write(cgroup.join(file), limit).context("limit")?;
+    write(cgroup.join("cgroup.procs"), id().to_string()).context("join")?;
+
+    // Returns only when the command can't be executed.
+    Err(Command::new(command).args(args).exec().into())
+}

@@ -1,0 +1,156 @@
+//! What an exercise is.
+
+use nix::errno::Errno;
+
+use crate::judge::{Failure, Judge};
+
+/// An exercise: what is asked, what is given, and who looks.
+#[derive(Debug)]
+pub struct Exercise {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it was called before: progress and copies of then still count.
+    pub formerly: &'static [&'static str],
+    /// The directory of its lesson below `steps/`.
+    pub step: &'static str,
+    /// The task, in Markdown: title, level and minutes, goal, background.
+    pub task: &'static str,
+    /// What the learner begins with. It compiles, and fails.
+    pub start: &'static str,
+    /// One that passes.
+    pub solution: &'static str,
+    /// One after the other, for who asks.
+    pub hints: &'static [&'static str],
+    /// What it can't be checked without.
+    pub needs: &'static [Need],
+    /// With which error a program ends early, and the hint that fits it.
+    pub errors: &'static [(Errno, &'static str)],
+    /// Plausible answers that fail, each by the hint that is meant for it.
+    pub wrong: &'static [Wrong],
+    /// Looks at the program, from outside.
+    pub check: fn(&mut Judge) -> Result<String, Failure>,
+}
+
+impl Exercise {
+    /// Its title: the task's first line.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.task.lines().next().unwrap_or_default().trim_start_matches("# ")
+    }
+
+    /// How much is asked. The task's third line begins with it.
+    #[must_use]
+    pub fn level(&self) -> Option<Level> {
+        let line = self.task.lines().nth(2).unwrap_or_default();
+        let levels = [Level::FillIn, Level::FindTheMistake, Level::BuildIt];
+        levels.into_iter().find(|level| line.starts_with(level.words()))
+    }
+
+    /// How long it takes, in minutes. The task's third line says so.
+    #[must_use]
+    pub fn minutes(&self) -> Option<u32> {
+        let line = self.task.lines().nth(2)?;
+        line.split_once(" minutes")?.0.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+/// How much is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// One call is missing. The syntax is in the task.
+    FillIn,
+    /// It is all there, and something is wrong with it.
+    FindTheMistake,
+    /// The task says what, and not how.
+    BuildIt,
+}
+
+impl Level {
+    /// As tasks and lists say it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Level::FillIn => "Fill in",
+            Level::FindTheMistake => "Find the mistake",
+            Level::BuildIt => "Build it",
+        }
+    }
+}
+
+/// What an exercise can't be checked without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// More than one user id.
+    Ids,
+    /// A cgroup that is ours to give.
+    Cgroup,
+    /// The pretended internet.
+    Internet,
+    /// The other programs of the workshop.
+    Programs,
+}
+
+impl Need {
+    /// Why that lacks in this playground, if it does.
+    #[must_use]
+    pub fn lacks(self) -> Option<&'static str> {
+        let variable = |name| std::env::var(name).unwrap_or_default();
+        match self {
+            Need::Ids if variable("PLAYGROUND_IDS") == "1" => Some(
+                "you have one user id only: there is no range for you in \
+                 /etc/subuid",
+            ),
+            Need::Cgroup
+                if ["", "none"].contains(&&*variable("PLAYGROUND_CGROUP")) =>
+            {
+                Some("this host gives you no cgroup of your own")
+            }
+            Need::Internet if variable("PLAYGROUND_INTERNET").is_empty() => {
+                Some("the program ip is missing, so there is no internet")
+            }
+            Need::Programs if !beside("attack-matrix") => Some(
+                "the workshop's programs are not built yet: cargo build \
+                 --workspace",
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a program of this workspace is there.
+fn beside(name: &str) -> bool {
+    let exe = std::env::current_exe().unwrap_or_default();
+    exe.with_file_name(name).is_file()
+}
+
+/// A plausible answer that fails.
+#[derive(Debug)]
+pub struct Wrong {
+    /// What is wrong with it.
+    pub name: &'static str,
+    /// How it differs from the solution: this text is replaced by that.
+    pub change: &'static [(&'static str, &'static str)],
+    /// The hint that is meant for it.
+    pub hint: &'static str,
+}
+
+impl Wrong {
+    /// The whole program.
+    ///
+    /// # Panics
+    /// When a text to be replaced is not in the solution exactly once.
+    #[must_use]
+    pub fn program(&self, exercise: &Exercise) -> String {
+        let mut program = exercise.solution.to_owned();
+        for (old, new) in self.change {
+            let count = program.matches(old).count();
+            assert_eq!(
+                count, 1,
+                "{}: {}: {old:?} is in the solution {count} times",
+                exercise.name, self.name
+            );
+            program = program.replace(old, new);
+        }
+        program
+    }
+}

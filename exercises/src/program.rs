@@ -1,0 +1,135 @@
+//! A learner's file becomes a program.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::screen::say;
+use crate::{ALL, Exercise};
+
+/// A package that holds programs, one file each.
+const MANIFEST: &str = include_str!("../mine.toml");
+
+/// The versions of the workspace: what it has, is there offline.
+const LOCK: &str = include_str!("../../Cargo.lock");
+
+/// Programs that no checker wants to meet.
+const HOSTILE: [(&str, &str); 4] = [
+    ("hang", include_str!("../tests/hostile/hang.rs")),
+    ("fork-bomb", include_str!("../tests/hostile/fork-bomb.rs")),
+    ("leaver", include_str!("../tests/hostile/leaver.rs")),
+    ("liar", include_str!("../tests/hostile/liar.rs")),
+];
+
+/// What the compiler made of a file.
+#[derive(Debug)]
+pub enum Compiled {
+    /// A program, and the compiler's warnings.
+    Program(PathBuf, String),
+    /// What the compiler says.
+    Errors(String),
+}
+
+/// Makes `directory` a package of these programs: names and files.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write_package(
+    directory: &Path,
+    programs: impl Iterator<Item = (String, PathBuf)>,
+) -> Result<()> {
+    let mut manifest = MANIFEST.to_owned();
+    for (name, file) in programs {
+        write!(manifest, "\n[[bin]]\nname = {name:?}\npath = {file:?}\n")?;
+    }
+    let file = directory.join("Cargo.toml");
+    if fs::read_to_string(&file).unwrap_or_default() != manifest {
+        fs::write(&file, manifest)
+            .with_context(|| format!("write {}", file.display()))?;
+        fs::write(directory.join("Cargo.lock"), LOCK)?;
+    }
+    Ok(())
+}
+
+/// Compiles one program of a package, offline.
+///
+/// # Errors
+/// When cargo can't be started.
+pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
+    let colour = if colour { "always" } else { "never" };
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = named.unwrap_or(package.join("target"));
+    if !target.exists() {
+        say("The first time the crates are compiled, which takes a moment.");
+    }
+    let output = Command::new("cargo")
+        .args(["build", "--offline", "--quiet", "--bin", name])
+        .args(["--color", colour, "--target-dir"])
+        .arg(&target)
+        .current_dir(package)
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .output()
+        .context("start cargo: is it on your PATH?")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(match output.status.success() {
+        true => Compiled::Program(target.join("debug").join(name), said),
+        false => Compiled::Errors(said),
+    })
+}
+
+/// Compiles every program of every exercise: where it starts, its solution,
+/// the wrong answers. The first two without a warning.
+///
+/// # Errors
+/// When one does not compile.
+pub fn compile_all(directory: &Path) -> Result<()> {
+    let mut programs = Vec::new();
+    fs::create_dir_all(directory)?;
+    let directory = &fs::canonicalize(directory)?;
+    for exercise in ALL {
+        for (name, text) in texts(exercise) {
+            let file = PathBuf::from(&name).with_extension("rs");
+            let path = directory.join(&file);
+            if fs::read_to_string(&path).unwrap_or_default() != text {
+                fs::write(path, text)?;
+            }
+            programs.push((name, file));
+        }
+    }
+    for (name, text) in HOSTILE {
+        let file = PathBuf::from(format!("hostile--{name}.rs"));
+        fs::write(directory.join(&file), text)?;
+        programs.push((format!("hostile--{name}"), file));
+    }
+    write_package(directory, programs.into_iter())?;
+    let status = Command::new("cargo")
+        .args(["build", "--offline", "--quiet", "--bins"])
+        .arg("--target-dir")
+        .arg(directory.join("target"))
+        .current_dir(directory)
+        .env_remove("RUSTFLAGS")
+        .status()
+        .context("start cargo")?;
+    ensure!(status.success(), "not all programs compile");
+    Ok(())
+}
+
+/// The names of an exercise's programs, and the programs.
+fn texts(exercise: &Exercise) -> Vec<(String, String)> {
+    let strict = |text: &str| format!("#![deny(warnings)]\n{text}");
+    let name = exercise.name;
+    let mut texts = vec![
+        (format!("{name}--start"), strict(exercise.start)),
+        (format!("{name}--solution"), strict(exercise.solution)),
+    ];
+    for wrong in exercise.wrong {
+        let text = wrong.program(exercise);
+        let text = format!("#![allow(warnings)]\n{text}");
+        texts.push((format!("{name}--{}", wrong.name), text));
+    }
+    texts
+}

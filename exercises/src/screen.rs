@@ -1,0 +1,188 @@
+//! What is shown: 80 columns, and no colour if nobody wants it.
+
+use std::io::{self, Write};
+
+use colored::{ColoredString, Colorize};
+use textwrap::Options;
+
+use crate::judge::{Failure, Told, Verdict};
+use crate::mine::{Mine, State};
+use crate::{ALL, Exercise};
+
+const WIDTH: usize = 78;
+
+/// Says a line or more. stdout may be closed: no reason to panic.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Where to go when this host can't run something.
+const LAB: &str = "The lab has what it needs: ./scripts/lab.sh (a Debian of \
+                   its own in QEMU). Which step works here, and what mends \
+                   the rest: ./scripts/doctor.sh";
+
+/// A verdict, as lines.
+pub fn verdict(exercise: &Exercise, told: &Told) {
+    let name = exercise.name;
+    match &told.verdict {
+        Verdict::Pass(observed) => {
+            say(format_args!("{} {name}", "PASS".green().bold()));
+            part("observed", observed);
+        }
+        Verdict::Fail(Failure { observed, expected, hint }) => {
+            say(format_args!("{} {name}", "FAIL".red().bold()));
+            part("observed", observed);
+            part("expected", expected);
+            part("hint", hint);
+        }
+        Verdict::Skip(reason) => {
+            say(format_args!("{} {name}", "SKIPPED".yellow().bold()));
+            part("why", reason);
+            part("instead", LAB);
+        }
+    }
+    for cleaned in &told.cleaned {
+        part("cleaned", cleaned);
+    }
+}
+
+/// A word on the left, and what belongs to it beside it.
+fn part(word: &str, text: &str) {
+    let left = format!("{word:>9}  ");
+    let indent = " ".repeat(left.len());
+    let options = Options::new(WIDTH)
+        .initial_indent(&indent)
+        .subsequent_indent(&indent)
+        .break_words(true);
+    let mut lines = text.lines().flat_map(|line| {
+        match line.starts_with("  | ") {
+            // Somebody else's words stay as they are.
+            true => vec![format!("{indent}{line}")],
+            false => textwrap::wrap(line, &options)
+                .into_iter()
+                .map(|line| line.into_owned())
+                .collect(),
+        }
+    });
+    let first = lines.next().unwrap_or_default();
+    let first = first.strip_prefix(&indent).unwrap_or(&first).to_owned();
+    say(format_args!("{}{first}", left.dimmed()));
+    for line in lines {
+        say(line);
+    }
+}
+
+/// The task: Markdown with links as words.
+pub fn task(exercise: &Exercise, mine: &Mine) {
+    say("");
+    let mut in_code = false;
+    for (number, line) in exercise.task.lines().enumerate() {
+        if line.starts_with("```") {
+            in_code = !in_code;
+        } else if number == 0 {
+            say(exercise.title().bold());
+        } else if in_code {
+            say(format_args!("    {line}").cyan_if_wanted());
+        } else {
+            let line = without_targets(line);
+            let indent = if line.starts_with("- ") { "  " } else { "" };
+            let options = Options::new(WIDTH).subsequent_indent(indent);
+            for line in textwrap::wrap(&line, &options) {
+                say(line);
+            }
+        }
+    }
+    say("");
+    say(format_args!("Edit {}", shown(&mine.file(exercise)).bold()));
+}
+
+/// As seen from where we are.
+pub fn shown(path: &std::path::Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
+trait CyanIfWanted {
+    fn cyan_if_wanted(self) -> ColoredString;
+}
+
+impl CyanIfWanted for std::fmt::Arguments<'_> {
+    fn cyan_if_wanted(self) -> ColoredString {
+        self.to_string().cyan()
+    }
+}
+
+/// `[text](target)` becomes `text`; a target in the repository stays, as a path
+/// from its root.
+fn without_targets(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, link)) = rest.split_once('[') {
+        let parts = link.split_once("](").and_then(|(words, after)| {
+            let (target, after) = after.split_once(')')?;
+            Some((words, target, after))
+        });
+        let Some((words, target, after)) = parts else { break };
+        text += before;
+        text += words;
+        if let Some(path) = target.strip_prefix("../../../") {
+            text += &format!(" ({path})");
+        }
+        rest = after;
+    }
+    text + rest
+}
+
+/// All exercises, with progress.
+pub fn list(mine: &Mine) {
+    let mut step = "";
+    for exercise in ALL {
+        if exercise.step != step {
+            step = exercise.step;
+            say(format_args!("\n{}", step.bold()));
+        }
+        let (sign, name) = match mine.progress(exercise).state {
+            State::Passed => ("✓".green(), exercise.name.green()),
+            State::Skipped => ("-".yellow(), exercise.name.yellow()),
+            State::Open => (" ".normal(), exercise.name.normal()),
+        };
+        let level = exercise.level().map_or("", |level| level.words());
+        let minutes = exercise.minutes().unwrap_or(0);
+        say(format_args!(
+            "  {sign} {name:16} {:36} {level:16} {minutes:2}'",
+            exercise.title()
+        ));
+    }
+    let count = |state| {
+        ALL.iter().filter(|it| mine.progress(it).state == state).count()
+    };
+    say(format_args!(
+        "\n{} of {} passed, {} skipped",
+        count(State::Passed),
+        ALL.len(),
+        count(State::Skipped)
+    ));
+    if let Some(next) = mine.next() {
+        say(format_args!("next: {}", next.name));
+    }
+}
+
+/// A hint, numbered.
+pub fn hint(exercise: &Exercise, number: usize) {
+    let hint = exercise.hints[number];
+    part(&format!("{} of {}", number + 1, exercise.hints.len()), hint);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_targets;
+
+    #[test]
+    fn links_become_words() {
+        let line = "See [chroot(2)](https://man7.org/x) and [step 01]\
+                    (../../../steps/01-chroot/README.md), [not a link].";
+        let words = "See chroot(2) and step 01 (steps/01-chroot/README.md), \
+                     [not a link].";
+        assert_eq!(without_targets(line), words);
+    }
+}

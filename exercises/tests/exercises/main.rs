@@ -1,0 +1,54 @@
+#![forbid(unsafe_code)]
+//! Each exercise keeps its word: where it starts fails, the solution passes,
+//! and each wrong answer gets the hint that is meant for it.
+//!
+//! The programs come from `exercise compile`, which ./scripts/test.sh runs once
+//! for all environments: the first two of an exercise without a warning.
+
+mod hostile;
+mod programs;
+mod session;
+
+use hostile::*;
+use programs::*;
+use session::*;
+
+testbed::main!(
+    every_exercise_is_proven,
+    every_exercise_is_whole,
+    chroot,
+    chroot_hole,
+    break_out,
+    hostname,
+    two_namespaces,
+    first_process,
+    reaper,
+    init,
+    private_mounts,
+    fresh_proc,
+    pivot_root,
+    one_id,
+    denied_groups,
+    id_range,
+    pids_limit,
+    too_late,
+    clean_end,
+    upper_layer,
+    layer_order,
+    whiteout,
+    loopback,
+    veth,
+    nat,
+    container,
+    // others
+    a_program_that_hangs_is_stopped,
+    a_fork_bomb_is_stopped,
+    what_a_program_leaves_is_told,
+    a_liar_passes_nowhere,
+    a_learner_goes_from_start_to_pass,
+    hints_and_solutions_are_counted,
+    reset_keeps_what_was_there,
+    a_copy_is_never_overwritten,
+    what_is_wrong_is_no_verdict,
+    each_save_is_checked,
+);

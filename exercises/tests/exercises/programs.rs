@@ -1,0 +1,188 @@
+//! What the judge says of each program of each exercise.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use exercise::judge::{Failure, Told, Verdict};
+use exercise::{ALL, Exercise, Level, check, find};
+use regex_lite::Regex;
+use similar::TextDiff;
+use testbed::{binary, checkout, needs, skip};
+
+macro_rules! proven {
+    ($($claim:ident: $name:literal,)+) => {
+        $(pub fn $claim() { proven($name) })+
+
+        const PROVEN: &[&str] = &[$($name),+];
+    };
+}
+
+proven! {
+    chroot: "chroot",
+    chroot_hole: "chroot-hole",
+    break_out: "break-out",
+    hostname: "hostname",
+    two_namespaces: "two-namespaces",
+    first_process: "first-process",
+    reaper: "reaper",
+    init: "init",
+    private_mounts: "private-mounts",
+    fresh_proc: "fresh-proc",
+    pivot_root: "pivot-root",
+    one_id: "one-id",
+    denied_groups: "denied-groups",
+    id_range: "id-range",
+    pids_limit: "pids-limit",
+    too_late: "too-late",
+    clean_end: "clean-end",
+    upper_layer: "upper-layer",
+    layer_order: "layer-order",
+    whiteout: "whiteout",
+    loopback: "loopback",
+    veth: "veth",
+    nat: "nat",
+    container: "container",
+}
+
+/// A program that `exercise compile` has made.
+pub fn program(of: &str, name: &str) -> PathBuf {
+    let made = binary("exercise").with_file_name("../exercises/target/debug");
+    let path = made.join(format!("{of}--{name}"));
+    if !path.exists() {
+        skip("needs the programs of `exercise compile target/exercises`");
+    }
+    path
+}
+
+/// What is told of a program that is no answer to the exercise.
+pub fn told_of(exercise: &Exercise, program: &Path) -> Told {
+    let exe = binary("exercise");
+    let told = check::check(&checkout(), &exe, exercise, program);
+    let told = told.unwrap_or_else(|e| panic!("{}: {e:#}", program.display()));
+    if let Verdict::Skip(reason) = &told.verdict {
+        skip(reason);
+    }
+    told
+}
+
+fn judged(exercise: &Exercise, name: &str) -> Told {
+    told_of(exercise, &program(exercise.name, name))
+}
+
+/// Every program of the exercise: whether it is told what is meant for it, and
+/// whether that is what `verdicts.txt` keeps. LESSONS=overwrite puts in what is
+/// told today.
+fn proven(name: &str) {
+    // Outside, each check has a playground of its own: that takes longer, and
+    // what it writes stays.
+    if !overwrite() {
+        needs::playground();
+    }
+    let exercise = find(name).expect("an exercise of this name");
+    if std::env::var("PLAYGROUND_IDS").is_ok_and(|ids| ids == "1") {
+        skip("is judged where there is more than one user id");
+    }
+    let mut all = String::new();
+    let mut judge = |name: &str| {
+        let told = judged(exercise, name);
+        all += &kept(name, &told);
+        told.verdict
+    };
+    let verdict = judge("start");
+    assert!(matches!(verdict, Verdict::Fail(_)), "start: {verdict:?}");
+    let verdict = judge("solution");
+    assert!(matches!(verdict, Verdict::Pass(_)), "solution: {verdict:?}");
+    for wrong in exercise.wrong {
+        let Verdict::Fail(failure) = judge(wrong.name) else {
+            panic!("{}: passes", wrong.name);
+        };
+        assert_eq!(failure.hint, wrong.hint, "{}: {failure:?}", wrong.name);
+    }
+    settle(exercise, &all);
+}
+
+/// A verdict with what differs from run to run taken out.
+fn kept(name: &str, told: &Told) -> String {
+    let (what, hint) = match &told.verdict {
+        Verdict::Pass(observed) => (format!("observed: {observed}"), ""),
+        Verdict::Skip(reason) => (reason.clone(), ""),
+        Verdict::Fail(Failure { observed, expected, hint }) => (
+            format!("observed: {observed}\nexpected: {expected}"),
+            hint.as_str(),
+        ),
+    };
+    let hint = match hint {
+        "" => String::new(),
+        hint => format!("\nhint: {hint}"),
+    };
+    let cleaned = told.cleaned.iter().map(|it| format!("\ncleaned: {it}"));
+    let what = what.replace("\n  |", "\n|");
+    let mut all = [what, cleaned.collect()];
+    for (varies, word) in [
+        (r"mounts?: /.*", "mounts: …"),
+        (r"\d+ mounts", "… mounts"),
+        (r"\d+ are zombies", "… are zombies"),
+        (r"\^+", "^"),
+        (r"t[0-9a-f]{16}", "RANDOM"),
+        (r"root\.[0-9a-f]{8}", "root.…"),
+        (r"cgroup/\S+", "cgroup/…"),
+        (r"memory\.(max|limit_in_bytes)", "memory.LIMIT"),
+        (r"\d\d+", "…"),
+    ] {
+        let varies = Regex::new(varies).expect("a regex");
+        all = all.map(|it| varies.replace_all(&it, word).into_owned());
+    }
+    let [what, cleaned] = all;
+    format!("## {name}\n{what}{hint}{cleaned}\n\n")
+}
+
+fn overwrite() -> bool {
+    std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite")
+}
+
+fn settle(exercise: &Exercise, today: &str) {
+    let place = format!("exercises/{}/{}", exercise.step, exercise.name);
+    let file = checkout().join(place).join("verdicts.txt");
+    if overwrite() {
+        fs::write(&file, today).expect("write what is told today");
+    }
+    let there = fs::read_to_string(&file).unwrap_or_default();
+    let diff = TextDiff::from_lines(&*there, today);
+    assert!(
+        there == today,
+        "{}: not what is told today. LESSONS=overwrite puts it in.\n{}",
+        file.display(),
+        diff.unified_diff().context_radius(2)
+    );
+}
+
+pub fn every_exercise_is_proven() {
+    let all: Vec<_> = ALL.iter().map(|exercise| exercise.name).collect();
+    assert_eq!(PROVEN, all);
+}
+
+pub fn every_exercise_is_whole() {
+    for exercise in ALL {
+        let name = exercise.name;
+        assert!(exercise.start.contains("// TODO"), "{name}: no TODO");
+        assert!(exercise.level().is_some(), "{name}: no level");
+        assert!(exercise.minutes().is_some(), "{name}: no minutes");
+        assert!(!exercise.hints.is_empty(), "{name}: no hint");
+        assert!(exercise.wrong.len() >= 2, "{name}: too few wrong answers");
+        let lesson = format!("(../../../steps/{}/README.md)", exercise.step);
+        assert!(exercise.task.contains(&lesson), "{name}: no lesson");
+        assert!(
+            exercise.task.contains("(https://man7.org/"),
+            "{name}: no page"
+        );
+        if exercise.level() == Some(Level::FillIn) {
+            assert!(
+                exercise.task.contains("```rust,ignore"),
+                "{name}: no syntax"
+            );
+        }
+        for wrong in exercise.wrong {
+            let _ = wrong.program(exercise);
+        }
+    }
+}

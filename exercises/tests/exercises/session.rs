@@ -1,0 +1,180 @@
+//! A learner at work: the program `exercise`, as it is typed, outside of any
+//! playground, in a directory of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use exercise::find;
+use tempfile::TempDir;
+use testbed::{Terminal, binary, checkout, needs, skip};
+
+/// A learner's directory, gone with it.
+struct Learner(TempDir);
+
+/// The crates that `exercise compile` has compiled, if we may write there.
+fn shared_target() -> Option<PathBuf> {
+    let shared = binary("exercise").with_file_name("../exercises/target");
+    tempfile::tempfile_in(&shared).is_ok().then_some(shared)
+}
+
+impl Learner {
+    fn new() -> Learner {
+        needs::command("cargo");
+        if std::env::var_os("PLAYGROUND").is_some() {
+            skip("is judged outside of the playground");
+        }
+        let learner = Learner(tempfile::tempdir().expect("a directory"));
+        let list = learner.types(&["list"]);
+        assert!(list.status.success(), "{list:?}");
+        let probe = Command::new("cargo")
+            .args(["metadata", "--offline", "--format-version", "1"])
+            .current_dir(learner.0.path())
+            .output();
+        if !probe.is_ok_and(|probe| probe.status.success()) {
+            skip(
+                "this user has no crates to compile offline: ./scripts/setup.sh",
+            );
+        }
+        learner
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(binary("exercise"));
+        command.args(words).env("EXERCISES", self.0.path());
+        if let Some(target) = shared_target() {
+            command.env("CARGO_TARGET_DIR", target);
+        }
+        command.current_dir(checkout()).stdin(Stdio::null());
+        command
+    }
+
+    fn types(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("start exercise")
+    }
+
+    fn says(&self, words: &[&str], status: i32) -> String {
+        let output = self.types(words);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
+        // It is no terminal: no colour. And it fits one.
+        assert!(!said.contains('\x1b'), "{said:?}");
+        for line in said.lines() {
+            assert!(line.chars().count() <= 80, "too wide: {line}");
+        }
+        said
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join("01-chroot").join(name).with_extension("rs")
+    }
+
+    fn progress(&self) -> String {
+        let file = self.0.path().join("progress.txt");
+        fs::read_to_string(file).unwrap_or_default()
+    }
+}
+
+pub fn a_learner_goes_from_start_to_pass() {
+    let learner = Learner::new();
+    let chroot = find("chroot").expect("an exercise");
+    let said = learner.says(&["check", "chroot"], 1);
+    assert!(said.starts_with("FAIL chroot\n observed  /proc/"), "{said}");
+    assert!(said.contains("\n expected  it is /"), "{said}");
+    assert!(said.contains("\n     hint  Nobody has called"), "{said}");
+
+    fs::write(learner.file("chroot"), "fn main() { chroot() }").expect("write");
+    let said = learner.says(&["check"], 1);
+    assert!(said.starts_with("DOES NOT COMPILE chroot\n"), "{said}");
+    assert!(said.contains("cannot find function `chroot`"), "{said}");
+
+    fs::write(learner.file("chroot"), chroot.solution).expect("write");
+    let said = learner.says(&["check", "chroot"], 0);
+    assert!(said.starts_with("PASS chroot\n observed  /proc/"), "{said}");
+    assert!(learner.progress().contains("\nchroot passed 0 0\n"));
+    let said = learner.says(&["list"], 0);
+    assert!(said.contains("\n  ✓ chroot "), "{said}");
+    assert!(said.contains("\nnext: chroot-hole\n"), "{said}");
+}
+
+pub fn hints_and_solutions_are_counted() {
+    let learner = Learner::new();
+    let exercise = find("chroot-hole").expect("an exercise");
+    for number in ["1 of 2", "2 of 2", "1 of 2"] {
+        let said = learner.says(&["hint", "chroot-hole"], 0);
+        assert!(said.trim_start().starts_with(number), "{said}");
+    }
+    let said = learner.says(&["solution", "chroot-hole"], 0);
+    assert!(said.contains("Ask once more"), "{said}");
+    let said = learner.says(&["solution", "chroot-hole"], 0);
+    assert_eq!(said.trim_end(), exercise.solution.trim_end());
+    assert!(learner.progress().contains("\nchroot-hole open 3 2\n"));
+}
+
+pub fn reset_keeps_what_was_there() {
+    let learner = Learner::new();
+    let file = learner.file("chroot");
+    fs::write(&file, "// my work").expect("write");
+    learner.says(&["skip", "chroot"], 0);
+    assert!(learner.progress().contains("\nchroot skipped 0 0\n"));
+    learner.says(&["reset", "chroot"], 0);
+    let text = |file: &Path| fs::read_to_string(file).expect("a file");
+    assert_eq!(text(&file), find("chroot").expect("an exercise").start);
+    assert_eq!(text(&file.with_extension("rs.before")), "// my work");
+    assert!(learner.progress().contains("\nchroot open 0 0\n"));
+}
+
+/// An update of the workshop brings another start: the copy stays.
+pub fn a_copy_is_never_overwritten() {
+    let learner = Learner::new();
+    let files = ["progress.txt", "01-chroot/chroot.rs"];
+    let file = |name| learner.0.path().join(name);
+    fs::write(file(files[0]), "chroot passed\n").expect("write");
+    fs::write(file(files[1]), "// my work").expect("write");
+    for words in [&["list"][..], &["task"], &["check", "chroot"]] {
+        learner.types(words);
+    }
+    let text = |name| fs::read_to_string(file(name)).expect("a file");
+    assert_eq!(text(files[0]), "chroot passed\n");
+    assert_eq!(text(files[1]), "// my work");
+}
+
+pub fn what_is_wrong_is_no_verdict() {
+    let learner = Learner::new();
+    for wrong in [&["check", "no-such"][..], &["chekc"], &["judge", "chroot"]] {
+        let output = learner.types(wrong);
+        assert_eq!(output.status.code(), Some(125), "{wrong:?}: {output:?}");
+        assert!(!output.stderr.is_empty(), "{wrong:?}: {output:?}");
+    }
+    let progress = learner.0.path().join("progress.txt");
+    fs::write(progress, "chroot solved\n").expect("write");
+    let output = learner.types(&["list"]);
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("\"chroot solved\""), "{said}");
+}
+
+/// In a terminal of 80 columns, with an editor that writes the file anew.
+pub fn each_save_is_checked() {
+    let learner = Learner::new();
+    let chroot = find("chroot").expect("an exercise");
+    let mut terminal = Terminal::start(learner.command(&[]));
+    terminal.shows("Another root directory");
+    terminal.shows("FAIL");
+    let new = learner.file("new");
+    fs::write(&new, chroot.solution).expect("write");
+    fs::rename(new, learner.file("chroot")).expect("rename");
+    let before = terminal.shows("PASS");
+    assert!(before.contains("quit"), "{before}");
+    terminal.shows("Enter: the next one");
+    terminal.types("\n");
+    terminal.shows("A chroot without its holes");
+    terminal.shows("FAIL");
+    terminal.types("h\n");
+    terminal.shows("1 of 2");
+    terminal.types("s\n");
+    terminal.shows("Out of a chroot");
+    terminal.types("q\n");
+    assert_eq!(terminal.finish().0, 0);
+    assert!(learner.progress().contains("\nchroot-hole skipped 1 0\n"));
+}
