@@ -4,19 +4,20 @@ import { createHighlighter, createCssVariablesTheme } from 'shiki';
 // The item whose first line begins with `head`, to the line that closes it.
 // A marker in the source would be noise in a lesson: the first line is enough,
 // and one that is not there, or there twice, is an error.
-export function cutItem(source, head) {
+export function cutItem(source, head, documented = false) {
   const lines = source.split('\n');
   const heads = lines.flatMap((line, at) => (line.trimStart().startsWith(head) ? [at] : []));
   if (heads.length !== 1) {
     throw new Error(`${heads.length ? 'more than one item begins' : 'no item begins'} with: ${head}`);
   }
-  const [begin] = heads;
+  let [begin] = heads;
   const indent = lines[begin].match(/^ */)[0];
   let end = begin;
   if (!lines[begin].endsWith(';')) {
     end = lines.findIndex((line, at) => at > begin && line.startsWith(`${indent}}`));
   }
   if (end < 0) throw new Error(`the item never ends: ${head}`);
+  while (documented && lines[begin - 1].startsWith(`${indent}///`)) begin -= 1;
   return lines.slice(begin, end + 1).map((line) => line.slice(indent.length));
 }
 
@@ -44,8 +45,8 @@ export function fold(lines, text) {
 }
 
 // Several items of one file, in the order in which they are named.
-export function cutItems(source, heads) {
-  return heads.flatMap((head, at) => [...(at ? ['// …'] : []), ...cutItem(source, head)]);
+export function cutItems(source, heads, documented) {
+  return heads.flatMap((head, at) => [...(at ? ['// …'] : []), ...cutItem(source, head, documented)]);
 }
 
 // Which lines each step lights: `TEXT` the lines that have it, `TEXT … TEXT`

@@ -44,9 +44,9 @@ export function assemble(root) {
       return `<div class="picture" role="img" aria-label="${label}">${read(note(join(slides, 'pictures', `${name}.svg`)))}</div>`;
     },
 
-    'deck-code': ({ file, items, folds, steps: lit }) => {
+    'deck-code': ({ file, items, folds, steps: lit, documented }) => {
       const source = read(note(join(root, 'steps', file)));
-      const cut = list(folds).reduce(fold, cutItems(source, list(items)));
+      const cut = list(folds).reduce(fold, cutItems(source, list(items), documented !== undefined));
       const lines = stepsOf(cut, list(lit));
       const fragments = lines.map((numbers) => `<span class="fragment light" data-lines="${numbers.join(' ')}"></span>`);
       return `<figure class="source${cut.length <= 16 ? ' roomy' : ''}"><figcaption>steps/${file}</figcaption>`

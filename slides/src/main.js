@@ -29,5 +29,6 @@ followLight(deck);
 followCasts(deck);
 deck.initialize().then(() => {
   deck.addKeyBinding({ keyCode: 84, key: 'T', description: 'Light or dark' }, toggleTheme);
+  performance.mark('ready');
   document.documentElement.dataset.ready = 'yes';
 });

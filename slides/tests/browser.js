@@ -1,38 +1,41 @@
-// A real browser without a network, and the deck in it.
+// A real browser without a network, and the built deck in it.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
-import { preview } from 'vite';
 
 export const slides = fileURLToPath(new URL('..', import.meta.url));
+export const dist = join(slides, 'dist');
+export const file = pathToFileURL(join(dist, 'index.html')).href;
+// A server that is none: what the page asks of this path is answered from
+// dist/, everything else is refused.
+export const web = 'http://slides.invalid/some/path/';
 
-export const SIZES = [[1280, 720], [1920, 1080], [1024, 768]].map(([width, height]) => ({ width, height }));
-
-// What the page may ask: the server of the deck, and nobody else.
 export async function open() {
-  const server = await preview({ root: slides, configFile: join(slides, 'vite.config.js'), preview: { host: '127.0.0.1', port: 0 }, logLevel: 'error' });
-  const address = `http://127.0.0.1:${server.httpServer.address().port}/`;
   const profile = mkdtempSync(join(tmpdir(), 'slides-'));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
-    viewport: SIZES[0],
+    viewport: { width: 1280, height: 720 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1'],
+      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND'],
+  });
+  await browser.route(/^https?:/, (route) => {
+    const url = new URL(route.request().url());
+    if (!url.href.startsWith(web)) return route.abort();
+    const name = url.pathname.slice(new URL(web).pathname.length) || 'index.html';
+    return route.fulfill({ path: join(dist, decodeURIComponent(name)) });
   });
   const close = async () => {
     await browser.close();
-    await server.close();
     rmSync(profile, { recursive: true, force: true });
   };
-  return { browser, address, close };
+  return { browser, close };
 }
 
-// A page that tells what went wrong in it: errors, and requests to elsewhere or
-// without an answer.
-export async function watched(browser, address) {
+// A page, and what goes wrong in it: errors, and what it asks for in vain.
+export async function watched(browser) {
   const page = await browser.newPage();
   const wrong = [];
   page.on('console', (message) => {
@@ -43,11 +46,31 @@ export async function watched(browser, address) {
   page.on('response', (response) => {
     if (response.status() >= 400) wrong.push(`${response.status()}: ${response.url()}`);
   });
-  page.on('request', (request) => {
-    const url = request.url();
-    if (!/^(data|blob|about):/.test(url) && !url.startsWith(address)) wrong.push(`elsewhere: ${url}`);
-  });
   return { page, wrong };
 }
 
-export const ready = (page) => page.waitForSelector('html[data-ready]', { state: 'attached' });
+// Opens the deck, at a slide, without anything that moves.
+export async function show(page, address, { query = '', id = '' } = {}) {
+  await page.goto('about:blank');
+  await page.goto(`${address}${query}${id && `#/${id}`}`);
+  await page.waitForSelector('html[data-ready]', { state: 'attached' });
+  await page.addStyleTag({ content: '*, *::before, *::after { transition: none !important; animation: none !important }' });
+}
+
+// Where we are: a slide, and how much of it is shown.
+export const place = (page) => page.evaluate(() => {
+  const slide = document.querySelector('section.present:not(.stack)');
+  return { id: slide.id, fragments: slide.querySelectorAll('.fragment.visible').length };
+});
+
+// All slides and all their fragments, by the key that goes on.
+export async function* walk(page) {
+  let here = await place(page);
+  for (;;) {
+    yield here;
+    await page.keyboard.press('Space');
+    const next = await place(page);
+    if (next.id === here.id && next.fragments === here.fragments) return;
+    here = next;
+  }
+}

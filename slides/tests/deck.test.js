@@ -1,0 +1,229 @@
+// The built deck, in a real browser without a network.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { dist, file, open, place, show, slides, walk, watched, web } from './browser.js';
+import { inspect } from './inspect.js';
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const SIZES = [[1280, 720], [1920, 1080], [1024, 768]];
+const present = join(slides, '../scripts/present.sh');
+
+let browser;
+let close;
+let ids;
+before(async () => {
+  assert(existsSync(join(dist, 'index.html')), 'build it first: npm run build');
+  ({ browser, close } = await open());
+  const { page } = await watched(browser);
+  await show(page, web);
+  ids = await page.$$eval('.slides section:not(.stack)', (all) => all.map(({ id }) => id));
+  await page.close();
+});
+after(() => close());
+
+for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']), [SIZES[0], 'dark']]) {
+  test(`every slide and every fragment at ${width}×${height}, ${theme}`, async () => {
+    const { page, wrong } = await watched(browser);
+    await page.setViewportSize({ width, height });
+    await show(page, web, { query: `?theme=${theme}` });
+    const seen = new Set();
+    let fragments = 0;
+    for await (const here of walk(page)) {
+      seen.add(here.id);
+      fragments += here.fragments > 0;
+      wrong.push(...await page.evaluate(inspect, { contrast: width === 1280 }));
+    }
+    assert.deepEqual([...seen], ids, 'the key that goes on leads to every slide');
+    assert.equal(fragments, await page.$$eval('.slides section:not(.stack)', (all) => all.reduce(
+      (sum, slide) => sum + new Set([...slide.querySelectorAll('.fragment')].map((one) => one.dataset.fragmentIndex)).size, 0)));
+    assert.deepEqual([...new Set(wrong)], []);
+    await page.close();
+  });
+}
+
+// A test that can't fail says nothing: each of these is seen.
+const BROKEN = {
+  'outside of the slide': (slide) => { slide.querySelector('h2').style.marginLeft = '1000px'; },
+  'over "': (slide) => { slide.querySelector('.picture text').setAttribute('y', slide.querySelectorAll('.picture text')[1].getAttribute('y')); slide.querySelector('.picture text').setAttribute('x', slide.querySelectorAll('.picture text')[1].getAttribute('x')); },
+  'a block over another': (slide) => { slide.querySelector('.verdicts').style.marginTop = '-300px'; },
+  'letters of 15.0 px': (slide) => { slide.querySelector('h2').style.fontSize = '15px'; },
+  contrast: (slide) => { slide.querySelector('h2').style.color = '#bbb'; },
+  'too small': (slide) => { Object.assign(slide.querySelector('.output').style, { height: '20px', overflow: 'hidden' }); },
+  'nothing to read': (slide) => { slide.innerHTML = ''; },
+};
+for (const [what, make] of Object.entries(BROKEN)) {
+  test(`a broken slide is seen: ${what}`, async () => {
+    const { page } = await watched(browser);
+    await show(page, web, { id: 'step-01' });
+    await page.keyboard.press('Space');
+    assert.deepEqual(await page.evaluate(inspect, { contrast: true }), []);
+    await page.$eval('section.present:not(.stack)', make);
+    const wrong = await page.evaluate(inspect, { contrast: true });
+    assert(wrong.some((one) => one.includes(what)), `not seen; instead: ${wrong}`);
+    await page.close();
+  });
+}
+
+test('a broken page is seen: an error, a missing asset, a request to elsewhere', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web);
+  await page.evaluate(async () => {
+    setTimeout(() => { throw new Error('broken'); });
+    await fetch('https://example.org/').catch(() => {});
+    const picture = new Image();
+    picture.src = 'missing.png';
+    await new Promise((resolve) => { picture.onerror = resolve; });
+  });
+  for (const what of ['error: broken', 'failed: https://example.org/', 'missing.png']) {
+    assert(wrong.some((one) => one.includes(what)), `${what}: ${wrong}`);
+  }
+  await page.close();
+});
+
+test('axe finds nothing serious', async () => {
+  const { page } = await watched(browser);
+  const found = [];
+  for (const theme of ['light', 'dark']) {
+    await show(page, web, { query: `?theme=${theme}` });
+    await page.addScriptTag({ path: axe });
+    for (const id of ids) {
+      await page.evaluate((hash) => { location.hash = `/${hash}`; }, id);
+      await page.waitForFunction((hash) => document.querySelector('section.present:not(.stack)').id === hash, id);
+      await page.$$eval('section.present:not(.stack) .fragment', (all) => all.forEach((one) => one.classList.add('visible')));
+      const violations = await page.evaluate(async () => {
+        const { violations: all } = await window.axe.run({ exclude: ['.ap-wrapper'] }, { resultTypes: ['violations'] });
+        return all.map(({ id: rule, impact, nodes }) => ({ rule, impact, where: nodes[0].html.slice(0, 120) }));
+      });
+      found.push(...violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map((one) => ({ theme, id, ...one })));
+    }
+  }
+  assert.deepEqual(found, []);
+  await page.close();
+});
+
+test('every slide has a link of its own', async () => {
+  assert.equal(new Set(ids).size, ids.length);
+  const { page } = await watched(browser);
+  for (const id of ids) {
+    assert(id, 'a slide has no id');
+    await show(page, web, { id });
+    assert.equal((await place(page)).id, id);
+  }
+  await page.close();
+});
+
+test('keys, touch and both themes', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web, { query: '?theme=light' });
+  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await paper();
+  await page.keyboard.press('t');
+  assert.notEqual(await paper(), light);
+  await page.keyboard.press('ArrowRight');
+  assert.equal((await place(page)).id, 'what');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  assert.equal((await place(page)).id, 'what-demo');
+  await show(page, web);
+  const swipe = (from, to) => page.evaluate(([x, end]) => {
+    const slide = document.querySelector('.reveal');
+    const touch = (at) => [new Touch({ identifier: 1, target: slide, clientX: at, clientY: 300 })];
+    const send = (type, at) => slide.dispatchEvent(new TouchEvent(type, { bubbles: true, cancelable: true, touches: type === 'touchend' ? [] : touch(at), changedTouches: touch(at) }));
+    send('touchstart', x);
+    send('touchmove', end);
+    send('touchend', end);
+  }, [from, to]);
+  await swipe(900, 300);
+  assert.equal((await place(page)).id, 'what');
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test('the recorded demos play', async () => {
+  const { page, wrong } = await watched(browser);
+  const demos = ids.filter((id) => id.endsWith('-demo'));
+  assert.equal(demos.length, 9);
+  for (const id of demos) {
+    await show(page, web, { id });
+    await page.waitForFunction(async () => await document.querySelector('section.present .cast').player?.getCurrentTime() > 0.3);
+    const text = await page.$eval('section.present .cast .ap-terminal', (terminal) => terminal.textContent);
+    assert.match(text, /· 1\/\d ·/, `${id} shows its first scene`);
+  }
+  await page.keyboard.press('ArrowUp');
+  assert.equal(await page.$$eval('.ap-wrapper', (players) => players.length), 0, 'a player goes with its slide');
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test('the speaker view has the notes, and plays nothing', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web, { id: 'step-01' });
+  const [notes] = await Promise.all([page.waitForEvent('popup'), page.keyboard.press('s')]);
+  await notes.waitForSelector('.speaker-controls-notes:not(.hidden) .demo');
+  assert.match(await notes.textContent('.speaker-controls-notes'), /\.\/scripts\/demo\.sh 1 --from 3/);
+  await notes.waitForSelector('iframe');
+  await page.evaluate(() => { location.hash = '/step-01-demo'; });
+  await page.waitForSelector('.ap-wrapper');
+  await notes.waitForFunction(() => document.querySelector('.speaker-controls-notes').textContent.includes('recorded'));
+  const current = notes.frames().find((frame) => frame.url().includes('receiver') && frame.url().includes('step-01-demo'));
+  await current.waitForSelector('section.present .cast .still', { state: 'attached' });
+  assert.equal(await current.locator('.ap-wrapper').count(), 0);
+  assert.deepEqual(wrong, []);
+  await notes.close();
+  await page.close();
+});
+
+test('opened as a file, it is ready within a second and complete', async () => {
+  const times = [];
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const { page, wrong } = await watched(browser);
+    await show(page, file, { id: 'step-02-demo' });
+    times.push(await page.evaluate(() => performance.getEntriesByName('ready')[0].startTime));
+    await page.waitForFunction(async () => await document.querySelector('section.present .cast').player?.getCurrentTime() > 0.3);
+    assert.equal(await page.evaluate(() => document.fonts.check('20px Inter') && document.fonts.check('20px "JetBrains Mono"')), true);
+    assert.deepEqual(wrong, []);
+    await page.close();
+  }
+  assert(Math.min(...times) < 1000, `ready after ${times} ms`);
+});
+
+test('it weighs less than 3 MB', () => {
+  const weight = readdirSync(dist, { recursive: true }).map((name) => statSync(join(dist, name)))
+    .reduce((sum, entry) => sum + (entry.isFile() ? entry.size : 0), 0);
+  assert(weight > 100_000 && weight < 3_000_000, `${weight} bytes`);
+});
+
+test('present.sh prints it: as many pages as slides', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'slides-pdf-'));
+  try {
+    const pdf = join(directory, 'deck.pdf');
+    await promisify(execFile)(present, ['--pdf', pdf]);
+    const pages = readFileSync(pdf, 'latin1').match(/\/Type\s*\/Page\b/g).length;
+    assert.equal(pages, ids.length);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('present.sh serves it on localhost, and says where', async () => {
+  const server = spawn(present, ['--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  try {
+    let said = '';
+    for await (const chunk of server.stdout) {
+      said += chunk;
+      if (/http:\/\/\S+/.test(said)) break;
+    }
+    const [address] = said.match(/http:\/\/(127\.0\.0\.1|localhost):\d+\S*/);
+    const answer = await fetch(address);
+    assert.match(await answer.text(), /<title>What is a container/);
+  } finally {
+    process.kill(-server.pid);
+  }
+});
