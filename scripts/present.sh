@@ -43,17 +43,7 @@ build() {
 }
 
 print_pdf() { # FILE
-  local profile sandbox=()
-  profile=$(mktemp -d)
-  # shellcheck disable=SC2064 # now, while it is known
-  trap "rm -rf '$profile'" EXIT
-  # Chromium makes itself a sandbox, but not for root.
-  ((EUID)) || sandbox=(--no-sandbox)
-  chromium --headless "${sandbox[@]}" --user-data-dir="$profile" --disable-gpu --no-first-run \
-    --disable-background-networking --disable-component-update --disable-sync --disable-quic \
-    --no-pdf-header-footer --virtual-time-budget=10000 --print-to-pdf="$1" \
-    "file://$PWD/dist/index.html?print-pdf" 2>"$profile/said" || true
-  [[ -s $1 ]] || fail 'chromium printed nothing:' "$(<"$profile/said")"
+  node build/print.js "$1" || fail 'chromium did not print it. See above.'
   echo "printed: $1"
 }
 

@@ -1,5 +1,5 @@
 // A real browser without a network, and the built deck in it.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -25,7 +25,8 @@ export async function open() {
     const url = new URL(route.request().url());
     if (!url.href.startsWith(web)) return route.abort();
     const name = url.pathname.slice(new URL(web).pathname.length) || 'index.html';
-    return route.fulfill({ path: join(dist, decodeURIComponent(name)) });
+    const path = join(dist, decodeURIComponent(name));
+    return route.fulfill(existsSync(path) ? { path } : { status: 404 });
   });
   const close = async () => {
     await browser.close();
