@@ -37,7 +37,14 @@ install() {
   npm ci --no-fund --no-audit --loglevel=error || fail 'npm could not install the packages. See above; it needs the internet once.'
 }
 
+# What was built is of today: nothing that goes into the deck is newer.
+is_built() {
+  [[ -s dist/index.html && ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests \) -prune \
+    -o -newer dist/index.html -print -quit) ]]
+}
+
 build() {
+  ! is_built || return 0
   echo 'building …'
   npm run --silent build -- --logLevel warn >&2 || fail 'The deck was not built. See above.'
 }

@@ -92,7 +92,7 @@ export function assemble(root) {
     }
   });
 
-  const plan = { slides: 0, demos: 0 };
+  const plan = { slides: 0, demos: 0, each: [] };
   const mains = groups.map((group) => group.querySelector('section > section'));
   const times = mains.map((main) => {
     const { 'data-minutes': own, 'data-demo': number, 'data-scenes': range } = main.attributes;
@@ -118,6 +118,7 @@ export function assemble(root) {
     const notes = main.querySelector('aside.notes');
     if (!notes) throw new Error(`#${main.id} has no notes`);
     notes.insertAdjacentHTML('afterbegin', clock + command);
+    plan.each.push({ id: main.id, own, demo, notes: notes.innerHTML });
   });
   for (const group of groups) {
     for (const detail of group.querySelectorAll('section > section').slice(1)) {
@@ -127,7 +128,7 @@ export function assemble(root) {
       notes.insertAdjacentHTML('afterbegin', '<p class="clock">A detail, beside the plan: show it when somebody asks.</p>');
     }
   }
-  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), used };
+  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, used };
 }
 
 // For vite: fills index.html, and serves the casts to src/casts.js.
