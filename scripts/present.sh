@@ -17,7 +17,8 @@ is slides/dist: open its index.html in a browser, or copy it anywhere.
 In the browser: arrows go on, S opens the speaker view, T light or dark, F full
 screen, O all slides, ? all keys.
 
-Needs node (18 or newer) and npm; --pdf needs chromium: ./scripts/setup.sh --slides
+Needs node (18 or newer) and npm; --pdf needs chromium, or the browser that CHROMIUM
+names. ./scripts/setup.sh --slides installs what is missing.
 USAGE
 }
 
@@ -69,7 +70,7 @@ main() {
   cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../slides"
   need node
   need npm
-  [[ $act != print ]] || need chromium
+  (($(node -p 'process.versions.node.split(".")[0]') >= 18)) || fail "node is $(node -v), and it takes 18 or newer."
   install
   build
   case $act in

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { findChromium } from '../build/chromium.js';
 
 export const slides = fileURLToPath(new URL('..', import.meta.url));
 export const dist = join(slides, 'dist');
@@ -15,7 +16,7 @@ export const web = 'http://slides.invalid/some/path/';
 export async function open() {
   const profile = mkdtempSync(join(tmpdir(), 'slides-'));
   const browser = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath: findChromium(),
     headless: true,
     viewport: { width: 1280, height: 720 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
