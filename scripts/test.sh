@@ -198,7 +198,8 @@ printf '\n'
 # the slides.
 others() {
     sed -En -e 's/^(test result: [a-zA-Z]+\. )?([0-9]+) passed[;,] ([0-9]+) failed.*/\2 \3/p' \
-        "$logs"/units "$logs"/documentation "$logs"/demo-language "$logs"/demos-real 2>/dev/null |
+        -e 's/^# pass ([0-9]+)$/\1 0/p' -e 's/^# fail ([0-9]+)$/0 \1/p' \
+        "$logs"/units "$logs"/documentation "$logs"/demo-language "$logs"/demos-real "$logs"/slides 2>/dev/null |
         awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 matrix=("$WORKSHOP_BIN/test-matrix")

@@ -90,9 +90,14 @@ export function inspect({ contrast }) {
     return parse(style.backgroundColor);
   };
   if (contrast) {
+    // To ask what lies below is slow: only where something is new.
+    window.seen ??= new WeakMap();
     for (const { element, lines } of texts) {
       if (!lines.length) continue;
       const style = getComputedStyle(element);
+      const looks = [style.color, style.fill, element.closest('.source, .fragment')?.className].join();
+      if (window.seen.get(element) === looks) continue;
+      window.seen.set(element, looks);
       const ink = parse(element instanceof SVGElement ? style.fill : style.color);
       const [line] = lines;
       const stack = document.elementsFromPoint((line.left + line.right) / 2, (line.top + line.bottom) / 2);
