@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-Usage: ./scripts/setup.sh [--check] [--test] [--lab]
+Usage: ./scripts/setup.sh [--check] [--test] [--slides] [--lab]
 
 Installs the packages that the workshop needs and downloads its crates.
 Says first what is missing and why, and uses sudo if you are not root.
@@ -13,6 +13,7 @@ Afterwards everything works offline. With nothing missing it changes nothing.
   --check   say what is missing, change nothing; exit status 1 if the workshop
             can't do without it (optional things are named, and don't count)
   --test    also what ./scripts/test.sh needs
+  --slides  also what ./scripts/present.sh needs
   --lab     also what ./scripts/lab.sh needs
   --help    this text
 USAGE
@@ -20,8 +21,8 @@ USAGE
 
 # One row a need. A new need is a new row, and nothing else.
 #   commands: all of them must be on PATH
-#   needed:   always, test (with --test), lab (with --lab), or optional (setup
-#             goes on without it)
+#   needed:   always, test (with --test), slides (with --slides or --test), lab
+#             (with --lab), or optional (setup goes on without it)
 #   the rest: the package that brings them, by package manager
 needs() {
     cat <<'TABLE'
@@ -40,6 +41,8 @@ shellcheck                   | checks the scripts                     | test    
 strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
 tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux
 jq                           | reads JSON in the tests                | test     | jq             | jq           | jq         | jq
+node npm                     | builds the slides                      | slides   | nodejs npm     | nodejs-npm   | nodejs npm | nodejs-default npm-default
+chromium                     | prints and tests the slides            | slides   | chromium       | chromium     | chromium   | chromium
 qemu-system-x86_64           | runs the lab's virtual machine         | lab      | qemu-system-x86 | qemu-system-x86-core | qemu-system-x86 | qemu-x86
 mmdebstrap                   | makes the lab's Debian                 | lab      | mmdebstrap     | mmdebstrap   | mmdebstrap | mmdebstrap
 mke2fs                       | makes the lab's disks                  | lab      | e2fsprogs      | e2fsprogs    | e2fsprogs  | e2fsprogs
@@ -56,8 +59,9 @@ busybox_is_static() {
 has() {
     case $1 in
         busybox) busybox_is_static ;;
-        *) command -v "$1" >/dev/null ;;
-    esac
+        chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+        *) command -v "$1" ;;
+    esac >/dev/null
 }
 
 say() { printf '%s\n' "$*"; }
@@ -81,7 +85,11 @@ find_missing_tools() {
     local commands why needed apt dnf pacman zypper column command absent packages
     while IFS='|' read -r commands why needed apt dnf pacman zypper; do
         for column in why needed apt dnf pacman zypper; do trim "$column"; done
-        if [[ $needed == test && -z $with_tests || $needed == lab && -z $with_lab ]]; then continue; fi
+        case $needed in
+            test) [[ $with_tests ]] || continue ;;
+            slides) [[ $with_slides$with_tests ]] || continue ;;
+            lab) [[ $with_lab ]] || continue ;;
+        esac
         absent=
         for command in $commands; do
             has "$command" || absent+=" $command"
@@ -229,12 +237,13 @@ install_missing_tools() {
 }
 
 main() {
-    local check='' with_tests='' with_lab='' argument manager
+    local check='' with_tests='' with_slides='' with_lab='' argument manager
     local required optional missing_tools rust_lacks missing_crates
     for argument; do
         case $argument in
             --check) check=yes ;;
             --test) with_tests=yes ;;
+            --slides) with_slides=yes ;;
             --lab) with_lab=yes ;;
             -h | --help) usage && exit ;;
             *) usage >&2 && exit 2 ;;

@@ -198,16 +198,19 @@ if [[ -z $names ]]; then
     # Each demo is played twice: here, where each of its lines must show what
     # the casts show, and as an ordinary user, as it is on most laptops.
     stage recordings ./scripts/record.sh --check
+    stage slides npm --prefix slides --silent test
     ((EUID != 0)) || stage demos ./scripts/as-learner.sh -- ./scripts/demo.sh --auto
     stage demos-real ./scripts/lib/demo-real-test.sh
 fi
 
 printf '\n'
 # What stands beside the matrix: `test result: ok. N passed; N failed` of the
-# units, `N passed, N failed` of the demo language.
+# units, `N passed, N failed` of the demo language, `# pass N` and `# fail N` of
+# the slides.
 others() {
-    sed -En 's/^(test result: [a-zA-Z]+\. )?([0-9]+) passed[;,] ([0-9]+) failed.*/\2 \3/p' \
-        "$logs"/units "$logs"/documentation "$logs"/demo-language "$logs"/demos-real 2>/dev/null |
+    sed -En -e 's/^(test result: [a-zA-Z]+\. )?([0-9]+) passed[;,] ([0-9]+) failed.*/\2 \3/p' \
+        -e 's/^# pass ([0-9]+)$/\1 0/p' -e 's/^# fail ([0-9]+)$/0 \1/p' \
+        "$logs"/units "$logs"/documentation "$logs"/demo-language "$logs"/demos-real "$logs"/slides 2>/dev/null |
         awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 matrix=("$WORKSHOP_BIN/test-matrix")

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# The talk: builds the slides, and shows them.
+set -euo pipefail
+
+usage() {
+  cat <<'USAGE'
+usage: scripts/present.sh [--port N | --build | --pdf FILE]
+
+Installs what the slides need, builds them, and serves them on this machine only,
+until Ctrl-C. Offline once the first run has fetched the packages. The built deck
+is slides/dist: open its index.html in a browser, or copy it anywhere.
+
+  --port N    serve on this port; 0 takes a free one (default: 4173, or the next)
+  --build     build only
+  --pdf FILE  print the deck to FILE, one page a slide, without serving it
+
+In the browser: arrows go on, S opens the speaker view, T light or dark, F full
+screen, O all slides, ? all keys.
+
+Needs node (18 or newer) and npm; --pdf needs chromium, or the browser that CHROMIUM
+names. ./scripts/setup.sh --slides installs what is missing.
+USAGE
+}
+
+fail() { # LINE...
+  printf 'present: %s\n' "$@" >&2
+  exit 1
+}
+
+need() { # COMMAND
+  command -v "$1" >/dev/null || fail "$1 is missing. Try: ./scripts/setup.sh --slides"
+}
+
+# Only when the lockfile is newer than what was installed by it.
+install() {
+  [[ ! package-lock.json -nt node_modules/.package-lock.json ]] && return
+  echo 'installing …'
+  npm ci --no-fund --no-audit --loglevel=error || fail 'npm could not install the packages. See above; it needs the internet once.'
+}
+
+# What was built is of today: nothing that goes into the deck is newer.
+is_built() {
+  [[ -s dist/index.html && ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests \) -prune \
+    -o -newer dist/index.html -print -quit) ]]
+}
+
+build() {
+  ! is_built || return 0
+  echo 'building …'
+  npm run --silent build -- --logLevel warn >&2 || fail 'The deck was not built. See above.'
+}
+
+print_pdf() { # FILE
+  node build/print.js "$1" || fail 'chromium did not print it. See above.'
+  echo "printed: $1"
+}
+
+main() {
+  local act=serve port='' pdf=''
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --build) act=build ;;
+      --pdf) act=print && pdf=$(realpath -m -- "${2:?--pdf needs a FILE}") && shift ;;
+      --port) port=${2:?--port needs a number} && shift ;;
+      -h | --help) usage && exit ;;
+      *) usage >&2 && exit 2 ;;
+    esac
+    shift
+  done
+  cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../slides"
+  need node
+  need npm
+  (($(node -p 'process.versions.node.split(".")[0]') >= 18)) || fail "node is $(node -v), and it takes 18 or newer."
+  install
+  build
+  case $act in
+    serve) exec npm run --silent serve -- ${port:+--port "$port"} ;;
+    print) print_pdf "$pdf" ;;
+  esac
+}
+
+main "$@"

@@ -1,0 +1,167 @@
+// Puts the deck together: slides from deck/, pictures from pictures/, code from
+// steps/, output from casts/, the matrix from the attacks. What is missing or
+// stale is an error, and there is no deck.
+import { readFileSync, readdirSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { parse } from 'node-html-parser';
+import { cutItems, fold, highlight, stepsOf } from './code.js';
+import { checkCast, cutOutput, readCast, toHtml } from './output.js';
+import { checkMatrix, matrixTables } from './matrix.js';
+import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
+import { wall } from './wall.js';
+
+const list = (text) => (text ? text.split(' | ') : []);
+
+export function assemble(root) {
+  const slides = join(root, 'slides');
+  const read = (...path) => readFileSync(join(...path), 'utf8');
+  const steps = readdirSync(join(root, 'steps')).filter((name) => /^\d\d-/.test(name)).sort();
+  const scripts = readdirSync(join(root, 'scripts')).filter((name) => /^\d\d-.*\.sh$/.test(name)).sort();
+  const casts = {};
+  const scenes = {};
+  const used = [];
+  const note = (path) => used.push(path) && path;
+
+  const castOf = (number) => {
+    const name = basename(scripts[number] ?? `(no demo ${number})`, '.sh');
+    if (!casts[name]) {
+      casts[name] = readCast(read(note(join(slides, 'casts', `${name}.cast`))), name);
+      const titles = scenesOfDemo(number).map(({ title }) => title);
+      checkCast(casts[name], name, titles, commandsOf(join(root, 'scripts', scripts[number])));
+    }
+    return [name, casts[name]];
+  };
+  const scenesOfDemo = (number) => {
+    scenes[number] ??= scenesOf(note(join(root, 'scripts', scripts[number] ?? `(no demo ${number})`)));
+    return scenes[number];
+  };
+
+  const elements = {
+    'deck-wall': ({ step }) => wall(Number(step)),
+
+    'deck-picture': ({ name, label }) => {
+      if (!label) throw new Error(`the picture ${name} needs a label, for who can't see it`);
+      return `<div class="picture" role="img" aria-label="${label}">${read(note(join(slides, 'pictures', `${name}.svg`)))}</div>`;
+    },
+
+    'deck-code': ({ file, items, folds, steps: lit, documented }) => {
+      const source = read(note(join(root, 'steps', file)));
+      const cut = list(folds).reduce(fold, cutItems(source, list(items), documented !== undefined));
+      const lines = stepsOf(cut, list(lit));
+      const fragments = lines.map((numbers) => `<span class="fragment light" data-lines="${numbers.join(' ')}"></span>`);
+      return `<figure class="source${cut.length <= 16 ? ' roomy' : ''}"><figcaption>steps/${file}</figcaption>`
+        + `<pre tabindex="0" aria-label="${items}"><code>${highlight(cut)}</code></pre>${fragments.join('')}</figure>`;
+    },
+
+    'deck-output': ({ demo, command, lines, label, fragment, verdict: given }) => {
+      const output = cutOutput(castOf(demo)[1], command, list(lines));
+      const verdict = given ?? output.join('\n').match(/WORKED|STOPPED/)?.[0].toLowerCase() ?? '';
+      return `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : ''}>`
+        + `${label ? `<figcaption>${label}</figcaption>` : ''}`
+        + `<div class="typed">${toHtml(command)}</div><pre>${output.map(toHtml).join('\n')}</pre></figure>`;
+    },
+
+    'deck-matrix': () => {
+      const all = read(note(join(root, 'steps/attacks/src/lib.rs'))).match(/pub const ALL[^;]*;/)[0];
+      const attacks = [...all.matchAll(/(\w+)::ATTACK/g)].map(([, name]) => name.replaceAll('_', '-'));
+      const matrix = JSON.parse(read(note(join(root, 'steps/attacks/matrix.json'))));
+      checkMatrix(matrix, attacks, steps.map((step) => step.slice(0, 2)));
+      return `<div class="matrix">${matrixTables(matrix)}</div>`;
+    },
+
+    'deck-cast': ({ demo }) => {
+      const [name, { header, scenes: marks, duration }] = castOf(demo);
+      const rows = marks.map(({ time, title }) => `<li><span>${minutes(Math.floor(time))}</span> ${title}</li>`);
+      return `<div class="cast" data-cast="${name}" data-columns="${header.width}" data-rows="${header.height}">`
+        + `<ol class="still" aria-label="The scenes, and when they begin">${rows.join('')}</ol>`
+        + `<p class="still">${minutes(Math.ceil(duration))} in all</p></div>`;
+    },
+  };
+
+  const groups = readdirSync(join(slides, 'deck')).filter((name) => name.endsWith('.html')).sort().map((name) => {
+    const file = note(join(slides, 'deck', name));
+    try {
+      const group = parse(read(file), { comment: false, blockTextElements: { pre: true } });
+      if (group.querySelector('pre')) throw new Error('no code and no output is typed into a slide: cut it');
+      for (const [tag, make] of Object.entries(elements)) {
+        for (const element of group.querySelectorAll(tag)) element.replaceWith(make(element.attributes));
+      }
+      return group;
+    } catch (error) {
+      throw new Error(`${relative(root, file)}: ${error.message}`, { cause: error });
+    }
+  });
+
+  const plan = { slides: 0, demos: 0, each: [] };
+  const mains = groups.map((group) => group.querySelector('section > section'));
+  const times = mains.map((main) => {
+    const { 'data-minutes': own, 'data-demo': number, 'data-scenes': range } = main.attributes;
+    const demo = number && demoOf(number, scenesOfDemo(number), range);
+    return { own: seconds(own ?? ''), demo };
+  });
+  const total = {
+    slides: times.reduce((sum, { own }) => sum + own, 0),
+    demos: times.reduce((sum, { demo }) => sum + (demo?.seconds ?? 0), 0),
+  };
+  mains.forEach((main, at) => {
+    const { own, demo } = times[at];
+    plan.slides += own;
+    plan.demos += demo?.seconds ?? 0;
+    main.setAttribute('data-seconds', String(own));
+    main.setAttribute('data-demo-seconds', String(demo?.seconds ?? 0));
+    main.setAttribute('data-timing', String(own + (demo?.seconds ?? 0)));
+    const clock = `<p class="clock"><b>${minutes(own)}</b>${demo ? ` and <b>${minutes(demo.seconds)}</b> of demo` : ''}. `
+      + `At its end ${minutes(plan.slides + plan.demos)} of ${minutes(total.slides + total.demos)} are gone; `
+      + `without demos ${minutes(plan.slides)} of ${minutes(total.slides)}.</p>`;
+    const command = demo ? `<p class="demo">Demo: <code>${demo.command}</code><br>${demo.titles.join(' · ')}${
+      demo.leave ? `. Leave with q after “${demo.titles.at(-1)}”` : ''}</p>` : '';
+    const notes = main.querySelector('aside.notes');
+    if (!notes) throw new Error(`#${main.id} has no notes`);
+    notes.insertAdjacentHTML('afterbegin', clock + command);
+    plan.each.push({ id: main.id, own, demo, notes: notes.innerHTML });
+  });
+  for (const group of groups) {
+    for (const detail of group.querySelectorAll('section > section').slice(1)) {
+      detail.setAttribute('data-timing', '0');
+      const notes = detail.querySelector('aside.notes');
+      if (!notes) throw new Error(`#${detail.id} has no notes`);
+      notes.insertAdjacentHTML('afterbegin', '<p class="clock">A detail, beside the plan: show it when somebody asks.</p>');
+    }
+  }
+  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, used };
+}
+
+// For vite: fills index.html, and serves the casts to src/casts.js.
+export function deck(root) {
+  const CASTS = 'virtual:casts';
+  return {
+    name: 'deck',
+    resolveId: (id) => (id === CASTS ? `\0${CASTS}` : undefined),
+    load(id) {
+      if (id !== `\0${CASTS}`) return undefined;
+      const texts = assemble(root).casts.map((name) => [name, readFileSync(join(root, 'slides/casts', `${name}.cast`), 'utf8')]);
+      return `export default ${JSON.stringify(Object.fromEntries(texts))};`;
+    },
+    configureServer(server) {
+      server.watcher.add(assemble(root).used);
+      server.watcher.on('change', () => server.ws.send({ type: 'full-reload' }));
+    },
+    transformIndexHtml: {
+      order: 'pre',
+      handler: (html) => html.replace('<!-- deck -->', () => assemble(root).html),
+    },
+  };
+}
+
+// A module script is refused to a page that was opened as a file: the script is
+// one classic one, and nothing is fetched with CORS.
+export function opensAsFile() {
+  return {
+    name: 'opens-as-file',
+    enforce: 'post',
+    transformIndexHtml: {
+      order: 'post',
+      handler: (html) => html.replaceAll('type="module" crossorigin', 'defer').replaceAll(' crossorigin', ''),
+    },
+  };
+}

@@ -1,0 +1,68 @@
+// Reads recorded demos (asciinema's format 2), and cuts output out of them.
+//
+// A demo types its commands bold after a green prompt, and puts colours that
+// nobody sees around what a command prints: see scripts/lib/demo.sh.
+
+const COMMAND = /\x1b\[32m[^\x1b\n]*#\x1b\[0m \x1b\[1m([^\x1b]*)\x1b\[0m\n(?:\x1b\[1;0;0m([^]*?)\x1b\[2;0;0m)?/g;
+
+export function readCast(text, name) {
+  const [header, ...events] = text.trim().split('\n').map((line) => JSON.parse(line));
+  if (header.version !== 2) throw new Error(`${name} is no recording of asciinema's format 2`);
+  const scenes = [];
+  let record = '';
+  for (const [time, kind, data] of events) {
+    if (kind === 'm') scenes.push({ time, title: data });
+    if (kind === 'o') record += data.replaceAll('\r', '');
+  }
+  const commands = [...record.matchAll(COMMAND)]
+    .map(([, command, output]) => ({ command, output: output ?? '' }));
+  if (!commands.length || !scenes.length) throw new Error(`${name} has no commands, or no scenes`);
+  return { header, scenes, commands, duration: events.at(-1)[0] };
+}
+
+// A demo types other commands than its recording shows: it was changed since.
+export function checkCast(cast, name, titles, commands) {
+  const fail = (why) => {
+    throw new Error(`casts/${name}.cast is stale: ${why}. Record it: scripts/record.sh ${name.slice(0, 2)}`);
+  };
+  if (titles.join() !== cast.scenes.map(({ title }) => title).join()) fail('the demo has other scenes');
+  const typed = new Set(cast.commands.map(({ command }) => command.replace(/ &$/, '')));
+  const untyped = commands.find((command) => !typed.has(command));
+  if (untyped !== undefined) fail(`nobody typed: ${untyped}`);
+}
+
+// The output of the command that was typed so; with `lines`, those that have
+// one of its texts, and `…` for what lies between.
+export function cutOutput(cast, command, lines = []) {
+  const piece = cast.commands.find((one) => one.command === command);
+  if (!piece) throw new Error(`nobody typed: ${command}`);
+  const all = piece.output.replace(/\n$/, '').split('\n');
+  if (!lines.length) return all;
+  const plain = all.map((line) => line.replace(/\x1b\[[0-9;]*m/g, ''));
+  for (const text of lines) {
+    if (!plain.some((line) => line.includes(text))) {
+      throw new Error(`the output of "${command}" has no line with: ${text}`);
+    }
+  }
+  return all.filter((_, at) => lines.some((text) => plain[at].includes(text)));
+}
+
+const SGR = { 1: 'bold', 2: 'dim', 31: 'red', 32: 'green', 33: 'yellow', 34: 'blue', 35: 'magenta', 36: 'cyan' };
+const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+
+// The colours of a terminal, as classes.
+export function toHtml(text) {
+  let classes = [];
+  return text.split(/(\x1b\[[0-9;]*[A-Za-z])/).map((part) => {
+    const codes = part.match(/^\x1b\[([0-9;]*)m$/)?.[1];
+    if (part.startsWith('\x1b')) {
+      for (const code of (codes ?? '').split(';')) {
+        if (code === '' || code === '0') classes = [];
+        else if (SGR[code]) classes.push(SGR[code]);
+      }
+      return '';
+    }
+    if (!part || !classes.length) return escape(part);
+    return `<span class="${classes.join(' ')}">${escape(part)}</span>`;
+  }).join('');
+}

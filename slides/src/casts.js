@@ -1,0 +1,26 @@
+// Recorded demos. A player is made when its slide is shown, and goes with it:
+// not on paper, and not in the small slides of the speaker view.
+import { create } from 'asciinema-player';
+import 'asciinema-player/dist/bundle/asciinema-player.css';
+import casts from 'virtual:casts';
+
+export function followCasts(deck) {
+  let player = null;
+  const show = () => {
+    player?.dispose();
+    player = null;
+    const place = deck.getCurrentSlide()?.querySelector('.cast');
+    if (!place || deck.isSpeakerNotes() || deck.isPrintView()) return;
+    player = create({ data: casts[place.dataset.cast] }, place, {
+      fit: 'width',
+      terminalLineHeight: 1.1,
+      terminalFontFamily: '"JetBrains Mono", monospace',
+      idleTimeLimit: 3,
+      controls: true,
+      autoPlay: true,
+      theme: 'deck',
+    });
+    place.player = player;
+  };
+  for (const event of ['ready', 'slidechanged']) deck.on(event, show);
+}

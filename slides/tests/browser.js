@@ -1,0 +1,78 @@
+// A real browser without a network, and the built deck in it.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { chromium } from 'playwright-core';
+import { findChromium } from '../build/chromium.js';
+
+export const slides = fileURLToPath(new URL('..', import.meta.url));
+export const dist = join(slides, 'dist');
+export const file = pathToFileURL(join(dist, 'index.html')).href;
+// A server that is none: what the page asks of this path is answered from
+// dist/, everything else is refused.
+export const web = 'http://slides.invalid/some/path/';
+
+export async function open() {
+  const profile = mkdtempSync(join(tmpdir(), 'slides-'));
+  const browser = await chromium.launchPersistentContext(profile, {
+    executablePath: findChromium(),
+    headless: true,
+    viewport: { width: 1280, height: 720 },
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND'],
+  });
+  await browser.route(/^https?:/, (route) => {
+    const url = new URL(route.request().url());
+    if (!url.href.startsWith(web)) return route.abort();
+    const name = url.pathname.slice(new URL(web).pathname.length) || 'index.html';
+    const path = join(dist, decodeURIComponent(name));
+    return route.fulfill(existsSync(path) ? { path } : { status: 404 });
+  });
+  const close = async () => {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  };
+  return { browser, close };
+}
+
+// A page, and what goes wrong in it: errors, and what it asks for in vain.
+export async function watched(browser) {
+  const page = await browser.newPage();
+  const wrong = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) wrong.push(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => wrong.push(`error: ${error.message}`));
+  page.on('requestfailed', (request) => wrong.push(`failed: ${request.url()}`));
+  page.on('response', (response) => {
+    if (response.status() >= 400) wrong.push(`${response.status()}: ${response.url()}`);
+  });
+  return { page, wrong };
+}
+
+// Opens the deck, at a slide, without anything that moves.
+export async function show(page, address, { query = '', id = '' } = {}) {
+  await page.goto('about:blank');
+  await page.goto(`${address}${query}${id && `#/${id}`}`);
+  await page.waitForSelector('html[data-ready]', { state: 'attached' });
+  await page.addStyleTag({ content: '*, *::before, *::after { transition: none !important; animation: none !important }' });
+}
+
+// Where we are: a slide, and how much of it is shown.
+export const place = (page) => page.evaluate(() => {
+  const slide = document.querySelector('section.present:not(.stack)');
+  return { id: slide.id, fragments: slide.querySelectorAll('.fragment.visible').length };
+});
+
+// All slides and all their fragments, by the key that goes on.
+export async function* walk(page) {
+  let here = await place(page);
+  for (;;) {
+    yield here;
+    await page.keyboard.press('Space');
+    const next = await place(page);
+    if (next.id === here.id && next.fragments === here.fragments) return;
+    here = next;
+  }
+}

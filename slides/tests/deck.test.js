@@ -1,0 +1,168 @@
+// The built deck as a whole, in a real browser without a network; and present.sh.
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { dist, file, open, place, show, slides, watched, web } from './browser.js';
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+const present = join(slides, '../scripts/present.sh');
+
+let browser;
+let close;
+let ids;
+before(async () => {
+  ({ browser, close } = await open());
+  const { page } = await watched(browser);
+  await show(page, web);
+  ids = await page.$$eval('.slides section:not(.stack)', (all) => all.map(({ id }) => id));
+  await page.close();
+});
+after(() => close());
+
+test('axe finds nothing serious: in the deck, and in all slides at once', async () => {
+  const { page } = await watched(browser);
+  const run = async (exclude) => {
+    const violations = await page.evaluate(async (without) => {
+      const { violations: all } = await window.axe.run({ exclude: without }, { resultTypes: ['violations'] });
+      return all.map(({ id, impact, nodes }) => ({ id, impact, where: nodes.map(({ html }) => html.slice(0, 120)) }));
+    }, exclude);
+    return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
+  };
+  await show(page, web, { query: '?theme=light' });
+  await page.addScriptTag({ path: axe });
+  assert.deepEqual(await run(['.slides > section:not(.present)']), []);
+  await show(page, web, { query: '?print-pdf' });
+  await page.addScriptTag({ path: axe });
+  assert.deepEqual(await run([]), []);
+  await page.$eval('.picture', (picture) => picture.removeAttribute('aria-label'));
+  assert.equal((await run([])).length, 1, 'axe looks');
+  await page.close();
+});
+
+test('every slide has a link of its own', async () => {
+  assert.equal(new Set(ids).size, ids.length);
+  assert(ids.every(Boolean), 'a slide has no id');
+  const { page } = await watched(browser);
+  for (const id of ids.filter((_, at) => at % 9 === 3)) {
+    await show(page, web, { id });
+    assert.equal((await place(page)).id, id);
+  }
+  for (const id of ids) {
+    await page.evaluate((hash) => { location.hash = `/${hash}`; }, id);
+    await page.waitForFunction((hash) => document.querySelector('section.present:not(.stack)').id === hash, id, { timeout: 5_000 });
+  }
+  await page.close();
+});
+
+test('keys, touch and both themes', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web, { query: '?theme=light' });
+  const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await paper();
+  await page.keyboard.press('t');
+  assert.notEqual(await paper(), light);
+  await page.keyboard.press('ArrowRight');
+  assert.equal((await place(page)).id, 'what');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  assert.equal((await place(page)).id, 'what-demo');
+  await show(page, web);
+  const hand = await browser.newCDPSession(page);
+  const touch = (type, ...touchPoints) => hand.send('Input.dispatchTouchEvent', { type, touchPoints });
+  await hand.send('Emulation.setTouchEmulationEnabled', { enabled: true });
+  await touch('touchStart', { x: 900, y: 300 });
+  await touch('touchMove', { x: 600, y: 300 });
+  await touch('touchMove', { x: 300, y: 300 });
+  await touch('touchEnd');
+  assert.equal((await place(page)).id, 'what');
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test('the recorded demos play', async () => {
+  const { page, wrong } = await watched(browser);
+  const demos = ids.filter((id) => id.endsWith('-demo'));
+  assert.equal(demos.length, 9);
+  for (const id of demos) {
+    await show(page, web, { id });
+    await page.waitForFunction(async () => await document.querySelector('section.present .cast').player?.getCurrentTime() > 0.3);
+    const text = await page.$eval('section.present .cast .ap-wrapper', (player) => player.innerText);
+    assert.match(text, /· 1\/\d ·/, `${id} shows its first scene`);
+  }
+  await page.keyboard.press('ArrowUp');
+  assert.equal(await page.$$eval('.ap-wrapper', (players) => players.length), 0, 'a player goes with its slide');
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
+test('the speaker view has the notes, and plays nothing', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web, { id: 'step-01' });
+  const [notes] = await Promise.all([page.waitForEvent('popup'), page.keyboard.press('s')]);
+  await notes.waitForSelector('.speaker-controls-notes:not(.hidden) .demo');
+  assert.match(await notes.textContent('.speaker-controls-notes'), /\.\/scripts\/demo\.sh 1 --from 3/);
+  await notes.waitForSelector('iframe');
+  await page.evaluate(() => { location.hash = '/step-01-demo'; });
+  await page.waitForSelector('.ap-wrapper');
+  await notes.waitForFunction(() => document.querySelector('.speaker-controls-notes').textContent.includes('recorded'));
+  const current = notes.frames()[1];
+  await current.waitForSelector('#step-01-demo.present .cast .still', { state: 'attached' });
+  assert.equal(await current.locator('.ap-wrapper').count(), 0);
+  assert.deepEqual(wrong, []);
+  await notes.close();
+  await page.close();
+});
+
+test('opened as a file, it is ready within a second and complete', async () => {
+  const times = [];
+  for (let attempt = 0; attempt < 3; attempt += 1) {
+    const { page, wrong } = await watched(browser);
+    await show(page, file, { id: 'step-02-demo' });
+    times.push(await page.evaluate(() => performance.getEntriesByName('ready')[0].startTime));
+    await page.waitForFunction(async () => await document.querySelector('section.present .cast').player?.getCurrentTime() > 0.3);
+    assert.equal(await page.evaluate(() => document.fonts.check('20px Inter') && document.fonts.check('20px "JetBrains Mono"')), true);
+    assert.deepEqual(wrong, []);
+    await page.close();
+  }
+  assert(Math.min(...times) < 1000, `ready after ${times} ms`);
+});
+
+test('it weighs less than 3 MB', () => {
+  const weight = readdirSync(dist, { recursive: true }).map((name) => statSync(join(dist, name)))
+    .reduce((sum, entry) => sum + (entry.isFile() ? entry.size : 0), 0);
+  assert(weight > 100_000 && weight < 3_000_000, `${weight} bytes`);
+});
+
+test('present.sh prints it: as many pages as slides', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'slides-pdf-'));
+  try {
+    const pdf = join(directory, 'deck.pdf');
+    await promisify(execFile)(present, ['--pdf', pdf]);
+    const pages = readFileSync(pdf, 'latin1').match(/\/Type\s*\/Page\b/g).length;
+    assert.equal(pages, ids.length);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('present.sh serves it on localhost, and says where', async () => {
+  const server = spawn(present, ['--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  try {
+    let said = '';
+    for await (const chunk of server.stdout) {
+      said += chunk;
+      if (/http:\/\/\S+/.test(said)) break;
+    }
+    const [address] = said.match(/http:\/\/(127\.0\.0\.1|localhost):\d+\S*/);
+    const answer = await fetch(address);
+    assert.match(await answer.text(), /<title>What is a container/);
+  } finally {
+    process.kill(-server.pid);
+  }
+});

@@ -1,0 +1,78 @@
+// Every slide of the built deck, in a real browser without a network.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { open, show, walk, watched, web } from './browser.js';
+import { inspect } from './inspect.js';
+
+const SIZES = [[1280, 720], [1920, 1080], [1024, 768]];
+
+let browser;
+let close;
+let ids;
+before(async () => {
+  ({ browser, close } = await open());
+  const { page } = await watched(browser);
+  await show(page, web);
+  ids = await page.$$eval('.slides section:not(.stack)', (all) => all.map(({ id }) => id));
+  await page.close();
+});
+after(() => close());
+
+for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']), [SIZES[0], 'dark']]) {
+  test(`every slide and every fragment at ${width}×${height}, ${theme}`, async () => {
+    const { page, wrong } = await watched(browser);
+    await page.setViewportSize({ width, height });
+    await show(page, web, { query: `?theme=${theme}` });
+    const seen = new Set();
+    let fragments = 0;
+    for await (const here of walk(page)) {
+      seen.add(here.id);
+      fragments += here.fragments > 0;
+      wrong.push(...await page.evaluate(inspect, { contrast: width === 1280 }));
+    }
+    assert.deepEqual([...seen], ids, 'the key that goes on leads to every slide');
+    assert.equal(fragments, await page.$$eval('.slides section:not(.stack)', (all) => all.reduce(
+      (sum, slide) => sum + new Set([...slide.querySelectorAll('.fragment')].map((one) => one.dataset.fragmentIndex)).size, 0)));
+    assert.deepEqual([...new Set(wrong)], []);
+    await page.close();
+  });
+}
+
+// A test that can't fail says nothing: each of these is seen.
+const BROKEN = {
+  'outside of the slide': (slide) => { slide.querySelector('h2').style.marginLeft = '1000px'; },
+  'over "': (slide) => { slide.querySelector('.picture text').setAttribute('y', slide.querySelectorAll('.picture text')[1].getAttribute('y')); slide.querySelector('.picture text').setAttribute('x', slide.querySelectorAll('.picture text')[1].getAttribute('x')); },
+  'a block over another': (slide) => { slide.querySelector('.verdicts').style.marginTop = '-300px'; },
+  'letters of 15.0 px': (slide) => { slide.querySelector('h2').style.fontSize = '15px'; },
+  contrast: (slide) => { slide.querySelector('h2').style.color = '#bbb'; },
+  'too small': (slide) => { Object.assign(slide.querySelector('.output').style, { height: '20px', overflow: 'hidden' }); },
+  'nothing to read': (slide) => { slide.innerHTML = ''; },
+};
+for (const [what, make] of Object.entries(BROKEN)) {
+  test(`a broken slide is seen: ${what}`, async () => {
+    const { page } = await watched(browser);
+    await show(page, web, { id: 'step-01' });
+    await page.keyboard.press('Space');
+    assert.deepEqual(await page.evaluate(inspect, { contrast: true }), []);
+    await page.$eval('section.present:not(.stack)', make);
+    const wrong = await page.evaluate(inspect, { contrast: true });
+    assert(wrong.some((one) => one.includes(what)), `not seen; instead: ${wrong}`);
+    await page.close();
+  });
+}
+
+test('a broken page is seen: an error, a missing asset, a request to elsewhere', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web);
+  await page.evaluate(async () => {
+    setTimeout(() => { throw new Error('broken'); });
+    await fetch('https://example.org/').catch(() => {});
+    const picture = new Image();
+    picture.src = 'missing.png';
+    await new Promise((resolve) => { picture.onerror = resolve; });
+  });
+  for (const what of ['error: broken', 'failed: https://example.org/', 'missing.png']) {
+    assert(wrong.some((one) => one.includes(what)), `${what}: ${wrong}`);
+  }
+  await page.close();
+});
