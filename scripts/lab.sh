@@ -31,9 +31,9 @@ Inside
   WORKSHOP_BIN  the directory of the workshop's programs, first in PATH: the
                 release build, or the debug build. Set it outside to choose.
 
-On a terminal COMMAND has one. Elsewhere its input is empty. There is a network
-interface, and nothing behind it: no packet leaves the machine. Ctrl-C while it
-boots ends it.
+On a terminal COMMAND has one. Elsewhere its input is empty. The machine has no
+network card: no packet leaves it. Its internet is as pretended as that of the
+playground. Ctrl-C while it boots ends it.
 
 The image is made from Debian's packages, from the mirror that apt uses here.
 Where that is not Debian, name one: LAB_MIRROR=http://MIRROR/debian. It needs
@@ -70,7 +70,7 @@ declare -A kernel_package=(
 packages=(
     systemd-sysv udev dbus libpam-systemd dbus-user-session apparmor sudo
     iproute2 iputils-ping nftables passt procps uidmap util-linux kmod mawk
-    busybox-static strace less
+    busybox-static strace less jq
 )
 
 # deb lines, with the mirrors that the host's apt uses for Debian.
@@ -344,7 +344,7 @@ start_machine() { # ACCELERATOR
         -append "$words" \
         -drive "if=virtio,format=raw,cache=unsafe,snapshot=on,file=$image/disk" \
         -drive "if=virtio,format=raw,cache=unsafe,file=$run/workspace" \
-        -nic user,model=virtio-net-pci,restrict=on \
+        -nic none \
         -serial "file:$run/console" \
         -device virtio-serial-pci \
         -chardev "pipe,id=terminal,path=$run/terminal" -device virtconsole,chardev=terminal \

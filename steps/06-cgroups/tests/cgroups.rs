@@ -308,7 +308,8 @@ fn a_limit_touches_no_other_container() {
     assert!(!cgroups_of(other.runtime()).is_empty());
 }
 
-/// Its cgroup is there and empty: whoever sweeps now must leave it alone.
+/// Its cgroup is there and empty: whoever sweeps now must leave it alone. Who
+/// had to wait for it would wait for ever: it is paused.
 fn a_container_that_is_being_made_keeps_no_other_waiting() {
     needs_cgroups();
     let word = token();
@@ -326,7 +327,7 @@ fn a_container_that_is_being_made_keeps_no_other_waiting() {
         let begin = Instant::now();
         let other = Step::new(STEP).args(["-m", "64m", "true"]).output();
         assert!(other.status.success(), "{other:?}");
-        assert!(begin.elapsed() < Duration::from_secs(2));
+        assert!(begin.elapsed() < Duration::from_secs(20));
     }
     assert_eq!(cgroups_of(terminal.pid()), there);
     terminal.types("\n");

@@ -24,10 +24,7 @@ fn run(arguments: &Arguments) -> Try {
     let seconds: i64 = arguments.number("SECONDS")?;
     let now =
         clock_gettime(ClockId::CLOCK_REALTIME).or_stopped("clock_gettime()")?;
-    clock_settime(
-        ClockId::CLOCK_REALTIME,
-        now + TimeSpec::new(seconds, 0),
-    )
-    .or_stopped("clock_settime(CLOCK_REALTIME)")?;
+    clock_settime(ClockId::CLOCK_REALTIME, now + TimeSpec::new(seconds, 0))
+        .or_stopped("clock_settime(CLOCK_REALTIME)")?;
     Ok(Outcome::Worked(format!("it is {seconds} s later than it was")))
 }

@@ -14,8 +14,7 @@ use nix::time::{ClockId, clock_gettime, clock_settime};
 use testbed::token;
 
 use crate::places::{
-    Place, Root, Verdict, directory, impossible, judge,
-    need_command, run, text,
+    Place, Root, Verdict, directory, impossible, judge, need_command, run, text,
 };
 use crate::users::need_the_machines_root;
 
@@ -59,8 +58,7 @@ pub fn set_clock(place: Place) -> Verdict {
     const FORWARD: i64 = 30;
     need_the_machines_root()?;
     let now = |clock| clock_gettime(clock).expect("a clock");
-    let start =
-        || now(ClockId::CLOCK_REALTIME) - now(ClockId::CLOCK_BOOTTIME);
+    let start = || now(ClockId::CLOCK_REALTIME) - now(ClockId::CLOCK_BOOTTIME);
     let before = start();
     let output = place.attack("set-clock", &[&FORWARD.to_string()]);
     let moved = start() - before;

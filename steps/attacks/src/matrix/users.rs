@@ -10,8 +10,8 @@ use nix::unistd::geteuid;
 use testbed::{binary, needs, token};
 
 use crate::places::{
-    Cache, Impossible, Place, Root, STEPS, Verdict, copy_program, directory, impossible,
-    judge, need_command, need_other_ids, need_root, stdout, text,
+    Cache, Impossible, Place, Root, STEPS, Verdict, copy_program, directory,
+    impossible, judge, need_command, need_other_ids, need_root, stdout, text,
 };
 
 /// So that nothing but the rule in question stops an attack.

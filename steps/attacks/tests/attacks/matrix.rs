@@ -122,7 +122,8 @@ pub fn the_matrix_for_slides_is_that_of_today() {
 
 /// A set of programs in which a step is in truth another one.
 fn with_step_replaced(step: &str, by: &str, column: &str) -> Output {
-    needs::playground();
+    needs::disposable_host();
+    needs::root();
     if std::env::var("PLAYGROUND_IDS").is_ok_and(|ids| ids == "1") {
         skip("there is one user id only: no /etc/subuid range");
     }
