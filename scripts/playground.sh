@@ -637,16 +637,7 @@ connect_to_internet() {
   . "$checkout/scripts/lib/internet.sh"
   connect_internet
   export PLAYGROUND_INTERNET=203.0.113.10
-  [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server
-}
-
-start_web_server() {
-  setsid nsenter --net=/run/netns/internet "$WORKSHOP_BIN/web-server" \
-    203.0.113.10:80 'Hello from the internet.' </dev/null &>/dev/null 8>&- &
-  for _ in {1..100}; do # until it listens
-    : 2>/dev/null </dev/tcp/203.0.113.10/80 && return
-    sleep 0.01
-  done 2>/dev/null
+  [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server 8>&-
 }
 
 export_facts() {

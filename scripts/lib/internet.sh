@@ -20,3 +20,12 @@ link set eth0 up
 IP
     ip route add default via 192.0.2.1
 }
+
+start_web_server() {
+    setsid nsenter --net=/run/netns/internet "$WORKSHOP_BIN/web-server" \
+        203.0.113.10:80 'Hello from the internet.' </dev/null &>/dev/null &
+    for _ in {1..100}; do # until it listens
+        : 2>/dev/null </dev/tcp/203.0.113.10/80 && return
+        sleep 0.01
+    done 2>/dev/null
+}

@@ -49,6 +49,7 @@ main() {
     # shellcheck source=scripts/lib/internet.sh
     . "$checkout/scripts/lib/internet.sh"
     connect_internet
+    [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server
     udevadm wait --timeout=30 /dev/virtio-ports/{control,out,err} /dev/hvc0
     exec 3<>/dev/virtio-ports/control
     # A port can be opened once. So the command gets a pipe, as anywhere.

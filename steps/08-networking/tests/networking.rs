@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
-use testbed::{Running, Step, eventually, needs, proc, token};
+use testbed::{Running, Step, eventually, needs, proc, skip, token};
 
 const STEP: &str = "08-networking";
 const BELOW: &str = "04-mount-namespace";
@@ -64,6 +64,8 @@ testbed::main!(
     a_host_that_drops_what_it_forwards_is_noted,
     an_image_whose_resolv_conf_leads_nowhere_works,
     an_ordinary_user_has_pasta_or_is_told_why_not,
+    pasta_leads_to_the_internet,
+    pasta_publishes_a_port,
 );
 
 fn its_network_namespace_is_new() {
@@ -565,6 +567,43 @@ fn an_ordinary_user_has_pasta_or_is_told_why_not() {
             (!proc::runs(helpers[0])).then_some(())
         });
     }
+}
+
+/// An ordinary user whose container has more than a loopback.
+fn needs_pasta() {
+    needs::ordinary_user();
+    let devices = Step::new(STEP).sh("cat /proc/net/dev").stdout();
+    if !devices.contains("eth0:") {
+        skip("needs pasta and /dev/net/tun");
+    }
+}
+
+fn pasta_leads_to_the_internet() {
+    needs::lab();
+    needs_pasta();
+    let script = format!("wget -q -O - http://{INTERNET_ADDRESS}/");
+    let alone = Step::new(STEP).args(["--network", "none"]).sh(&script);
+    assert!(!alone.output().status.success());
+    assert_eq!(
+        Step::new(STEP).sh(&script).stdout(),
+        "Hello from the internet."
+    );
+}
+
+fn pasta_publishes_a_port() {
+    needs_pasta();
+    let (port, word) = (free_port(), token());
+    let publish = format!("127.0.0.1:{port}:80");
+    let script = format!("echo {word} | nc -l -p 80");
+    let container = Step::new(STEP).args(["-p", &publish]).sh(&script).start();
+    let said = eventually("an answer", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).ok()?;
+        (!said.is_empty()).then_some(said)
+    });
+    assert_eq!(said.trim_end(), word);
+    drop(container);
 }
 
 /// Every pasta of this runtime: between the two is the shell that ends it.
