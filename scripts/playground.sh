@@ -631,35 +631,13 @@ set_hostname() {
     echo 'playground: the program hostname is missing: the name stays your host'"'"'s' >&2
 }
 
-# The playground ── eth0 ── internet, which is router and server in one. It has
-# no default route: an answer to a container's private address goes nowhere.
-connect_internet() {
+connect_to_internet() {
   command -v ip >/dev/null || return 0
-  ip -batch - <<'IP'
-link set lo up
-netns add internet
-link add eth0 type veth peer name eth0 netns internet
-address add 192.0.2.2/24 dev eth0
-link set eth0 up
-IP
-  nsenter --net=/run/netns/internet ip -batch - <<'IP'
-link set lo up
-address add 203.0.113.10/32 dev lo
-address add 192.0.2.1/24 dev eth0
-link set eth0 up
-IP
-  ip route add default via 192.0.2.1
+  # shellcheck source=scripts/lib/internet.sh
+  . "$checkout/scripts/lib/internet.sh"
+  connect_internet
   export PLAYGROUND_INTERNET=203.0.113.10
-  [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server
-}
-
-start_web_server() {
-  setsid nsenter --net=/run/netns/internet "$WORKSHOP_BIN/web-server" \
-    203.0.113.10:80 'Hello from the internet.' </dev/null &>/dev/null 8>&- &
-  for _ in {1..100}; do # until it listens
-    : 2>/dev/null </dev/tcp/203.0.113.10/80 && return
-    sleep 0.01
-  done 2>/dev/null
+  [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server 8>&-
 }
 
 export_facts() {
@@ -679,7 +657,7 @@ init() { # COMMAND...
   mount_kernel_file_systems
   leave_host_file_system
   set_hostname
-  connect_internet
+  connect_to_internet
   cd "$came_from" 2>/dev/null || cd "$checkout"
   export_facts
   if [[ $# -eq 0 ]]; then

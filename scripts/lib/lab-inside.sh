@@ -14,13 +14,6 @@ show() { # DIRECTORY WHERE
     mount --bind "$1" "$2"
 }
 
-# The interface leads nowhere. It makes the machine look like one with a network.
-connect_network() {
-    ip link set eth0 up
-    ip address add 10.0.2.15/24 dev eth0
-    ip route add default via 10.0.2.2
-}
-
 # A session as by a login, for the cgroups and the environment that it brings.
 run_as() { # USER
     local streams=(--pipe)
@@ -53,7 +46,10 @@ main() {
     show /lab/checkout "$checkout"
     show /lab/programs "$WORKSHOP_BIN"
     chown -R learner:learner /lab/checkout /lab/programs
-    connect_network
+    # shellcheck source=scripts/lib/internet.sh
+    . "$checkout/scripts/lib/internet.sh"
+    connect_internet
+    [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server
     udevadm wait --timeout=30 /dev/virtio-ports/{control,out,err} /dev/hvc0
     exec 3<>/dev/virtio-ports/control
     # A port can be opened once. So the command gets a pipe, as anywhere.

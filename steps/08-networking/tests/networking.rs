@@ -3,8 +3,8 @@
 //! network, and by who reaches whom. A test enters a network namespace with one
 //! of its threads, and does there what a program of the container could do.
 //!
-//! All of it happens in the playground, whose "host" and "internet" are network
-//! namespaces. No packet leaves the machine.
+//! All of it happens in the playground, or in the lab, whose "internet" is a
+//! network namespace. No packet leaves the machine.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -23,14 +23,14 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
-use testbed::{Running, Step, eventually, needs, proc, token};
+use testbed::{Running, Step, eventually, needs, proc, skip, token};
 
 const STEP: &str = "08-networking";
 const BELOW: &str = "04-mount-namespace";
 const BRIDGE: &str = "workshop0";
 const HOST: &str = "/proc/self/ns/net";
 const INTERNET: &str = "/run/netns/internet";
-/// The playground's own address, as the internet sees it.
+/// The pretended host's own address, as the internet sees it.
 const HOST_ADDRESS: &str = "192.0.2.2";
 const INTERNET_ADDRESS: &str = "203.0.113.10";
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -64,10 +64,12 @@ testbed::main!(
     a_host_that_drops_what_it_forwards_is_noted,
     an_image_whose_resolv_conf_leads_nowhere_works,
     an_ordinary_user_has_pasta_or_is_told_why_not,
+    pasta_leads_to_the_internet,
+    pasta_publishes_a_port,
 );
 
 fn its_network_namespace_is_new() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&[]);
     assert_ne!(
         proc::namespace(container.pid(), "net"),
@@ -76,7 +78,7 @@ fn its_network_namespace_is_new() {
 }
 
 fn with_host_it_has_the_hosts_and_with_none_a_loopback() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let host = start(&["--network", "host"]);
     assert_eq!(proc::namespace(host.pid(), "net"), proc::own_namespace("net"));
     let none = start(&["--network", "none"]);
@@ -88,7 +90,7 @@ fn with_host_it_has_the_hosts_and_with_none_a_loopback() {
 }
 
 fn its_devices_are_up_and_its_way_out_is_the_bridge() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&[]);
     let inside = network(&container);
     let devices = ip(&inside, &["-br", "link"]);
@@ -106,7 +108,7 @@ fn its_devices_are_up_and_its_way_out_is_the_bridge() {
 }
 
 fn the_internet_sees_the_hosts_address() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&[]);
     let server = serve(INTERNET, INTERNET_ADDRESS);
     let seen = ask_from(&network(&container), server.address).unwrap();
@@ -115,7 +117,7 @@ fn the_internet_sees_the_hosts_address() {
 }
 
 fn containers_reach_each_other() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let (one, other) = (start(&[]), start(&[]));
     let server = serve(&network(&other), "0.0.0.0");
     let at = SocketAddr::new(address(&other).into(), server.port());
@@ -124,7 +126,7 @@ fn containers_reach_each_other() {
 }
 
 fn a_published_port_answers_at_every_address_of_the_host() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let port = free_port();
     let container = start(&["-p", &format!("{port}:80")]);
     let _server = serve_at(&network(&container), "0.0.0.0:80");
@@ -146,7 +148,7 @@ fn a_published_port_answers_at_every_address_of_the_host() {
 }
 
 fn a_published_udp_port_answers_too() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let port = free_port();
     let container = start(&["-p", &format!("{port}:5353/udp")]);
     let word = token();
@@ -175,7 +177,7 @@ fn a_published_udp_port_answers_too() {
 }
 
 fn a_port_published_at_one_address_is_closed_at_the_others() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let port = free_port();
     let container = start(&["-p", &format!("127.0.0.1:{port}:80")]);
     let _server = serve_at(&network(&container), "0.0.0.0:80");
@@ -186,7 +188,7 @@ fn a_port_published_at_one_address_is_closed_at_the_others() {
 }
 
 fn a_port_that_is_not_published_is_closed_to_the_outside() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&["-p", &format!("{}:81", free_port())]);
     let server = serve(&network(&container), "0.0.0.0");
     let direct = SocketAddr::new(address(&container).into(), server.port());
@@ -214,7 +216,7 @@ fn a_port_that_is_not_published_is_closed_to_the_outside() {
 }
 
 fn the_hosts_services_are_closed_to_containers() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&[]);
     let service = serve(HOST, "0.0.0.0");
     let addresses = [
@@ -234,7 +236,7 @@ fn the_hosts_services_are_closed_to_containers() {
 /// A container that sends them on the wire must not find the host's loopback
 /// (CVE-2020-8558 was just that).
 fn the_hosts_loopback_is_closed_to_packets_for_127_0_0_1() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&["-p", &format!("{}:80", free_port())]);
     let inside = network(&container);
     let service = serve(HOST, "127.0.0.1");
@@ -249,7 +251,7 @@ fn the_hosts_loopback_is_closed_to_packets_for_127_0_0_1() {
 }
 
 fn there_is_no_way_in_by_ipv6() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let container = start(&[]);
     let known = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     assert!(!known.contains("workshop"), "{known}");
@@ -286,7 +288,7 @@ fn there_is_no_way_in_by_ipv6() {
 
 /// An attack counts if it works below. 0: it worked; 1: it was stopped.
 fn attacks_that_work_below_fail_here() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let server = serve(HOST, "0.0.0.0");
     let service = server.port().to_string();
     let name = token();
@@ -330,7 +332,7 @@ fn attacks_that_work_below_fail_here() {
 }
 
 fn names_are_known_inside() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let name = token();
     let step = Step::new(STEP).args(["--hostname", &name]);
     let script = "while read l; do echo \"$l\"; done </etc/hosts; \
@@ -348,7 +350,7 @@ fn names_are_known_inside() {
 }
 
 fn sixty_four_at_once_have_sixty_four_addresses() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let before = host();
     let starting: Vec<_> = (0..64)
         .map(|_| Step::new(STEP).sh("echo ready; read line").start())
@@ -369,7 +371,7 @@ fn sixty_four_at_once_have_sixty_four_addresses() {
 }
 
 fn the_last_one_out_takes_everything_away() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let before = host();
     let port = free_port();
     let (one, other) = (start(&["-p", &format!("{port}:80")]), start(&[]));
@@ -386,7 +388,7 @@ fn the_last_one_out_takes_everything_away() {
 
 /// A line is told before its call is made. We kill when we have read it.
 fn a_runtime_killed_at_any_call_leaves_nothing_after_the_next_run() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let before = host();
     let port = format!("{}:80", free_port());
     let begin = |calls: usize| {
@@ -420,7 +422,7 @@ fn a_runtime_killed_at_any_call_leaves_nothing_after_the_next_run() {
 }
 
 fn the_port_of_a_killed_container_is_closed_by_the_next_one() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let before = host();
     let port = free_port();
     let killed = start(&["-p", &format!("{port}:80")]);
@@ -443,7 +445,7 @@ fn the_port_of_a_killed_container_is_closed_by_the_next_one() {
 }
 
 fn a_network_of_the_hosts_is_avoided() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     ip(HOST, &["route", "add", "10.0.0.0/8", "via", "192.0.2.1"]);
     let container = start(&[]);
     let own = address(&container);
@@ -453,7 +455,7 @@ fn a_network_of_the_hosts_is_avoided() {
 }
 
 fn a_host_that_knows_every_private_network_is_told() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let before = host();
     let all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
     for network in all {
@@ -471,7 +473,7 @@ fn a_host_that_knows_every_private_network_is_told() {
 }
 
 fn a_port_that_is_taken_is_told_before_the_start() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let tcp = (tcp.local_addr().unwrap().port(), "tcp", tcp);
     let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -495,7 +497,7 @@ fn a_port_that_is_taken_is_told_before_the_start() {
 }
 
 fn more_ports_than_can_be_noted_are_refused() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let before = host();
     let ports = (20000..20040)
         .flat_map(|port| ["-p".to_owned(), format!("127.0.0.1:{port}:80/udp")]);
@@ -507,7 +509,7 @@ fn more_ports_than_can_be_noted_are_refused() {
 }
 
 fn a_host_that_drops_what_it_forwards_is_noted() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let table = "table ip other { chain FORWARD { type filter hook forward \
                  priority filter; policy drop; }; }";
     let nft = |script: &str| {
@@ -522,7 +524,7 @@ fn a_host_that_drops_what_it_forwards_is_noted() {
 }
 
 fn an_image_whose_resolv_conf_leads_nowhere_works() {
-    needs_the_playground();
+    needs_a_pretended_internet();
     let layer = std::env::temp_dir().join(token());
     fs::create_dir_all(layer.join("etc")).unwrap();
     let nowhere = "../run/systemd/resolve/stub-resolv.conf";
@@ -565,6 +567,43 @@ fn an_ordinary_user_has_pasta_or_is_told_why_not() {
             (!proc::runs(helpers[0])).then_some(())
         });
     }
+}
+
+/// An ordinary user whose container has more than a loopback.
+fn needs_pasta() {
+    needs::ordinary_user();
+    let devices = Step::new(STEP).sh("cat /proc/net/dev").stdout();
+    if !devices.contains("eth0:") {
+        skip("needs pasta and /dev/net/tun");
+    }
+}
+
+fn pasta_leads_to_the_internet() {
+    needs::lab();
+    needs_pasta();
+    let script = format!("wget -q -O - http://{INTERNET_ADDRESS}/");
+    let alone = Step::new(STEP).args(["--network", "none"]).sh(&script);
+    assert!(!alone.output().status.success());
+    assert_eq!(
+        Step::new(STEP).sh(&script).stdout(),
+        "Hello from the internet."
+    );
+}
+
+fn pasta_publishes_a_port() {
+    needs_pasta();
+    let (port, word) = (free_port(), token());
+    let publish = format!("127.0.0.1:{port}:80");
+    let script = format!("echo {word} | nc -l -p 80");
+    let container = Step::new(STEP).args(["-p", &publish]).sh(&script).start();
+    let said = eventually("an answer", || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).ok()?;
+        (!said.is_empty()).then_some(said)
+    });
+    assert_eq!(said.trim_end(), word);
+    drop(container);
 }
 
 /// Every pasta of this runtime: between the two is the shell that ends it.
@@ -612,8 +651,8 @@ fn bad_input_is_told_in_one_line() {
 
 // ── how it is judged ────────────────────────────────────────────────────────
 
-fn needs_the_playground() {
-    needs::playground();
+fn needs_a_pretended_internet() {
+    needs::disposable_host();
     needs::root();
     needs::command("ip");
     needs::command("nft");

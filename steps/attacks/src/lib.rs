@@ -7,6 +7,7 @@
 
 mod again;
 mod attack;
+mod lab;
 mod outside;
 mod procfs;
 mod service;
@@ -14,6 +15,7 @@ mod service;
 mod abstract_socket;
 mod bind_port;
 mod bridge_service;
+mod core_pattern;
 mod drop_group;
 mod enter_host;
 mod escape_chroot;
@@ -29,6 +31,7 @@ mod leak_mount;
 mod leaked_directory;
 mod leaked_workdir;
 mod link_out;
+mod load_module;
 mod old_root;
 mod outlive;
 mod overwrite_runtime;
@@ -42,6 +45,8 @@ mod remount_volume;
 mod rename_host;
 mod replace_shell;
 mod see_cgroup;
+mod set_clock;
+mod sysrq;
 mod trace_host;
 mod type_into_terminal;
 mod write_layer;
@@ -78,6 +83,10 @@ pub const ALL: &[Attack] = &[
     read_disk::ATTACK,
     read_kernel_log::ATTACK,
     write_sysctl::ATTACK,
+    core_pattern::ATTACK,
+    sysrq::ATTACK,
+    set_clock::ATTACK,
+    load_module::ATTACK,
     drop_group::ATTACK,
     overwrite_runtime::ATTACK,
     hog_memory::ATTACK,

@@ -430,7 +430,7 @@ fn a_fault_in_07_is_told() {
 
 /// The machine's own network is not for tests.
 fn a_fault_in_08_is_told() {
-    let has_network = has_playground_network();
+    let has_network = has_pretended_network();
     let none = ["--network", "none"];
     faults_are_told(&Case::new(
         "08-networking",
@@ -438,10 +438,9 @@ fn a_fault_in_08_is_told() {
     ));
 }
 
-fn has_playground_network() -> bool {
+fn has_pretended_network() -> bool {
     let is_there = |path: &str| Path::new(path).exists();
-    std::env::var_os("PLAYGROUND").is_some()
-        && needs::is_root()
+    needs::is_root()
         && is_there("/run/netns/internet")
         && Step::new("08-networking").args(["true"]).output().status.success()
 }
@@ -449,9 +448,9 @@ fn has_playground_network() -> bool {
 /// SIGKILL at each call is a claim of step 08's own: after it the next run has
 /// more to do.
 fn nothing_of_08_is_left_after_a_signal_before_any_call() {
-    needs::playground();
-    if !has_playground_network() {
-        skip("needs a playground with a network");
+    needs::disposable_host();
+    if !has_pretended_network() {
+        skip("needs a playground with a network, or root of the lab");
     }
     let options = ["-p", "127.0.0.1:28080:80"];
     let case = Case::new("08-networking", &options);

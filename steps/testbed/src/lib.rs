@@ -119,6 +119,20 @@ pub fn checkout() -> PathBuf {
     root.expect("run this somewhere in the checkout").to_owned()
 }
 
+/// By how much this machine is slower than a laptop, by the clock of its
+/// processor: how long a shell takes for fifty programs. 1 and more. A limit of
+/// time is multiplied by it: a virtual machine without KVM needs thirty times
+/// as long for everything, and a limit for it alone would be none elsewhere.
+///
+/// # Panics
+/// Without bash.
+#[must_use]
+pub fn slowness() -> f64 {
+    const ON_A_LAPTOP: f64 = 0.1;
+    let programs = "for i in {1..50}; do /bin/true; done";
+    (Step::shell(programs).cpu_seconds() / ON_A_LAPTOP).max(1.0)
+}
+
 /// Asks until the answer is there. What the kernel does at its own pace can't
 /// be judged at the first look.
 ///

@@ -78,6 +78,14 @@ impl Step {
         self
     }
 
+    /// No step, but a script for the host's shell, to be measured as steps are.
+    #[must_use]
+    pub fn shell(script: &str) -> Step {
+        let mut command = Command::new("bash");
+        command.args(["-c", script]);
+        Step { command }
+    }
+
     /// An option and its value, a path.
     #[must_use]
     pub fn arg(self, option: &str, value: impl AsRef<Path>) -> Step {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
-use testbed::{Step, needs, skip};
+use testbed::{Step, needs, skip, slowness};
 
 testbed::main!(
     it_knows_what_ails_a_machine,
@@ -20,6 +20,7 @@ testbed::main!(
     what_it_says_of_the_playground_is_so,
     what_it_says_of_rootless_is_so,
     newuidmap_without_rights_is_told,
+    user_namespaces_for_root_alone_are_told_with_a_way_out_that_works,
 );
 
 // ── machines that are made up ───────────────────────────────────────────────
@@ -345,7 +346,8 @@ fn its_json_and_its_table_say_the_same() {
 fn it_answers_within_a_second() {
     let seconds = || Step::script("doctor.sh").cpu_seconds();
     let best = (0..3).map(|_| seconds()).fold(f64::MAX, f64::min);
-    assert!(best < 1.0, "{best} s");
+    let limit = slowness();
+    assert!(best < limit, "{best} s, of {limit} s");
 }
 
 fn it_leaves_nothing() {
@@ -395,7 +397,8 @@ fn compare(way: &str, steps: &[usize], run: impl Fn(&str, &[&str]) -> Output) {
 fn what_it_says_of_the_host_is_so() {
     needs::root();
     // Step 08 builds a bridge: the real host's network is not ours to change.
-    let last = if std::env::var_os("PLAYGROUND").is_some() { 8 } else { 7 };
+    let own = std::env::var_os("PLAYGROUND").is_some() || needs::in_the_lab();
+    let last = if own { 8 } else { 7 };
     let steps: Vec<_> = (1..=last).collect();
     compare("host", &steps, |name, args| {
         Step::telling(name).args(args).output()
@@ -442,4 +445,77 @@ fn newuidmap_without_rights_is_told() {
     assert!(why.contains("one id only"), "{why}");
     let mend = jq(".steps[4].rootless.mend", &json);
     assert!(mend.contains("chmod u+s"), "{mend}");
+}
+
+const KNOB: &str = "/proc/sys/kernel/unprivileged_userns_clone";
+
+/// Debian's own limit, as it was on for years. Put back when it is dropped.
+struct RootAlone;
+
+impl RootAlone {
+    fn begin() -> RootAlone {
+        fs::write(KNOB, "0").expect("turn the knob");
+        RootAlone
+    }
+}
+
+impl Drop for RootAlone {
+    fn drop(&mut self) {
+        let _ = fs::write(KNOB, "1");
+    }
+}
+
+/// The lab's own ordinary user, who has a session and may use sudo.
+fn as_the_labs_learner(program: impl AsRef<Path>, args: &[&str]) -> Output {
+    let mut learner = Command::new("runuser");
+    learner.args(["-u", "learner", "--", "env", "HOME=/home/learner"]);
+    learner.args(["XDG_RUNTIME_DIR=/run/user/1000", "USER=learner"]);
+    learner.arg(program.as_ref()).args(args).current_dir(testbed::checkout());
+    learner.env_remove("XDG_CACHE_HOME").stdin(Stdio::null());
+    learner.output().expect("runuser")
+}
+
+fn user_namespaces_for_root_alone_are_told_with_a_way_out_that_works() {
+    needs::lab();
+    needs::host_root();
+    needs::command("jq");
+    if !Path::new(KNOB).exists() {
+        skip("this kernel has no kernel.unprivileged_userns_clone");
+    }
+    let limit = RootAlone::begin();
+    let doctor = testbed::checkout().join("scripts/doctor.sh");
+    let json = text(&as_the_labs_learner(doctor, &["--json"]).stdout);
+    for (step, way) in [(0, "playground"), (4, "rootless"), (7, "rootless")] {
+        let cell = |field| jq(&format!(".steps[{step}].{way}.{field}"), &json);
+        assert_eq!(cell("verdict"), "no", "{json}");
+        assert!(cell("why").contains("unprivileged_userns_clone is 0"));
+    }
+    let playground = testbed::checkout().join("scripts/playground.sh");
+    let refused = as_the_labs_learner(playground, &["true"]);
+    assert_eq!(refused.status.code(), Some(125), "{refused:?}");
+    let told = text(&refused.stderr);
+    assert!(told.contains("kernel.unprivileged_userns_clone=1"), "{told}");
+    let step = |name| {
+        let program = testbed::binary(name);
+        as_the_labs_learner(program, &["--quiet", "--", "true"])
+    };
+    let steps =
+        ["05-user-namespace", "06-cgroups", "07-overlayfs", "08-networking"];
+    for name in steps {
+        let refused = step(name);
+        let told = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(125), "{name}: {told}");
+        assert!(told.contains("user namespaces are off"), "{name}: {told}");
+        assert!(told.contains("./scripts/doctor.sh"), "{name}: {told}");
+    }
+    // What the doctor prescribes, word for word.
+    let mend = jq(".steps[4].rootless.mend", &json);
+    let mend = mend.trim_end_matches(" (until reboot)");
+    let mended = as_the_labs_learner("sh", &["-c", mend]);
+    assert!(mended.status.success(), "{mend}: {mended:?}");
+    for name in steps {
+        let output = step(name);
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+    drop(limit);
 }

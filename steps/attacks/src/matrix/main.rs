@@ -8,6 +8,7 @@ mod files;
 mod ipc;
 mod layers;
 mod limits;
+mod machine;
 mod mounts;
 mod network;
 mod places;

@@ -21,6 +21,8 @@ const WORKS: &str = "○";
 const STOPPED: &str = "●";
 const WITH_OPTION: &str = "◐";
 const NOTHING: &str = "·";
+/// After the name of what is tried in the lab only.
+const LAB: &str = " ⚠";
 
 impl Screen {
     pub fn new() -> Screen {
@@ -146,7 +148,8 @@ pub fn markdown(rows: &[Row]) -> String {
         ":-:|".repeat(steps.len())
     );
     for row in rows {
-        let _ = write!(page, "| `{}` |", row.proof.attack);
+        let lab = if row.proof.lab_only { LAB } else { "" };
+        let _ = write!(page, "| `{}`{lab} |", row.proof.attack);
         for (_, cell) in &row.cells {
             let _ = match cell {
                 Cell::Works => write!(page, " {WORKS} |"),
@@ -159,7 +162,8 @@ pub fn markdown(rows: &[Row]) -> String {
     }
     page.push_str(
         "\nnone: no container, or one made by hand with a well-known mistake. \
-         `·`: there is nothing to attack yet.\n\n",
+         `·`: there is nothing to attack yet. `⚠`: it harms a machine, and is \
+         tried in the lab's only.\n\n",
     );
     page
 }
@@ -200,13 +204,14 @@ fn row_as_json(row: &Row) -> String {
         .collect();
     format!(
         "  {{\"attack\": {}, \"tries\": {},\n   \"stopped_by\": {}, \"rule\": {},\n   \
-         \"source\": {}, \"none_means\": {},\n   \"cells\": {{\n     {}}}}}",
+         \"source\": {}, \"none_means\": {}, \"lab_only\": {},\n   \"cells\": {{\n     {}}}}}",
         quoted(attack.name),
         quoted(attack.tries),
         quoted(&attack.stopped.to_string()),
         quoted(attack.rule),
         quoted(attack.source),
         quoted(outside),
+        row.proof.lab_only,
         cells.join(",\n     ")
     )
 }

@@ -4,7 +4,7 @@
 use attacks::{Attack, StoppedBy};
 
 use crate::places::{Impossible, Place, Verdict, is_disposable, need_command};
-use crate::{by_hand, files, ipc, layers, limits, mounts, network};
+use crate::{by_hand, files, ipc, layers, limits, machine, mounts, network};
 use crate::{processes, users};
 
 use testbed::needs;
@@ -29,6 +29,8 @@ pub struct Proof {
     harmless: bool,
     /// Two at once would see each other.
     pub changes_the_host: bool,
+    /// It harms a whole machine: in the lab's only, which is thrown away.
+    pub lab_only: bool,
     run: fn(Place) -> Verdict,
 }
 
@@ -44,6 +46,7 @@ impl Proof {
             since: None,
             harmless: false,
             changes_the_host: false,
+            lab_only: false,
             run,
         }
     }
@@ -59,6 +62,13 @@ impl Proof {
     }
 
     const fn one_by_one(mut self) -> Proof {
+        self.changes_the_host = true;
+        self
+    }
+
+    /// It changes what there is once in a machine.
+    const fn lab_only(mut self) -> Proof {
+        self.lab_only = true;
         self.changes_the_host = true;
         self
     }
@@ -104,6 +114,9 @@ impl Proof {
         let root = needs::is_root();
         let refuse = |reason: &str| Err(Impossible(reason.into()));
         match place.step {
+            _ if self.lab_only && !needs::in_the_lab() => {
+                refuse("this harms a machine: in the lab only")
+            }
             0..5 if !root => refuse("below step 05, only root can start it"),
             _ if root && !is_disposable() && !self.harmless => {
                 refuse("this host may not be broken: use the playground")
@@ -176,6 +189,10 @@ pub const PROOFS: &[Proof] =
         Proof::new("read-disk", Host, users::read_disk).harmless(),
         Proof::new("read-kernel-log", Host, users::read_kernel_log).harmless(),
         Proof::new("write-sysctl", Host, users::write_sysctl).harmless(),
+        Proof::new("core-pattern", Host, machine::core_pattern).lab_only(),
+        Proof::new("sysrq", Host, machine::sysrq).lab_only(),
+        Proof::new("set-clock", Host, machine::set_clock).lab_only(),
+        Proof::new("load-module", Host, machine::load_module).lab_only(),
         Proof::new(
             "drop-group",
             ByHand("a user namespace whose map somebody with privileges wrote, \

@@ -10,8 +10,8 @@ use nix::unistd::geteuid;
 use testbed::{binary, needs, token};
 
 use crate::places::{
-    Cache, Place, Root, STEPS, Verdict, copy_program, directory, impossible,
-    judge, need_command, need_other_ids, need_root, stdout, text,
+    Cache, Impossible, Place, Root, STEPS, Verdict, copy_program, directory,
+    impossible, judge, need_command, need_other_ids, need_root, stdout, text,
 };
 
 /// So that nothing but the rule in question stops an attack.
@@ -54,7 +54,7 @@ pub fn own_as_root(place: Place) -> Verdict {
 }
 
 /// Root of a playground has nothing of the machine's.
-fn need_the_machines_root() -> Result<(), crate::places::Impossible> {
+pub fn need_the_machines_root() -> Result<(), Impossible> {
     match needs::is_root() && needs::in_first_user_namespace() {
         true => Ok(()),
         false => {

@@ -11,7 +11,8 @@ use testbed::{Step, needs, token};
 /// A PID namespace does not help against a /proc that shows another one. Step
 /// 04 covers it by its own.
 pub fn the_hosts_proc_in_the_root_directory_leads_out() {
-    needs::playground();
+    needs::disposable_host();
+    needs::root();
     let steps = ["01-chroot", "03-pid-namespace", "04-mount-namespace"];
     let secret = format!("/etc/{}", token());
     let content = token();
@@ -36,7 +37,8 @@ pub fn the_hosts_proc_in_the_root_directory_leads_out() {
 
 /// The same container reaches the service once the chain is empty.
 pub fn one_rule_and_nothing_else_closes_the_bridge() {
-    needs::playground();
+    needs::disposable_host();
+    needs::root();
     needs::command("nft");
     let listener =
         TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("listen");
@@ -64,7 +66,8 @@ pub fn one_rule_and_nothing_else_closes_the_bridge() {
 
 /// `/` itself can be as closed as a volume.
 pub fn a_read_only_root_is_written_nowhere() {
-    needs::playground();
+    needs::disposable_host();
+    needs::root();
     let root = tempfile::tempdir().expect("a directory");
     testbed::copy_default_root(root.path());
     for (option, works) in [(None, true), (Some("--read-only"), false)] {

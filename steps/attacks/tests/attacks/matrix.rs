@@ -75,6 +75,10 @@ proven! {
     the_hosts_disk_is_read: "read-disk",
     the_hosts_kernel_log_is_read: "read-kernel-log",
     a_kernel_parameter_is_opened: "write-sysctl",
+    what_a_crash_does_is_said: "core-pattern",
+    the_kernels_keyboard_is_pressed: "sysrq",
+    the_clock_is_put_forward: "set-clock",
+    a_module_is_loaded: "load-module",
     a_group_is_left_to_gain_access: "drop-group",
     the_runtime_is_overwritten: "overwrite-runtime",
     memory_is_hogged: "hog-memory",
@@ -118,7 +122,8 @@ pub fn the_matrix_for_slides_is_that_of_today() {
 
 /// A set of programs in which a step is in truth another one.
 fn with_step_replaced(step: &str, by: &str, column: &str) -> Output {
-    needs::playground();
+    needs::disposable_host();
+    needs::root();
     if std::env::var("PLAYGROUND_IDS").is_ok_and(|ids| ids == "1") {
         skip("there is one user id only: no /etc/subuid range");
     }
