@@ -119,26 +119,21 @@ judge_in_lab() { # KERNEL BINARY...
 
 # Both kernels at once, a processor each. What judges pages and packages has
 # nothing to say there. Without debug information, programs are loaded faster.
-judge_in_labs() {
-    local binary kernel machine status=0 built=$WORKSHOP_BIN
-    local -a binaries=() machines=()
-    local -x WORKSHOP_BIN=$logs/in-lab/programs
+in_the_lab() {
+    local binary built=$WORKSHOP_BIN
+    local -a chosen=()
+    local -x WORKSHOP_BIN=$logs/in-lab
     mkdir -p "$WORKSHOP_BIN/deps"
     while read -r binary; do
         [[ ${binary##*/} =~ $names && ! ${binary##*/} =~ ^(lessons|setup)- ]] || continue
-        binaries+=("$WORKSHOP_BIN/deps/${binary##*/}")
-        strip -o "${binaries[-1]}" "$binary"
+        chosen+=("$WORKSHOP_BIN/deps/${binary##*/}")
+        strip -o "${chosen[-1]}" "$binary"
     done <"$logs/binaries"
     while read -r binary; do
         strip -o "$WORKSHOP_BIN/${binary##*/}" "$binary"
     done < <(find "$built" -maxdepth 1 -type f -perm -u=x)
-    for kernel in 6.1 6.12; do
-        judge_in_lab "$kernel" "${binaries[@]}" >"$logs/in-lab/$kernel" 2>&1 &
-        machines+=($!)
-    done
-    for machine in "${machines[@]}"; do wait "$machine" || status=1; done
-    cat "$logs"/in-lab/6.*
-    return "$status"
+    beside "stage lab-6.1 judge_in_lab 6.1 ${chosen[*]@Q}" \
+        "stage lab-6.12 judge_in_lab 6.12 ${chosen[*]@Q}"
 }
 
 learner=(./scripts/as-learner.sh --)
@@ -162,17 +157,22 @@ in_the_playground() {
     stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
 }
 
-# A playground is a host of its own. So what happens on this host, and what
-# happens in there, is judged at the same time: each mostly waits.
-environments() {
+# At the same time, a process group each: so they can be ended with us.
+beside() { # COMMAND...
+    local command
     set -m
-    [[ -n $quick ]] || { on_this_host & }
-    in_the_playground &
+    for command in "$@"; do eval "$command" & done
     mapfile -t lanes < <(jobs -p)
     set +m
     wait
     lanes=()
-    [[ -z $lab ]] || stage lab judge_in_labs
+}
+
+# A playground is a host of its own. So what happens on this host, and what
+# happens in there, is judged at the same time: each mostly waits.
+environments() {
+    if [[ -n $quick ]]; then in_the_playground; else beside on_this_host in_the_playground; fi
+    [[ -z $lab ]] || in_the_lab
 }
 
 quick='' lab='' names=''
