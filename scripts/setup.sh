@@ -40,6 +40,7 @@ shellcheck                   | checks the scripts                     | test    
 strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
 tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux
 jq                           | reads JSON in the tests                | test     | jq             | jq           | jq         | jq
+codespell                    | finds words that are spelled wrong     | test     | codespell      | codespell    | codespell  | codespell
 qemu-system-x86_64           | runs the lab's virtual machine         | lab      | qemu-system-x86 | qemu-system-x86-core | qemu-system-x86 | qemu-x86
 mmdebstrap                   | makes the lab's Debian                 | lab      | mmdebstrap     | mmdebstrap   | mmdebstrap | mmdebstrap
 mke2fs                       | makes the lab's disks                  | lab      | e2fsprogs      | e2fsprogs    | e2fsprogs  | e2fsprogs
