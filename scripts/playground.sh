@@ -494,6 +494,9 @@ write_etc() {
   find /etc -maxdepth 1 -type f -perm -o=r -size -1024k \
     -exec cp --remove-destination --preserve=mode,timestamps -t "$etc" {} +
   rm -f "$etc"/{hostname,hosts,resolv.conf,passwd,group,subuid,subgid}
+  # A login shell, as tmux starts one, sets PATH anew.
+  # shellcheck disable=SC2016 # for the shell that reads it
+  [[ ! -f $etc/profile ]] || printf 'PATH=%q:$PATH\n' "$WORKSHOP_BIN" >>"$etc/profile"
   echo playground >"$etc/hostname"
   printf '%s\n' '127.0.0.1 localhost playground' '::1 localhost' \
     '203.0.113.10 internet.example' >"$etc/hosts"
@@ -663,6 +666,8 @@ init() { # COMMAND...
   if [[ $# -eq 0 ]]; then
     export PS1='\u@\h:\w\$ '
     echo 'You are root on a pretended host. What you break here stays here. Leave it with: exit' >&2
+    [[ -x $WORKSHOP_BIN/01-chroot ]] ||
+      echo "The workshop's programs are not built yet. Leave, type: cargo build --workspace" >&2
     set -- bash
   fi
   echo started >&8

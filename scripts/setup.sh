@@ -41,6 +41,7 @@ shellcheck                   | checks the scripts                     | test    
 strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
 tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux
 jq                           | reads JSON in the tests                | test     | jq             | jq           | jq         | jq
+codespell                    | finds words that are spelled wrong     | test     | codespell      | codespell    | codespell  | codespell
 node npm                     | builds the slides                      | slides   | nodejs npm     | nodejs-npm   | nodejs npm | nodejs-default npm-default
 chromium                     | prints and tests the slides            | slides   | chromium       | chromium     | chromium   | chromium
 qemu-system-x86_64           | runs the lab's virtual machine         | lab      | qemu-system-x86 | qemu-system-x86-core | qemu-system-x86 | qemu-x86

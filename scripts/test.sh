@@ -69,6 +69,12 @@ check_format() {
         xargs -0 rustfmt --check --edition 2024
 }
 
+# Without a warning: a link to something that is gone is one.
+check_documentation() {
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --quiet &&
+        cargo test --workspace --quiet --doc
+}
+
 # Where cargo put the test binaries that judge containers: those of tests/.
 claim_binaries() {
     cargo test --workspace --test '*' --no-run 2>&1 | tee /dev/stderr |
@@ -207,7 +213,7 @@ WORKSHOP_BIN=$target/debug
 export WORKSHOP_BIN
 if [[ -z $names ]]; then
     stage units cargo test --workspace --quiet --lib --bins
-    stage documentation cargo test --workspace --quiet --doc
+    stage documentation check_documentation
 fi
 if [[ -s $logs/binaries ]]; then
     environments

@@ -8,7 +8,7 @@ use clap::Parser;
 use runtime::Container;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 02: and with a hostname and System V IPC of its own
+/// Step 02: as 01, and with a hostname and System V IPC of its own
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

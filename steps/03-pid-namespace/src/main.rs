@@ -9,7 +9,7 @@ use pid_namespace::PidNamespace;
 use runtime::Container;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 03: and with process ids of its own
+/// Step 03: as 02, and with process ids of its own
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::symlinkat;
-use runtime::{Failure, Inside};
+use runtime::{Because, Failure, Inside};
 
 use crate::mount::Mount;
 use crate::new_root::NewRoot;
@@ -146,6 +146,10 @@ fn bind_over_new_file(
         .map_err(|errno| {
             Failure::of(format!("open({path:?}, O_CREAT)"), errno)
         })?;
-    Mount::bind(source, MsFlags::empty()).make(container, path, why)?;
+    Mount::bind(source, MsFlags::empty()).make(container, path, why).because(
+        Errno::ENOENT,
+        "the host has none, or --rootfs is the host's own /, whose /dev \
+             is covered by now",
+    )?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use runtime::Container;
 use user_namespace::UserNamespace;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 05: and with users of its own: root inside is nobody outside
+/// Step 05: as 04, and with users of its own: root inside is nobody outside
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

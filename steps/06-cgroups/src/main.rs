@@ -12,7 +12,7 @@ use runtime::Container;
 use user_namespace::UserNamespace;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 06: and with limits to memory, processors and processes
+/// Step 06: as 05, and with limits to memory, processors and processes
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

@@ -13,7 +13,7 @@ use runtime::Container;
 use user_namespace::UserNamespace;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 07: and with a root directory in layers, whose changes vanish
+/// Step 07: as 06, and with a root directory in layers, whose changes vanish
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

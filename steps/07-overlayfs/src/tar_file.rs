@@ -7,7 +7,7 @@ use std::io::{BufReader, Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Component, Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use flate2::read::MultiGzDecoder;
 use nix::unistd::{Gid, Uid, geteuid};
 use runtime::{CachedDirectory, Narrator, Side};
@@ -56,8 +56,11 @@ fn unpack(
     }
     for entry in entries {
         runtime.interrupted()?;
-        let mut entry =
-            entry.context("this is no tar file, or it is cut short")?;
+        // Not the library's own words: they hold a page of what it read.
+        let mut entry = entry.map_err(|error| {
+            let kind = error.kind();
+            anyhow!("this is no tar file, or it is cut short ({kind})")
+        })?;
         let name = entry.path()?.display().to_string();
         if !is_file(&entry) {
             runtime.note(Side::Host, format!("left out of the layer: {name}"));

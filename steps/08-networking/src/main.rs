@@ -14,7 +14,7 @@ use runtime::Container;
 use user_namespace::UserNamespace;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 08: and with a network of its own
+/// Step 08: as 07, and with a network of its own
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

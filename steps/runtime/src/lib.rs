@@ -76,6 +76,8 @@ mod terminal;
 
 use std::io::Write;
 
+use clap::error::ErrorKind;
+
 pub use cache::CachedDirectory;
 pub use command::Variable;
 pub use container::Container;
@@ -91,7 +93,14 @@ pub use signals::Signals;
 /// ends the program with status 125, as with docker.
 #[must_use]
 pub fn parse<Cli: clap::Parser>() -> Cli {
-    Cli::try_parse().unwrap_or_else(|error| {
+    let program = container::program();
+    let command = Cli::command().after_help(format!(
+        "Options come before COMMAND: what follows it is its own.\n\
+         The lesson: steps/{program}/README.md"
+    ));
+    let parsed = command.try_get_matches();
+    let parsed = parsed.and_then(|found| Cli::from_arg_matches(&found));
+    parsed.unwrap_or_else(|error| {
         if !error.use_stderr() {
             error.exit();
         }
@@ -105,7 +114,12 @@ pub fn parse<Cli: clap::Parser>() -> Cli {
         let told = told.strip_prefix("error: ").unwrap_or(&told);
         let told =
             told.trim_end_matches("; For more information, try '--help'.");
-        let program = container::program();
+        let told = match error.kind() {
+            ErrorKind::UnknownArgument => {
+                format!("{told}; another step may have that option")
+            }
+            _ => told.to_owned(),
+        };
         let _ = writeln!(
             std::io::stderr(),
             "{program}: {told} (see {program} --help)"

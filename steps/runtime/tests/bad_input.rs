@@ -125,7 +125,7 @@ fn a_bad_command_is_told() {
 fn a_bad_option_is_told() {
     needs::root();
     let cases: &[Case] = &[
-        (&["--no-such"], 125, &["'--no-such'", "--help"]),
+        (&["--no-such"], 125, &["'--no-such'", "another step", "--help"]),
         (&["-e", "=x"], 125, &["NAME=VALUE"]),
         (&["-e", ""], 125, &["NAME=VALUE"]),
         (&["-e"], 125, &["--env", "--help"]),

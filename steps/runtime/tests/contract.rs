@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::{
-    Running, STEPS, Step, copy_default_root, host, needs, proc, token,
+    Running, STEPS, Step, checkout, copy_default_root, host, needs, proc, token,
 };
 
 testbed::main!(
@@ -19,6 +19,7 @@ testbed::main!(
     a_runtime_that_fails_says_125_a_command_that_fails_126_or_127,
     the_command_is_a_shell_unless_another_is_named,
     options_after_the_command_are_the_commands,
+    help_leads_to_the_lesson,
     stdout_is_the_commands_alone,
     quiet_means_not_a_word,
     each_narrated_line_says_the_side_and_the_shells_command,
@@ -121,6 +122,15 @@ fn options_after_the_command_are_the_commands() {
             Step::new(step).args(["echo", "-e", &word, "--", "--quiet"]);
         let expected = format!("{word} -- --quiet");
         assert!(output.stdout().ends_with(&expected), "{step}");
+    }
+}
+
+fn help_leads_to_the_lesson() {
+    for step in STEPS {
+        let help = Step::new(step).args(["--help"]).stdout();
+        let lesson = help.lines().find_map(|l| l.strip_prefix("The lesson: "));
+        let lesson = lesson.unwrap_or_else(|| panic!("{step}: {help}"));
+        assert!(checkout().join(lesson).is_file(), "{step}: {lesson}");
     }
 }
 

@@ -490,6 +490,9 @@ fn the_steps_are_on_its_path() {
         let name = binary("01-chroot");
         let name = name.parent().and_then(Path::file_name).expect("a name");
         assert!(Path::new(first).ends_with(name), "{who:?}: {first}");
+        // A login shell reads /etc/profile, which sets PATH anew.
+        let login = who.playground().args(["bash", "-lc", "type -P 01-chroot"]);
+        assert_eq!(login.stdout().trim_end(), found, "{who:?}");
     }
 }
 
