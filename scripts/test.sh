@@ -64,9 +64,9 @@ check_scripts() {
 
 # Exercises and their solutions are no part of a crate.
 check_format() {
-    cargo fmt --all --check
-    git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' 'exercises/tests/hostile/*.rs' |
-        xargs -0 rustfmt --check --edition 2024
+    cargo fmt --all --check &&
+        git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' 'exercises/tests/hostile/*.rs' |
+            xargs -0 rustfmt --check --edition 2024
 }
 
 # Without a warning: a link to something that is gone is one.

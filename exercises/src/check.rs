@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::Exercise;
 use crate::judge::Told;
+use crate::{Exercise, Need};
 
 /// The judge has limits of its own. This is for when it can't keep them.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,6 +39,14 @@ pub fn check(
     exercise: &Exercise,
     program: &Path,
 ) -> Result<Told> {
+    let attacks = binary.with_file_name("attack-matrix");
+    if exercise.needs.contains(&Need::Programs) && !attacks.is_file() {
+        bail!(
+            "{} needs the workshop's own programs. Build them: cargo build \
+             --workspace",
+            exercise.name
+        );
+    }
     let file = File::open(program)
         .with_context(|| format!("open {}", program.display()))?;
     let mut command = match std::env::var_os("PLAYGROUND") {

@@ -86,7 +86,7 @@ pub enum Need {
     Cgroup,
     /// The pretended internet.
     Internet,
-    /// The other programs of the workshop.
+    /// The other programs of the workshop, built.
     Programs,
 }
 
@@ -108,19 +108,9 @@ impl Need {
             Need::Internet if variable("PLAYGROUND_INTERNET").is_empty() => {
                 Some("the program ip is missing, so there is no internet")
             }
-            Need::Programs if !beside("attack-matrix") => Some(
-                "the workshop's programs are not built yet: cargo build \
-                 --workspace",
-            ),
             _ => None,
         }
     }
-}
-
-/// Whether a program of this workspace is there.
-fn beside(name: &str) -> bool {
-    let exe = std::env::current_exe().unwrap_or_default();
-    exe.with_file_name(name).is_file()
 }
 
 /// A plausible answer that fails.

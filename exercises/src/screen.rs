@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use colored::{ColoredString, Colorize};
 use textwrap::Options;
+use textwrap::WordSplitter::NoHyphenation;
 
 use crate::judge::{Failure, Told, Verdict};
 use crate::mine::{Mine, State};
@@ -53,7 +54,7 @@ fn part(word: &str, text: &str) {
     let options = Options::new(WIDTH)
         .initial_indent(&indent)
         .subsequent_indent(&indent)
-        .break_words(true);
+        .word_splitter(NoHyphenation);
     let mut lines = text.lines().flat_map(|line| {
         match line.starts_with("  | ") {
             // Somebody else's words stay as they are.
@@ -84,9 +85,11 @@ pub fn task(exercise: &Exercise, mine: &Mine) {
         } else if in_code {
             say(format_args!("    {line}").cyan_if_wanted());
         } else {
-            let line = without_targets(line);
+            let line = without_targets(line).replace("**", "");
             let indent = if line.starts_with("- ") { "  " } else { "" };
-            let options = Options::new(WIDTH).subsequent_indent(indent);
+            let options = Options::new(WIDTH)
+                .subsequent_indent(indent)
+                .word_splitter(NoHyphenation);
             for line in textwrap::wrap(&line, &options) {
                 say(line);
             }
@@ -135,12 +138,7 @@ fn without_targets(line: &str) -> String {
 
 /// All exercises, with progress.
 pub fn list(mine: &Mine) {
-    let mut step = "";
     for exercise in ALL {
-        if exercise.step != step {
-            step = exercise.step;
-            say(format_args!("\n{}", step.bold()));
-        }
         let (sign, name) = match mine.progress(exercise).state {
             State::Passed => ("✓".green(), exercise.name.green()),
             State::Skipped => ("-".yellow(), exercise.name.yellow()),
@@ -149,22 +147,22 @@ pub fn list(mine: &Mine) {
         let level = exercise.level().map_or("", |level| level.words());
         let minutes = exercise.minutes().unwrap_or(0);
         say(format_args!(
-            "  {sign} {name:16} {:36} {level:16} {minutes:2}'",
+            "{} {sign} {name:16} {:36} {level:16} {minutes:3}'",
+            &exercise.step[..2],
             exercise.title()
         ));
     }
     let count = |state| {
         ALL.iter().filter(|it| mine.progress(it).state == state).count()
     };
+    let next = mine.next().map(|next| format!("; next: {}", next.name));
     say(format_args!(
-        "\n{} of {} passed, {} skipped",
+        "{} of {} passed, {} skipped{}",
         count(State::Passed),
         ALL.len(),
-        count(State::Skipped)
+        count(State::Skipped),
+        next.unwrap_or_default()
     ));
-    if let Some(next) = mine.next() {
-        say(format_args!("next: {}", next.name));
-    }
 }
 
 /// A hint, numbered.

@@ -22,8 +22,8 @@ use crate::{ALL, Exercise, check};
 /// and one file five times a second is no work.
 const LOOK: Duration = Duration::from_millis(200);
 
-const KEYS: &str = "save the file to check it · h hint · t task · l list · \
-                    s skip · q quit";
+const KEYS: &str = "Save the file to check it. Or type a letter and Enter: \
+                    h hint · t task\nl list · s skip · q quit";
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

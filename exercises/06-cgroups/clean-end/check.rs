@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use testbed::token;
 
-use crate::judge::cgroup::{below, count, has, words};
+use crate::judge::cgroup::{below, count, hand_on, has, words};
 use crate::judge::look::{ensure, show, who_executes};
 use crate::judge::{Failure, Judge, how, number, waiting};
 use crate::{Exercise, Need, Wrong};
@@ -84,6 +84,7 @@ const STATUS: &str = "Keep COMMAND's exit status, and end with it after the \
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let cgroup = judge.cgroup("pids");
+    hand_on(&cgroup, "pids");
     let (max, code, ready, straggler) =
         (number(15, 10), number(10, 90), token(), waiting());
     let script = format!(

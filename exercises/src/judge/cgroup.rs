@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use testbed::{proc, token};
 
 /// A new cgroup, with a name that nobody can guess, in which this controller
-/// can be used, and handed on to cgroups below it.
+/// can be used.
 ///
 /// # Panics
 /// When there is none: the exercise has to say that it needs one.
@@ -27,11 +27,18 @@ pub fn make(controller: &str) -> PathBuf {
     let hierarchy = found.expect("a hierarchy with this controller");
     let cgroup = hierarchy.join(token());
     fs::create_dir(&cgroup).expect("make a cgroup");
-    let handed_on = cgroup.join("cgroup.subtree_control");
-    if handed_on.exists() {
-        fs::write(&handed_on, format!("+{controller}")).expect("hand it on");
-    }
     cgroup
+}
+
+/// Lets cgroups below it use the controller. On v2 nobody can be in it then.
+///
+/// # Panics
+/// When the kernel refuses.
+pub fn hand_on(cgroup: &Path, controller: &str) {
+    let file = cgroup.join("cgroup.subtree_control");
+    if file.exists() {
+        fs::write(file, format!("+{controller}")).expect("hand it on");
+    }
 }
 
 /// A file of a cgroup, without the line feed at its end. Empty if it is not
