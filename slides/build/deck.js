@@ -72,7 +72,8 @@ export function assemble(root) {
     'deck-cast': ({ demo }) => {
       const [name, { header, scenes: marks, duration }] = castOf(demo);
       const rows = marks.map(({ time, title }) => `<li><span>${minutes(Math.floor(time))}</span> ${title}</li>`);
-      return `<div class="cast" data-cast="${name}" data-columns="${header.width}" data-rows="${header.height}">`
+      return `<div class="cast" data-cast="${name}">`
+        + `<h2 class="still">Demo ${demo}: ${header.title}<small>a recording: in the browser it plays here</small></h2>`
         + `<ol class="still" aria-label="The scenes, and when they begin">${rows.join('')}</ol>`
         + `<p class="still">${minutes(Math.ceil(duration))} in all</p></div>`;
     },

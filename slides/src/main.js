@@ -27,8 +27,12 @@ const deck = new Reveal(document.querySelector('.reveal'), {
 
 followLight(deck);
 followCasts(deck);
-deck.initialize().then(() => {
-  deck.addKeyBinding({ keyCode: 84, key: 'T', description: 'Light or dark' }, toggleTheme);
+const ready = () => {
   performance.mark('ready');
   document.documentElement.dataset.ready = 'yes';
+};
+deck.on('pdf-ready', ready);
+deck.initialize().then(() => {
+  deck.addKeyBinding({ keyCode: 84, key: 'T', description: 'Light or dark' }, toggleTheme);
+  if (!deck.isPrintView()) ready();
 });

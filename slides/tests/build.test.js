@@ -152,6 +152,15 @@ test('no picture and no recording lies around unused', () => {
   }
 });
 
+test('the numbers in pictures are those of the recordings', () => {
+  const cast = (name) => readCast(readFileSync(join(root, `slides/casts/${name}.cast`), 'utf8'), name);
+  const picture = (name) => readFileSync(join(root, `slides/pictures/${name}.svg`), 'utf8');
+  const [map] = cutOutput(cast('05-user-namespace'), 'box=$(pgrep -P $!); cat /proc/$box/uid_map');
+  assert(picture('05-user-namespace').includes(map.trim().split(/\s+/).join('   ')), map);
+  const [address] = cutOutput(cast('08-networking'), '08-networking -q attack bridge-service 8001', ['STOPPED'])[0].match(/10\.77\.\d+\.\d+/);
+  assert(picture('08-networking').includes(address), address);
+});
+
 // ── a checkout with one thing wrong in it has no deck ──
 
 const broken = mkdtempSync(join(tmpdir(), 'slides-broken-'));

@@ -1,7 +1,7 @@
 // Looks at the slide that is shown, and returns what is wrong with it. It runs
 // in the page, so it has to be one function.
-export function inspect({ contrast }) {
-  const slide = document.querySelector('section.present:not(.stack)');
+export function inspect({ contrast, id }) {
+  const slide = id ? document.getElementById(id) : document.querySelector('section.present:not(.stack)');
   const frame = slide.getBoundingClientRect();
   const scale = frame.width / 1280;
   const wrong = [];

@@ -38,6 +38,15 @@ for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']),
   });
 }
 
+test('every slide on paper', async () => {
+  const { page, wrong } = await watched(browser);
+  await show(page, web, { query: '?print-pdf' });
+  for (const id of ids) wrong.push(...await page.evaluate(inspect, { contrast: false, id }));
+  assert.equal(await page.locator('.ap-wrapper').count(), 0, 'nothing plays on paper');
+  assert.deepEqual(wrong, []);
+  await page.close();
+});
+
 // A test that can't fail says nothing: each of these is seen.
 const BROKEN = {
   'outside of the slide': (slide) => { slide.querySelector('h2').style.marginLeft = '1000px'; },

@@ -54,9 +54,7 @@ pub struct MountInfo {
 #[must_use]
 pub fn mounts(pid: i32) -> Vec<MountInfo> {
     let table = fs::read_to_string(format!("/proc/{pid}/mountinfo"));
-    mounts_of(
-        &table.unwrap_or_else(|e| panic!("/proc/{pid}/mountinfo: {e}")),
-    )
+    mounts_of(&table.unwrap_or_else(|e| panic!("/proc/{pid}/mountinfo: {e}")))
 }
 
 /// The mounts that a table tells of.
