@@ -68,10 +68,11 @@ impl Mine {
         let directory = named.unwrap_or(checkout.join("exercises/mine"));
         fs::create_dir_all(&directory).with_context(|| {
             format!(
-                "make {}: may you write here? Your copies can be elsewhere: \
-                 {VARIABLE}=$HOME/exercises {}",
+                "make {}: this checkout is not yours to write. Clone one of \
+                 your own (git clone {} ~/workshop), or name a place for your \
+                 copies: EXERCISES=$HOME/exercises",
                 directory.display(),
-                std::env::args().next().unwrap_or_default()
+                checkout.display()
             )
         })?;
         let text = fs::read_to_string(directory.join(PROGRESS));

@@ -80,20 +80,20 @@ fn solve(
     keys: &Receiver<Option<String>>,
 ) -> Result<bool> {
     let mut seen = None;
-    let mut passed = false;
+    let mut done = false;
     loop {
         let now = stamp(&mine.file(exercise));
         if now != seen && now.is_some() {
             seen = now;
             say("");
             match check_and_tell(checkout, mine, exercise) {
-                Ok(came) => passed = came == Came::Passed,
+                Ok(came) => done = came != Came::Failed,
                 // The next save may find things in order again.
                 Err(error) => say(format_args!("exercise: {error:#}")),
             }
             say("");
-            if passed {
-                say("Enter: the next one · q quit · or go on improving it");
+            if done {
+                say("Enter: the next one · q quit · or go on with this one");
             } else {
                 say(KEYS.dimmed());
             }
@@ -101,7 +101,7 @@ fn solve(
         let Ok(key) = keys.recv_timeout(LOOK) else { continue };
         match key.as_deref().map(str::trim) {
             None | Some("q") => return Ok(false),
-            Some("" | "n") if passed => return Ok(true),
+            Some("" | "n") if done => return Ok(true),
             Some("h") => hint(mine, exercise)?,
             Some("t") => screen::task(exercise, mine),
             Some("l") => screen::list(mine),
@@ -204,7 +204,11 @@ fn check_and_tell(
         }
         Verdict::Fail(_) => Came::Failed,
         Verdict::Skip(_) => {
-            mine.set(exercise, Progress { state: State::Skipped, ..progress })?;
+            // What was solved elsewhere, stays solved.
+            if progress.state == State::Open {
+                let state = State::Skipped;
+                mine.set(exercise, Progress { state, ..progress })?;
+            }
             Came::Skipped
         }
     })

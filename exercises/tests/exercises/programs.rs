@@ -184,5 +184,15 @@ pub fn every_exercise_is_whole() {
         for wrong in exercise.wrong {
             let _ = wrong.program(exercise);
         }
+        let place = format!("{}/{name}/task.md", exercise.step);
+        let lesson = format!("steps/{}/README.md", exercise.step);
+        for (page, link) in [
+            ("exercises/README.md", format!("]({place})")),
+            (&lesson, format!("](../../exercises/{place})")),
+        ] {
+            let page = checkout().join(page);
+            let text = fs::read_to_string(&page).expect("a page");
+            assert!(text.contains(&link), "{}: no {link}", page.display());
+        }
     }
 }

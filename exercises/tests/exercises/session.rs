@@ -1,6 +1,7 @@
 //! A learner at work: the program `exercise`, as it is typed, outside of any
 //! playground, in a directory of its own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -126,6 +127,12 @@ pub fn reset_keeps_what_was_there() {
 
 /// An update of the workshop brings another start: the copy stays.
 pub fn a_copy_is_never_overwritten() {
+    let names = |place: &Path| {
+        let entries = fs::read_dir(place).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<BTreeSet<_>>()
+    };
+    let mine = checkout().join("exercises/mine");
+    let before = names(&mine);
     let learner = Learner::new();
     let files = ["progress.txt", "01-chroot/chroot.rs"];
     let file = |name| learner.0.path().join(name);
@@ -137,6 +144,7 @@ pub fn a_copy_is_never_overwritten() {
     let text = |name| fs::read_to_string(file(name)).expect("a file");
     assert_eq!(text(files[0]), "chroot passed\n");
     assert_eq!(text(files[1]), "// my work");
+    assert_eq!(names(&mine), before, "somebody else's copies");
 }
 
 pub fn what_is_wrong_is_no_verdict() {
