@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use testbed::proc;
 
-use crate::judge::look::ensure;
+use crate::judge::look::{ensure, soon};
 use crate::judge::{Failure, Judge, waiting};
 use crate::{Exercise, Wrong};
 
@@ -82,11 +82,13 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let command = waiting();
     let mut run = judge.program().args(&command).start();
     let pid = run.reaches(&command)?;
-    // An unshare that came too late is a moment after the child.
-    std::thread::sleep(std::time::Duration::from_millis(20));
     let later = |pid| {
         std::fs::read_link(format!("/proc/{pid}/ns/pid_for_children")).ok()
     };
+    // An unshare that came too late is a moment after the child.
+    if proc::status(pid, "NSpid").is_none_or(|it| !it.ends_with("\t1")) {
+        soon(|| later(run.pid()) != later(judge.host()));
+    }
     let hint = match () {
         () if pid == run.pid() && later(pid) != later(judge.host()) => NO_CHILD,
         () if later(run.pid()) != later(judge.host()) => TOO_LATE,

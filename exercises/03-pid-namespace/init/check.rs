@@ -1,14 +1,11 @@
 //! Signals number 1 from outside, lets many orphans end at one moment, and
 //! compares exit statuses.
 
-use std::thread::sleep;
-use std::time::Duration;
-
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::{proc, token};
 
-use crate::judge::look::ensure;
+use crate::judge::look::{ensure, soon};
 use crate::judge::{AS_NUMBER_ONE, Failure, Judge, how, number};
 use crate::{Exercise, Wrong};
 
@@ -121,12 +118,7 @@ fn buries_many_at_once(judge: &Judge) -> Result<u32, Failure> {
         |_: &mut _| (proc::children(one).len() - zombies() == 1).then_some(());
     run.until("the end of all orphans", all)?;
     signal(Signal::SIGCONT);
-    for _ in 0..60 {
-        sleep(Duration::from_millis(5));
-        if zombies() == 0 {
-            break;
-        }
-    }
+    soon(|| zombies() == 0);
     let left = zombies();
     ensure(
         left == 0,
@@ -151,12 +143,7 @@ fn passes_sigterm_on(judge: &Judge) -> Result<u32, Failure> {
     })?;
     let one = run.child()?;
     let _ = kill(Pid::from_raw(one), Signal::SIGTERM);
-    for _ in 0..100 {
-        sleep(Duration::from_millis(5));
-        if run.has_ended() {
-            break;
-        }
-    }
+    soon(|| run.has_ended());
     ensure(
         run.has_ended(),
         "SIGTERM was sent to number 1, and the command runs on",

@@ -1,11 +1,8 @@
 //! Counts the zombies below number 1, and looks at the exit status.
 
-use std::thread::sleep;
-use std::time::Duration;
-
 use testbed::{proc, token};
 
-use crate::judge::look::ensure;
+use crate::judge::look::{ensure, soon};
 use crate::judge::{AS_NUMBER_ONE, Failure, Judge, how, number};
 use crate::{Exercise, Wrong};
 
@@ -83,14 +80,8 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     })?;
     let one = run.child()?;
     // A moment for the last orphan to end, and to be buried.
-    let mut children = vec![];
-    for _ in 0..60 {
-        sleep(Duration::from_millis(5));
-        children = proc::children(one);
-        if children.len() == 1 {
-            break;
-        }
-    }
+    soon(|| proc::children(one).len() == 1);
+    let children = proc::children(one);
     let zombies = children.iter().filter(|&&pid| !proc::runs(pid)).count();
     ensure(
         proc::runs(one),

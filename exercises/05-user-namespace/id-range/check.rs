@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 use testbed::proc;
 
-use crate::judge::look::{ensure, who_executes, words};
+use crate::judge::look::{arguments, ensure, soon, who_executes, words};
 use crate::judge::{Failure, Judge, number, waiting};
 use crate::{Exercise, Need, Wrong};
 
@@ -135,7 +135,11 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     .or_else(|failure| {
         if who_executes(&command).is_some() { Ok(()) } else { Err(failure) }
     })?;
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    // Until all of it is gone, or the child has become COMMAND.
+    let is_there = |pid: &i32| arguments(*pid).ends_with(&command);
+    soon(|| {
+        who_executes(&command).is_some() || !proc::all().iter().any(is_there)
+    });
     ensure(
         who_executes(&command).is_none(),
         "a map could not be written, and COMMAND runs all the same",

@@ -1,13 +1,10 @@
 //! Looks at the cgroups below the one that was given, before and after.
 
-use std::thread::sleep;
-use std::time::Duration;
-
 use nix::errno::Errno;
 use testbed::token;
 
 use crate::judge::cgroup::{below, count, hand_on, has, words};
-use crate::judge::look::{ensure, show, who_executes};
+use crate::judge::look::{ensure, show, soon, who_executes};
 use crate::judge::{Failure, Judge, how, number, waiting};
 use crate::{Exercise, Need, Wrong};
 
@@ -122,14 +119,9 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         return Err(run.ended_early(ended.status, "no cgroup is left"));
     }
     // Who was killed may still be on the way out.
-    let mut left = 0;
-    for _ in 0..60 {
-        left = words(place, "cgroup.procs").lines().count();
-        if left == 0 {
-            break;
-        }
-        sleep(Duration::from_millis(5));
-    }
+    let members = || words(place, "cgroup.procs").lines().count();
+    soon(|| members() == 0);
+    let left = members();
     ensure(
         left == 0 && who_executes(&straggler).is_none(),
         format!(

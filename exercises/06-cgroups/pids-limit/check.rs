@@ -65,7 +65,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (cgroup, max, done) = (judge.cgroup("pids"), number(10, 9), token());
     // A shell that can't fork gives up: hence one that does nothing else.
     let script = format!(
-        "for i in $(seq 40); do sleep 100 & done 2>/dev/null; echo {done}; read line"
+        "for i in $(seq 25); do sleep 100 & done 2>/dev/null; echo {done}; read line"
     );
     let (place, most) = (show(&cgroup), max.to_string());
     let args = [&*place, &most, "/bin/bash", "-c", &script];

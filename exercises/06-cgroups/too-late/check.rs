@@ -100,8 +100,6 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let args = [&*show(&cgroup), file, &limit];
     let mut run = judge.program().args(args).args(&command).start();
     let pid = run.reaches(&command)?;
-    // What comes after the start, comes at once.
-    std::thread::sleep(std::time::Duration::from_millis(30));
     let names = ["limit written", "cgroup joined", "command executed"];
     let seen = order.seen();
     let told: Vec<_> = seen.iter().map(|it| names[*it]).collect();

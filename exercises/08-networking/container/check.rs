@@ -133,7 +133,7 @@ const IDS: &str = "Root inside has to be FIRST outside: the maps, written from \
                    outside, then setresgid and setresuid (step 05).";
 
 /// For all of them. Most of it is waiting for what does not happen.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a container is started with.
 struct Facts {
@@ -147,7 +147,7 @@ struct Facts {
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let facts = Facts {
         root: judge.root(),
-        first: number(70_000, 1000),
+        first: number(10_000, 1000),
         count: number(1000, 100),
         cgroup: judge.cgroup("pids"),
         max: number(40, 20),

@@ -129,7 +129,7 @@ fn hello(pid: i32) -> Option<String> {
     let net = format!("--net=/proc/{pid}/ns/net");
     let script = format!("cat </dev/tcp/{INTERNET}/{port}");
     let mut visitor = Command::new("nsenter")
-        .args([&*net, "--", "timeout", "1", "bash", "-c", &script])
+        .args([&*net, "--", "timeout", "2", "bash", "-c", &script])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -130,7 +130,7 @@ fn word_over_the_cable(pid: i32, address: &str) -> bool {
     let net = format!("--net=/proc/{pid}/ns/net");
     let script = format!("cat </dev/tcp/{address}/{port}");
     let mut visitor = Command::new("nsenter")
-        .args([&*net, "--", "timeout", "1", "bash", "-c", &script])
+        .args([&*net, "--", "timeout", "2", "bash", "-c", &script])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

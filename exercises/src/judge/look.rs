@@ -6,6 +6,8 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, setns};
@@ -106,6 +108,18 @@ pub fn all_mounts(pid: i32) -> Vec<MountInfo> {
         Ok(table)
     };
     proc::mounts_of(&table().expect("look into a mount namespace"))
+}
+
+/// Whether it becomes so in a moment: a long one, on a machine that is busy.
+pub fn soon(mut so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + Duration::from_millis(1500);
+    while !so() {
+        if Instant::now() > end {
+            return false;
+        }
+        sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// Whether two names lead to one file.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::look::soon;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 /// A look at some files, from the start on.
@@ -29,15 +30,23 @@ impl Order {
         Order { inotify, files }
     }
 
-    /// The files by their place in the two lists, each at its first use.
+    /// The files by their place in the two lists, each at its first use: all
+    /// of them, or those that were used within a moment.
     pub fn seen(&self) -> Vec<usize> {
         let mut seen = Vec::new();
+        soon(|| {
+            self.add_to(&mut seen);
+            seen.len() == self.files.len()
+        });
+        seen
+    }
+
+    fn add_to(&self, seen: &mut Vec<usize>) {
         while let Ok(events) = self.inotify.read_events() {
             for event in events {
                 let which = self.files.iter().position(|it| *it == event.wd);
                 seen.extend(which.filter(|which| !seen.contains(which)));
             }
         }
-        seen
     }
 }

@@ -17,7 +17,7 @@ use super::{PLACE, look};
 use crate::Exercise;
 
 /// How long a program may take for what is asked of it.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// More processes than any exercise needs: the kernel refuses the next one.
 const MOST_PROCESSES: usize = 300;
