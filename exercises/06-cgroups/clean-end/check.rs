@@ -90,10 +90,10 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     );
     let args = [&*show(&cgroup), &max.to_string(), "/bin/sh", "-c", &script];
     let mut run = judge.program().args(args).start();
-    run.until("a command that reads a line", |run| {
-        run.stdout().contains(&ready).then_some(())
+    let left = run.until("a command that reads a line", |run| {
+        let ready = run.stdout().contains(&ready);
+        who_executes(&straggler).filter(|_| ready)
     })?;
-    let left = who_executes(&straggler).unwrap_or(0);
     let made = below(&cgroup);
     let place = made.iter().find(|place| has(place, left));
     let Some(place) = place else {
