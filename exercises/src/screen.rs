@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use colored::{ColoredString, Colorize};
+use colored::Colorize;
 use textwrap::Options;
 use textwrap::WordSplitter::NoHyphenation;
 
@@ -83,7 +83,7 @@ pub fn task(exercise: &Exercise, mine: &Mine) {
         } else if number == 0 {
             say(exercise.title().bold());
         } else if in_code {
-            say(format_args!("    {line}").cyan_if_wanted());
+            say(format!("    {line}").cyan());
         } else {
             let line = without_targets(line).replace("**", "");
             let indent = if line.starts_with("- ") { "  " } else { "" };
@@ -103,16 +103,6 @@ pub fn task(exercise: &Exercise, mine: &Mine) {
 pub fn shown(path: &std::path::Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
-}
-
-trait CyanIfWanted {
-    fn cyan_if_wanted(self) -> ColoredString;
-}
-
-impl CyanIfWanted for std::fmt::Arguments<'_> {
-    fn cyan_if_wanted(self) -> ColoredString {
-        self.to_string().cyan()
-    }
 }
 
 /// `[text](target)` becomes `text`; a target in the repository stays, as a path

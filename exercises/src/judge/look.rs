@@ -55,14 +55,10 @@ pub fn output<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
 /// Nothing of the process itself takes part in that.
 #[must_use]
 pub fn within(pid: i32, kind: &str, program: &[&str]) -> String {
-    let namespace = format!("--{kind}=/proc/{pid}/ns/{}", short(kind));
+    let namespace = format!("--{kind}=/proc/{pid}/ns/{kind}");
     let mut args = vec![&*namespace, "--"];
     args.extend(program);
     output("nsenter", &args)
-}
-
-fn short(kind: &str) -> &str {
-    if kind == "mount" { "mnt" } else { kind }
 }
 
 /// Fails unless `is`.

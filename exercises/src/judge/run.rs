@@ -8,8 +8,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use testbed::{proc, token};
 
 use super::verdict::Failure;
@@ -242,12 +241,6 @@ impl Run {
     /// Closes its stdin.
     pub fn close_stdin(&mut self) {
         drop(self.stdin.take());
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        // It may be gone: then that shows.
-        let _ = kill(Pid::from_raw(self.pid()), signal);
     }
 
     /// Whether it has.
