@@ -132,8 +132,9 @@ const LAYERS: &str = "What one container writes, the next one executes: ROOT was
 const IDS: &str = "Root inside has to be FIRST outside: the maps, written from \
                    outside, then setresgid and setresuid (step 05).";
 
-/// For all of them. Most of it is waiting for what does not happen.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// For all of them, on a slow machine: in seconds as a rule. Each has a patience
+/// of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a container is started with.
 struct Facts {
