@@ -36,6 +36,14 @@ export function assemble(root) {
     return scenes[number];
   };
 
+  const readMatrix = () => {
+    const all = read(note(join(root, 'steps/attacks/src/lib.rs'))).match(/pub const ALL[^;]*;/)[0];
+    const attacks = [...all.matchAll(/(\w+)::ATTACK/g)].map(([, name]) => name.replaceAll('_', '-'));
+    const matrix = JSON.parse(read(note(join(root, 'steps/attacks/matrix.json'))));
+    checkMatrix(matrix, attacks, steps.map((step) => step.slice(0, 2)));
+    return matrix;
+  };
+
   const elements = {
     'deck-wall': ({ step }) => wall(Number(step)),
 
@@ -61,13 +69,9 @@ export function assemble(root) {
         + `<div class="typed">${toHtml(command)}</div><pre>${output.map(toHtml).join('\n')}</pre></figure>`;
     },
 
-    'deck-matrix': () => {
-      const all = read(note(join(root, 'steps/attacks/src/lib.rs'))).match(/pub const ALL[^;]*;/)[0];
-      const attacks = [...all.matchAll(/(\w+)::ATTACK/g)].map(([, name]) => name.replaceAll('_', '-'));
-      const matrix = JSON.parse(read(note(join(root, 'steps/attacks/matrix.json'))));
-      checkMatrix(matrix, attacks, steps.map((step) => step.slice(0, 2)));
-      return `<div class="matrix">${matrixTables(matrix)}</div>`;
-    },
+    'deck-attacks': () => String(readMatrix().attacks.length),
+
+    'deck-matrix': () => `<div class="matrix">${matrixTables(readMatrix())}</div>`,
 
     'deck-cast': ({ demo }) => {
       const [name, { header, scenes: marks, duration }] = castOf(demo);

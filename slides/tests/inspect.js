@@ -10,7 +10,8 @@ export function inspect({ contrast, id }) {
   // ── what there is to read, line by line ──
   const BLOCK = 'text, p, pre, figcaption, h1, h2, h3, li, td, th, small, .typed, .number, .brick-name, .key div, .kind i, .kind span';
   const PLAYER = '.ap-wrapper';
-  const shown = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  const shown = (element) => element.getClientRects().length > 0
+    && element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
   const texts = [];
   const walker = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {

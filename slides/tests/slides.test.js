@@ -40,7 +40,7 @@ for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']),
 
 test('every slide on paper', async () => {
   const { page, wrong } = await watched(browser);
-  await show(page, web, { query: '?print-pdf' });
+  await show(page, web, { query: '?print-pdf', id: 'step-01-demo' });
   for (const id of ids) wrong.push(...await page.evaluate(inspect, { contrast: false, id }));
   assert.equal(await page.locator('.ap-wrapper').count(), 0, 'nothing plays on paper');
   assert.deepEqual(wrong, []);
