@@ -144,6 +144,7 @@ in_the_lab() {
     while read -r binary; do
         strip -o "$WORKSHOP_BIN/${binary##*/}" "$binary"
     done < <(find "$built" -maxdepth 1 -type f -perm -u=x)
+    [[ ${#chosen[@]} -gt 0 ]] || return 0
     beside "stage lab-6.1 judge_in_lab 6.1 ${chosen[*]@Q}" \
         "stage lab-6.12 judge_in_lab 6.12 ${chosen[*]@Q}"
 }
