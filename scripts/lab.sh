@@ -332,7 +332,6 @@ start_machine() { # ACCELERATOR
         words+=" $for_tcg"
     fi
     : >"$run/console"
-    # A reader of its own for each try: with a machine that fails, it ends.
     cat "$run/out" &
     readers=($!)
     cat "$run/err" >&2 &
@@ -363,6 +362,13 @@ stop_machine() {
     while machine_runs; do sleep 0.01; done
 }
 
+# One whose machine has never opened the other end would wait for ever.
+stop_readers() {
+    local reader
+    for reader in "${readers[@]}"; do kill "$reader" 2>/dev/null || true; done
+    readers=()
+}
+
 # /dev/kvm may be there, answer, and run nothing. So a machine that says nothing
 # for three seconds does not run, whatever the reason.
 start_machine_somehow() {
@@ -375,6 +381,7 @@ start_machine_somehow() {
             machine_runs || break
         done
         stop_machine
+        stop_readers
         say 'KVM does not work here.'
     fi
     say "boots Linux $kernel without KVM …"
@@ -438,7 +445,8 @@ run_command() {
 clean_up() {
     local helper
     [[ ! ${machine:-} ]] || stop_machine
-    for helper in "${helpers[@]}" "${readers[@]}"; do kill "$helper" 2>/dev/null || true; done
+    stop_readers
+    for helper in "${helpers[@]}"; do kill "$helper" 2>/dev/null || true; done
     [[ ! ${terminal_settings:-} ]] || stty "$terminal_settings"
     [[ ! ${run:-} ]] || rm -rf "$run"
 }

@@ -574,7 +574,7 @@ fn needs_pasta() {
     needs::ordinary_user();
     let devices = Step::new(STEP).sh("cat /proc/net/dev").stdout();
     if !devices.contains("eth0:") {
-        skip("needs pasta and /dev/net/tun");
+        skip("needs pasta and /dev/net/tun, as in the lab");
     }
 }
 
@@ -801,7 +801,7 @@ fn host() -> Vec<String> {
 }
 
 fn becomes(before: &[String]) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + PATIENCE * 10;
     while host() != before && Instant::now() < end {
         thread::sleep(Duration::from_millis(5));
     }

@@ -4,9 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 
-use testbed::{Step, needs, token};
+use testbed::watch::{Watch, cgroups_of};
+use testbed::{Step, eventually, needs, token};
 
 /// A PID namespace does not help against a /proc that shows another one. Step
 /// 04 covers it by its own.
@@ -80,4 +82,46 @@ pub fn a_read_only_root_is_written_nowhere() {
         assert_eq!(file.as_ref().is_ok_and(|it| it.size() > 0), works);
         let _ = fs::remove_file(root.path().join("attack"));
     }
+}
+
+/// Without a limit it would take the whole machine. So in the step below it
+/// runs into a limit of ours, around it, which is far above that of step 06.
+pub fn a_fork_bomb_without_an_end_ends_at_the_limit() {
+    const BOMB: &str = "echo ready; bomb() { bomb | bomb & }; bomb; sleep 600";
+    needs::lab();
+    needs::host_root();
+    let tree = Path::new("/sys/fs/cgroup");
+    let number = |file: &Path, word: &str| -> u32 {
+        let text = fs::read_to_string(file).expect("a file of the cgroup");
+        let last = text.trim().trim_start_matches(word).trim();
+        last.parse().expect("a number")
+    };
+    fs::write(tree.join("cgroup.subtree_control"), "+pids").expect("enable");
+    let around = tree.join(token());
+    fs::create_dir(&around).expect("a cgroup");
+    fs::write(around.join("pids.max"), "400").expect("write pids.max");
+    let watch = Watch::begin();
+    let below = watch.over(Step::new("05-user-namespace")).sh(BOMB);
+    let join = format!("echo $$ >{}/cgroup.procs", around.display());
+    let below = below.in_shell(&format!("{join}; exec \"$@\"")).start();
+    eventually("more processes than step 06 would allow", || {
+        (number(&around.join("pids.current"), "") > 150).then_some(())
+    });
+    drop(below);
+    watch.assert_nothing_left("the bomb without a limit");
+    fs::remove_dir(&around).expect("nobody is left in it");
+
+    let limited = watch.over(Step::new("06-cgroups"));
+    let limited = limited.args(["--pids-limit", "64", "-m", "64m"]);
+    let mut limited = limited.sh(BOMB).start();
+    assert_eq!(limited.line(), "ready");
+    let [cgroup] = &cgroups_of(limited.runtime())[..] else {
+        panic!("no cgroup, or many")
+    };
+    eventually("forks that are refused", || {
+        (number(&cgroup.join("pids.events"), "max") > 30).then_some(())
+    });
+    assert!(number(&cgroup.join("pids.current"), "") <= 64);
+    drop(limited);
+    watch.assert_nothing_left("the bomb with a limit");
 }

@@ -63,4 +63,5 @@ testbed::main!(
     the_hosts_proc_in_the_root_directory_leads_out,
     one_rule_and_nothing_else_closes_the_bridge,
     a_read_only_root_is_written_nowhere,
+    a_fork_bomb_without_an_end_ends_at_the_limit,
 );
