@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Component, Path};
 
@@ -58,8 +58,11 @@ fn unpack(
         runtime.interrupted()?;
         // Not the library's own words: they hold a page of what it read.
         let mut entry = entry.map_err(|error| {
-            let kind = error.kind();
-            anyhow!("this is no tar file, or it is cut short ({kind})")
+            let told = anyhow!("this is no tar file, or it is cut short");
+            match error.kind() {
+                ErrorKind::Other => told,
+                kind => anyhow!("{told}: {kind}"),
+            }
         })?;
         let name = entry.path()?.display().to_string();
         if !is_file(&entry) {

@@ -588,11 +588,13 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
     let place = Place::new();
     let good = Tar::new().file("f", &"x".repeat(9000), 0o644).bytes();
     let noise: Vec<u8> = (0..2000).flat_map(|_| token().into_bytes()).collect();
+    let words = "these:are:words:".repeat(100);
     let compressed = gzip(&noise);
     let table: &[(&str, &[u8], &str)] = &[
         ("empty", b"", "nothing in it"),
         ("zeros", &[0; 10240], "nothing in it"),
         ("text", b"hello", "tar file"),
+        ("words", words.as_bytes(), "tar file"),
         ("noise", &noise, "tar file"),
         ("noise.gz", &compressed, "tar file"),
         ("cut", &good[..5000], "f"),
@@ -612,6 +614,7 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
         assert_eq!(output.status.code(), Some(125), "{name}: {told}");
         assert_eq!(told.lines().count(), 1, "{name}: {told}");
         assert!(told.contains(way_out), "{name}: {told}");
+        assert!(!told.contains(&words[..16]), "{name}: {told}");
         assert!(told.contains(&file.display().to_string()), "{told}");
         assert_eq!(place.unpacked(), [] as [PathBuf; 0], "{name}");
         watch.assert_nothing_left(name);

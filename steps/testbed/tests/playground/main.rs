@@ -27,6 +27,7 @@ testbed::main!(
     ctrl_c_ends_the_command,
     a_terminal_has_job_control,
     a_shell_is_the_default_command,
+    a_shell_without_programs_says_how_to_build_them,
     the_help_tells_the_truth_about_the_environment,
     the_steps_are_on_its_path,
     open_files_of_the_caller_stay_outside,
@@ -414,6 +415,15 @@ fn a_shell_is_the_default_command() {
     assert!(name.contains("playground\r\n0\r\n"), "{name}");
     terminal.types("exit 5\n");
     assert_eq!(terminal.finish().0, 5);
+}
+
+fn a_shell_without_programs_says_how_to_build_them() {
+    let mut playground = Who::Me.playground();
+    playground.command().env("WORKSHOP_BIN", "/nowhere");
+    let mut terminal = playground.on_terminal();
+    terminal.shows("cargo build --workspace");
+    terminal.types("exit\n");
+    assert_eq!(terminal.finish().0, 0);
 }
 
 // ── what is there ───────────────────────────────────────────────────────────
