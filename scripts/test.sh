@@ -249,7 +249,7 @@ matrix=("$WORKSHOP_BIN/test-matrix")
 [[ -z $quick ]] || matrix+=(--partial)
 [[ -n $lab ]] || matrix+=(--without-lab)
 # The table of environments is of a run that saw them all.
-[[ -z $lab || -n $names || $EUID != 0 ]] || matrix+=(--readme README.md)
+[[ -n $quick || -n $names || $EUID != 0 ]] || matrix+=(--readme README.md)
 grep -hs -e '^#record' -e '^#environment' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || echo matrix >>"$failed"
 sed '$d' "$logs/matrix"
 printf '\n%d s in all' $((SECONDS - started))

@@ -32,22 +32,31 @@ impl Environments {
         Environments(facts.collect())
     }
 
-    /// The page with the table of this run.
+    /// The page with the table of this run. Rows of the lab stay as they are
+    /// when this run was without it.
     ///
     /// # Errors
     /// Where the page has no place for it.
     pub fn put_into(
         &self,
         page: &str,
+        without_lab: bool,
         held: impl Fn(&str) -> usize,
     ) -> Result<String> {
+        let (before, table, after) = parts(page)?;
         let row = |(name, facts): (&String, &Facts)| {
             let facts = facts.join(" | ");
-            format!("| `{name}` | {facts} | {} |\n", held(name))
+            format!("| `{name}` | {facts} | {} |", held(name))
         };
-        let rows: String = self.0.iter().map(row).collect();
-        let (before, _, after) = parts(page)?;
-        Ok(format!("{before}{BEGIN}{HEAD}{rows}\n{END}{after}"))
+        let mut rows: Vec<String> = self.0.iter().map(row).collect();
+        if without_lab {
+            let of_the_lab = |row: &&str| {
+                promise(row).is_some_and(|(name, _)| is_lab(&name))
+            };
+            rows.extend(table.lines().filter(of_the_lab).map(str::to_owned));
+        }
+        let rows = rows.join("\n");
+        Ok(format!("{before}{BEGIN}{HEAD}{rows}\n\n{END}{after}"))
     }
 
     /// What the table of a page says and this run does not: an environment
@@ -59,6 +68,7 @@ impl Environments {
     pub fn broken_promises(
         &self,
         page: &str,
+        without_lab: bool,
         held: impl Fn(&str) -> usize,
     ) -> Result<Vec<String>> {
         let (_, table, _) = parts(page)?;
@@ -68,8 +78,9 @@ impl Environments {
         let mut broken = Vec::new();
         for (name, claims) in &promised {
             match held(name) {
+                0 if without_lab && is_lab(name) => {}
                 0 => broken.push(format!("{name}: nothing was judged there")),
-                holds if name.starts_with("lab") && holds < *claims => broken
+                holds if is_lab(name) && holds < *claims => broken
                     .push(format!("{name}: {claims} claims, and {holds} hold")),
                 _ => {}
             }
@@ -79,6 +90,10 @@ impl Environments {
         broken.extend(unnamed.map(|name| format!("{name}: not in the table")));
         Ok(broken)
     }
+}
+
+fn is_lab(environment: &str) -> bool {
+    environment.starts_with("lab-")
 }
 
 /// Before, in and after the table.
@@ -111,7 +126,7 @@ mod tests {
 
     fn page() -> String {
         let page = format!("a\n{BEGIN}| `gone` | 1 |\n{END}\nb\n");
-        run().put_into(&page, |_| 7).expect("a place")
+        run().put_into(&page, false, |_| 7).expect("a place")
     }
 
     #[test]
@@ -124,15 +139,30 @@ mod tests {
 
     #[test]
     fn a_run_that_holds_what_is_promised_breaks_nothing() {
-        let broken = run().broken_promises(&page(), |_| 8).expect("a table");
+        let broken =
+            run().broken_promises(&page(), false, |_| 8).expect("a table");
         assert_eq!(broken, [""; 0]);
     }
 
     #[test]
     fn a_claim_less_in_the_lab_is_a_broken_promise() {
         let held = |name: &str| if name == "host" { 1 } else { 6 };
-        let broken = run().broken_promises(&page(), held).expect("a table");
+        let broken =
+            run().broken_promises(&page(), false, held).expect("a table");
         assert_eq!(broken, ["lab-root: 7 claims, and 6 hold"]);
+    }
+
+    #[test]
+    fn without_the_lab_its_rows_stay() {
+        let mut run = run();
+        run.0.remove("lab-root");
+        let held = |name: &str| if name == "host" { 9 } else { 0 };
+        let page = page();
+        let broken = run.broken_promises(&page, true, held).expect("a table");
+        assert_eq!(broken, [""; 0]);
+        let anew = run.put_into(&page, true, held).expect("a place");
+        assert!(anew.contains("| `lab-root` | Debian 12 | 6.1 | v2 | 7 |\n"));
+        assert!(anew.contains("| `host` | Debian 12 | 6.1 | v1 | 9 |\n"));
     }
 
     #[test]
@@ -141,7 +171,8 @@ mod tests {
         let facts = run.0.remove("host").expect("it");
         run.0.insert("new".into(), facts);
         let held = |name: &str| if name == "host" { 0 } else { 7 };
-        let broken = run.broken_promises(&page(), held).expect("a table");
+        let broken =
+            run.broken_promises(&page(), false, held).expect("a table");
         assert_eq!(
             broken,
             ["host: nothing was judged there", "new: not in the table"]

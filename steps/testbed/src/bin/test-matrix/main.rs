@@ -198,7 +198,7 @@ fn judge(cli: &Cli) -> Result<bool> {
     let unjudged = matrix.judged_nowhere().into_iter();
     let unjudged = unjudged.filter(|claim| !excused(claim)).count();
     let broken = match &cli.readme {
-        Some(page) => settle(page, &matrix, &Environments::read(&text))?,
+        Some(page) => settle(cli, page, &matrix, &Environments::read(&text))?,
         None => vec![],
     };
     for promise in &broken {
@@ -214,6 +214,7 @@ fn judge(cli: &Cli) -> Result<bool> {
 
 /// Compares the page with the run, or puts the run into it.
 fn settle(
+    cli: &Cli,
     page: &Path,
     matrix: &Matrix,
     environments: &Environments,
@@ -223,11 +224,11 @@ fn settle(
     let text =
         fs::read_to_string(page).with_context(|| format!("read {name}"))?;
     if std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite") {
-        let text = environments.put_into(&text, held)?;
+        let text = environments.put_into(&text, cli.without_lab, held)?;
         fs::write(page, text).with_context(|| format!("write {name}"))?;
         return Ok(vec![]);
     }
-    environments.broken_promises(&text, held)
+    environments.broken_promises(&text, cli.without_lab, held)
 }
 
 #[cfg(test)]
