@@ -20,7 +20,8 @@ changes. Sets up and builds first, where that was not done yet.
   --split       in tmux, with the live view of all namespaces beside it
   --list        the demos and their minutes
 
-Enter goes on; the other keys are told at the start.
+Enter goes on; the other keys are told at the start. A talk with the slides
+plays chosen scenes of each: the speaker view says which (present.sh).
 
 Exit status: 0; 1 where a demo does not show what it should; 130 after Ctrl-C.
 USAGE
@@ -59,7 +60,7 @@ list() {
     printf '%3d  %-54s %5s\n' "$i" "${titles[i]%"${titles[i]##*[! ]}"}" "$(minutes "${plans[i]}")"
     sum=$((sum + plans[i]))
   done
-  printf '     %-54s %5s\n' "all, in a talk of $(minutes "$talk")" "$(minutes "$sum")"
+  printf '     %-54s %5s\n' "all, in a talk of $(minutes "$talk") without slides" "$(minutes "$sum")"
 }
 
 # ── before it begins ────────────────────────────────────────────────────────
