@@ -270,7 +270,7 @@ stage() { # DIRECTORY FILE...: relative to the current directory
     local to=$1
     shift
     cp --archive --parents --link -t "$to" -- "$@" 2>/dev/null ||
-        cp --archive --parents -t "$to" -- "$@"
+        cp --recursive --no-dereference --preserve=mode,timestamps --parents -t "$to" -- "$@"
 }
 
 choose_programs() {

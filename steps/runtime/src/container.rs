@@ -10,12 +10,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
-    Gid, Uid, chdir, getcwd, getegid, geteuid, setresgid, setresuid, setsid,
+    Gid, Uid, chdir, getcwd, getegid, geteuid, pipe2, read, setresgid,
+    setresuid, setsid,
 };
 
 use crate::channel::{Channel, Message};
@@ -302,10 +304,18 @@ impl Inheritance<'_> {
         match command.exec(path)? {}
     }
 
-    /// PID 1 stays, and the command becomes its child.
-    fn stay(&self, init: Init, command: impl FnMut() -> u8) -> Result<u8> {
+    /// PID 1 stays, and the command becomes its child. It begins when PID 1 has
+    /// closed its files: by /proc/1/fd the command would get at them.
+    fn stay(&self, init: Init, mut command: impl FnMut() -> u8) -> Result<u8> {
+        let (closed, ours) = pipe2(OFlag::O_CLOEXEC).context("pipe2()")?;
+        let mut ours = Some(ours);
+        let once_closed = || {
+            drop(ours.take());
+            let _ = read(&closed, &mut [0]);
+            command()
+        };
         let command =
-            Child::start(CloneFlags::empty(), command)
+            Child::start(CloneFlags::empty(), once_closed)
                 .map_err(|errno| Failure::of("clone(SIGCHLD)", errno))
                 .because(
                     Errno::EAGAIN,
@@ -314,6 +324,7 @@ impl Inheritance<'_> {
         setsid().context("setsid()")?;
         process::close_above_stderr_but(self.signals.as_fd())
             .context("close_range()")?;
+        std::mem::forget((closed, ours));
         Ok(init(command.into_pid(), self.signals)?.status())
     }
 }

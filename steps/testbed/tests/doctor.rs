@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use testbed::{Step, needs, skip, slowness};
 
 testbed::main!(
-    it_knows_what_ails_a_machine,
+    it_knows_what_ails_a_made_up_machine,
     its_json_and_its_table_say_the_same,
     it_answers_within_a_second,
     it_leaves_nothing,
@@ -264,8 +264,12 @@ const CASES: &[Case] = &[
     }, "wwwwwwww/wwwwwwww/pwww", "no range for 1000"),
 ];
 
-fn it_knows_what_ails_a_machine() {
+/// AppArmor's restriction among them, which no kernel here has.
+fn it_knows_what_ails_a_made_up_machine() {
     needs::command("jq");
+    if needs::in_the_lab() {
+        skip("a made-up machine is the same everywhere: judged outside");
+    }
     let mut wrong = vec![];
     for (ailment, make, expected, part) in CASES {
         let mut machine = Machine::good();
