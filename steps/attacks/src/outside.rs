@@ -73,7 +73,7 @@ pub fn read(file: impl AsRef<Path>) -> Try {
     let file = file.as_ref();
     let bytes = fs::read(file).or_stopped(format!("open({file:?})"))?;
     let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line).escape_debug().to_string();
+    let line = String::from_utf8_lossy(line).replace(char::is_control, "?");
     Ok(Outcome::Worked(format!("{} of the host: {line}", file.display())))
 }
 
