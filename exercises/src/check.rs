@@ -1,6 +1,6 @@
 //! Takes a program into the playground, and brings back the verdict.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +15,9 @@ use crate::{Exercise, Need};
 /// The judge has limits of its own. This is for when it can't keep them.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The lab makes its image at the first time, and boots.
+const LAB_PATIENCE: Duration = Duration::from_secs(900);
+
 /// A host within the pretended host, for one check only.
 const OWN_HOST: [&str; 9] = [
     "unshare",
@@ -28,14 +31,23 @@ const OWN_HOST: [&str; 9] = [
     "--",
 ];
 
-/// Judges a program: in a playground of its own, or in the one that we are in.
-/// `exercise` is this workspace's program of that name.
+/// Where a program is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a playground of its own, or in the one that we are in.
+    Playground,
+    /// In a playground of the lab's root, who has all that a host can give.
+    Lab,
+}
+
+/// Judges a program. `binary` is this workspace's `exercise`.
 ///
 /// # Errors
 /// When no verdict can be had, and why.
 pub fn check(
     checkout: &Path,
     binary: &Path,
+    place: Place,
     exercise: &Exercise,
     program: &Path,
 ) -> Result<Told> {
@@ -47,29 +59,60 @@ pub fn check(
             exercise.name
         );
     }
-    let file = File::open(program)
-        .with_context(|| format!("open {}", program.display()))?;
-    let mut command = match std::env::var_os("PLAYGROUND") {
-        Some(_) => Command::new(OWN_HOST[0]),
-        None => {
-            let script = checkout.join("scripts/playground.sh");
-            let mut playground = Command::new(script);
-            playground.args(["--", OWN_HOST[0]]);
-            // The playground shows the directory of these programs.
-            let programs = binary.parent().unwrap_or(checkout);
-            playground.env("WORKSHOP_BIN", programs);
-            playground
+    match place {
+        Place::Playground => {
+            let mut command = Command::new("env");
+            if std::env::var_os("PLAYGROUND").is_none() {
+                let playground = checkout.join("scripts/playground.sh");
+                command.arg(playground).arg("--");
+            }
+            let file = File::open(program)
+                .with_context(|| format!("open {}", program.display()))?;
+            command.args(OWN_HOST).stdin(file);
+            judge(command, checkout, binary, exercise, PATIENCE)
         }
-    };
-    command.args(&OWN_HOST[1..]).arg(binary).args(["judge", exercise.name]);
+        // Its machine gets what lies beside the programs, and no input.
+        Place::Lab => {
+            let programs = binary.parent().unwrap_or(checkout);
+            let brought = tempfile::Builder::new()
+                .prefix("exercise-")
+                .tempfile_in(programs)?;
+            fs::copy(program, brought.path())
+                .with_context(|| format!("copy {}", program.display()))?;
+            let mut command = Command::new(checkout.join("scripts/lab.sh"));
+            command
+                .args(["--user", "root", "--bring"])
+                .arg(brought.path())
+                .args(["--", "bash", "-c", r#"exec "${@:2}" <"$1""#, "bash"])
+                .arg(brought.path())
+                .args(["./scripts/playground.sh", "--"])
+                .args(OWN_HOST)
+                .stdin(Stdio::null());
+            judge(command, checkout, binary, exercise, LAB_PATIENCE)
+        }
+    }
+}
+
+/// Starts `command`, which takes the judge to its place.
+fn judge(
+    mut command: Command,
+    checkout: &Path,
+    binary: &Path,
+    exercise: &Exercise,
+    patience: Duration,
+) -> Result<Told> {
+    // Playground and lab show the directory of these programs.
+    let programs = binary.parent().unwrap_or(checkout);
     let child = command
+        .arg(binary)
+        .args(["judge", exercise.name])
+        .env("WORKSHOP_BIN", programs)
         .current_dir(checkout)
-        .stdin(file)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("start {:?}", command.get_program()))?;
-    let (stdout, stderr) = finish(child)?;
+    let (stdout, stderr) = finish(child, patience)?;
     match Told::from_text(&stdout) {
         Some(told) => Ok(told),
         None => bail!("there is no verdict.\n{}", stderr.trim_end()),
@@ -78,10 +121,10 @@ pub fn check(
 
 /// Waits for its end, and kills it when it does not come: what is in the
 /// playground ends with it.
-fn finish(mut child: Child) -> Result<(String, String)> {
+fn finish(mut child: Child, patience: Duration) -> Result<(String, String)> {
     let stdout = read(child.stdout.take());
     let stderr = read(child.stderr.take());
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience;
     while child.try_wait()?.is_none() {
         if Instant::now() > end {
             child.kill()?;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use colored::Colorize;
 
+use exercise::check::Place;
 use exercise::mine::Mine;
 use exercise::{Exercise, check, find, judge, program, screen, watch};
 use screen::say;
@@ -43,6 +44,9 @@ enum Command {
         /// Check all of them
         #[arg(long, conflicts_with = "name")]
         all: bool,
+        /// In the lab: for what this host can't run (takes a minute)
+        #[arg(long, conflicts_with = "all")]
+        lab: bool,
     },
     /// A hint; each time one more
     Hint { name: Option<String> },
@@ -101,9 +105,10 @@ fn run(command: Option<Command>) -> Result<ExitCode> {
         Some(Command::Check { all: true, .. }) => {
             return watch::check_all(&checkout, &mut mine);
         }
-        Some(Command::Check { name, .. }) => {
+        Some(Command::Check { name, lab, .. }) => {
             let exercise = chosen(&mine, name)?;
-            return watch::check_once(&checkout, &mut mine, exercise);
+            let place = if lab { Place::Lab } else { Place::Playground };
+            return watch::check_once(&checkout, &mut mine, place, exercise);
         }
         Some(Command::Hint { name }) => {
             let exercise = chosen(&mine, name)?;

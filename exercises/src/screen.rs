@@ -18,9 +18,14 @@ pub fn say(text: impl std::fmt::Display) {
 }
 
 /// Where to go when this host can't run something.
-const LAB: &str = "The lab has what it needs: ./scripts/lab.sh (a Debian of \
-                   its own in QEMU). Which step works here, and what mends \
-                   the rest: ./scripts/doctor.sh";
+fn instead(exercise: &Exercise) -> String {
+    format!(
+        "The lab, a Debian of its own in QEMU, has what it needs: cargo \
+         exercise check {} --lab. Which step works here, and what mends the \
+         rest: ./scripts/doctor.sh",
+        exercise.name
+    )
+}
 
 /// A verdict, as lines.
 pub fn verdict(exercise: &Exercise, told: &Told) {
@@ -39,7 +44,7 @@ pub fn verdict(exercise: &Exercise, told: &Told) {
         Verdict::Skip(reason) => {
             say(format_args!("{} {name}", "SKIPPED".yellow().bold()));
             part("why", reason);
-            part("instead", LAB);
+            part("instead", &instead(exercise));
         }
     }
     for cleaned in &told.cleaned {

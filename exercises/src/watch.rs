@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use colored::Colorize;
 
+use crate::check::Place::{self, Playground};
 use crate::judge::Verdict;
 use crate::mine::{Mine, Progress, State};
 use crate::program::{Compiled, compile};
@@ -86,7 +87,7 @@ fn solve(
         if now != seen && now.is_some() {
             seen = now;
             say("");
-            match check_and_tell(checkout, mine, exercise) {
+            match check_and_tell(checkout, mine, Playground, exercise) {
                 Ok(came) => done = came != Came::Failed,
                 // The next save may find things in order again.
                 Err(error) => say(format_args!("exercise: {error:#}")),
@@ -146,9 +147,10 @@ fn keys() -> Receiver<Option<String>> {
 pub fn check_once(
     checkout: &Path,
     mine: &mut Mine,
+    place: Place,
     exercise: &'static Exercise,
 ) -> Result<ExitCode> {
-    Ok(check_and_tell(checkout, mine, exercise)?.status())
+    Ok(check_and_tell(checkout, mine, place, exercise)?.status())
 }
 
 /// Checks all.
@@ -158,7 +160,7 @@ pub fn check_once(
 pub fn check_all(checkout: &Path, mine: &mut Mine) -> Result<ExitCode> {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for exercise in ALL {
-        match check_and_tell(checkout, mine, exercise)? {
+        match check_and_tell(checkout, mine, Playground, exercise)? {
             Came::Passed => passed += 1,
             Came::Failed => failed += 1,
             Came::Skipped => skipped += 1,
@@ -174,6 +176,7 @@ pub fn check_all(checkout: &Path, mine: &mut Mine) -> Result<ExitCode> {
 fn check_and_tell(
     checkout: &Path,
     mine: &mut Mine,
+    place: Place,
     exercise: &'static Exercise,
 ) -> Result<Came> {
     let colour = colored::control::SHOULD_COLORIZE.should_colorize();
@@ -191,7 +194,7 @@ fn check_and_tell(
         }
     };
     let binary = std::env::current_exe()?;
-    let told = check::check(checkout, &binary, exercise, &program)?;
+    let told = check::check(checkout, &binary, place, exercise, &program)?;
     screen::verdict(exercise, &told);
     if !warnings.is_empty() {
         say(format_args!("\nThe compiler warns:\n{}", warnings.trim_end()));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use exercise::check::Place;
 use exercise::judge::{Failure, Told, Verdict};
 use exercise::{ALL, Exercise, Level, check, find};
 use regex_lite::Regex;
@@ -57,7 +58,8 @@ pub fn program(of: &str, name: &str) -> PathBuf {
 /// What is told of a program that is no answer to the exercise.
 pub fn told_of(exercise: &Exercise, program: &Path) -> Told {
     let exe = binary("exercise");
-    let told = check::check(&checkout(), &exe, exercise, program);
+    let told =
+        check::check(&checkout(), &exe, Place::Playground, exercise, program);
     let told = told.unwrap_or_else(|e| panic!("{}: {e:#}", program.display()));
     if let Verdict::Skip(reason) = &told.verdict {
         skip(reason);
