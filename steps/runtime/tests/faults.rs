@@ -37,7 +37,7 @@ const CALLS: [(&str, &[&str], &[&str]); 38] = [
     ("bind", &["bind(", "RTM_"], &["ENOMEM"]),
     ("chdir", &["chdir("], &["EACCES"]),
     ("chroot", &["chroot("], &["EPERM"]),
-    ("clone", &["clone("], &["EAGAIN", "ENOSPC"]),
+    ("clone", &["clone(", "execve("], &["EAGAIN", "ENOSPC"]),
     ("close_range", &["close_range("], &["ENOMEM"]),
     ("dup2", &["dup2("], &["EBUSY"]),
     ("dup3", &["dup2("], &["EBUSY"]),
