@@ -112,9 +112,8 @@ judge() {
     return "$worst"
 }
 
-# All in one boot, by the same function: root first, then the learner.
-judge_in_lab() { # KERNEL BINARY...
-    local -a chosen=("${@:2}")
+# All that are chosen in one boot, by the same function: root, then the learner.
+judge_in_lab() { # KERNEL
     # shellcheck disable=SC2016 # for the shell inside
     ./scripts/lab.sh --kernel "$1" --user root,learner --cpus 1 "${chosen[@]/#/--bring=}" -- \
         bash -c "$(declare -f describe judge)"'
@@ -145,8 +144,7 @@ in_the_lab() {
         strip -o "$WORKSHOP_BIN/${binary##*/}" "$binary"
     done < <(find "$built" -maxdepth 1 -type f -perm -u=x)
     [[ ${#chosen[@]} -gt 0 ]] || return 0
-    beside "stage lab-6.1 judge_in_lab 6.1 ${chosen[*]@Q}" \
-        "stage lab-6.12 judge_in_lab 6.12 ${chosen[*]@Q}"
+    beside 'stage lab-6.1 judge_in_lab 6.1' 'stage lab-6.12 judge_in_lab 6.12'
 }
 
 learner=(./scripts/as-learner.sh --)
@@ -174,7 +172,7 @@ in_the_playground() {
 beside() { # COMMAND...
     local command
     set -m
-    for command in "$@"; do eval "$command" & done
+    for command in "$@"; do $command & done
     mapfile -t lanes < <(jobs -p)
     set +m
     wait

@@ -249,8 +249,7 @@ fn no_disk_can_be_made() {
     }
 }
 
-/// A number between 1 and 60001, at random.
-/// Among those that a playground within a usual range has for its containers.
+/// A number at random, among those that a playground within a usual range has for its containers.
 fn some_id() -> u32 {
     u32::from_str_radix(&token()[1..9], 16).expect("a number") % 30_000 + 1
 }

@@ -218,7 +218,11 @@ fn memory_that_runs_out_before_the_command_is_told_as_such() {
             fs::write(&limit, format!("{kib}K")).is_ok()
         })
     };
-    let _refused = (0..4096).rev().step_by(4).find(|&kib| !lowers(kib));
+    for kib in (0..4096).rev().step_by(4) {
+        if !lowers(kib) {
+            break;
+        }
+    }
     terminal.types("\n");
     let mut told = String::new();
     while let Some(text) = terminal.shows_or_ends("⏎") {

@@ -30,6 +30,7 @@ testbed::main!(
     the_working_directory_is_the_root_unless_told,
     no_file_descriptor_above_2_comes_along,
     an_init_keeps_no_file_of_the_host,
+    a_command_begins_when_its_init_has_closed_its_files,
     the_umask_is_not_the_callers,
     signals_that_the_caller_ignores_or_blocks_are_default_inside,
     signals_are_forwarded,
@@ -368,6 +369,19 @@ fn an_init_keeps_no_file_of_the_host() {
         let command = proc::children(container.pid())[0];
         assert_eq!(descriptors(command).len(), 3, "{step}");
     }
+}
+
+/// Else it gets at them by /proc/1/fd. The init is held up when it closes them.
+fn a_command_begins_when_its_init_has_closed_its_files() {
+    needs::root();
+    let slow = format!(
+        "exec {} -f -qq -o /dev/null -e inject=close_range:delay_enter=300000 \
+         \"$@\" 9</etc/passwd",
+        needs::tracer().display()
+    );
+    let step = Step::new("04-mount-namespace").args(["--init"]);
+    let output = step.sh("set -- /proc/1/fd/*; echo $#").in_shell(&slow);
+    assert_eq!(output.stdout().trim_end(), "4", "0, 1, 2 and a signalfd");
 }
 
 fn the_umask_is_not_the_callers() {

@@ -128,7 +128,8 @@ fn the_worst_inside_changes_nothing_outside() {
         for place in [&outside.home, &outside.checkout] {
             let owner = fs::metadata(place).expect("stat").uid();
             let mine = owner == nix::unistd::geteuid().as_raw();
-            if who == Who::Me && mine && takes_an_overlay(place) {
+            let writable = !in_a_playground() || takes_an_overlay(place);
+            if who == Who::Me && mine && writable {
                 ours.push(place);
             }
         }
