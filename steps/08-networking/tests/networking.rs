@@ -573,7 +573,8 @@ fn an_ordinary_user_has_pasta_or_is_told_why_not() {
 fn needs_pasta() {
     needs::ordinary_user();
     let devices = Step::new(STEP).sh("cat /proc/net/dev").stdout();
-    if !devices.contains("eth0:") {
+    // The lab has both: there, a step that makes no use of them fails.
+    if !needs::in_the_lab() && !devices.contains("eth0:") {
         skip("needs pasta and /dev/net/tun, as in the lab");
     }
 }
