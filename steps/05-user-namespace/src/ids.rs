@@ -1,5 +1,6 @@
 //! Which ids on the host stand behind those inside.
 
+use std::cell::LazyCell;
 use std::env;
 use std::fs;
 use std::process::Command;
@@ -141,7 +142,10 @@ impl Range {
 /// The first range that the machine grants us (subuid(5)), by name or number.
 fn granted(table: &str, map: &str) -> Option<Range> {
     let uid = getuid();
-    let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    // Not asked for in vain: whoever keeps the names may be far away.
+    let name = LazyCell::new(|| {
+        User::from_uid(uid).ok().flatten().map(|user| user.name)
+    });
     let number = uid.to_string();
     let table = fs::read_to_string(table).ok()?;
     table.lines().find_map(|line| {

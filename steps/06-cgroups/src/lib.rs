@@ -23,9 +23,10 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 use runtime::process::Exit;
-use runtime::{Failure, Feature, Host, Inside, Narrator};
+use runtime::{Birthplace, Failure, Feature, Host, Inside, Narrator, Side};
 
 pub use limits::Limits;
+use tree::Trees;
 
 /// Limits, and the namespace that hides the tree above them.
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,7 @@ pub struct Cgroups {
     limits: Limits,
 
     /// Which of the two this host has.
-    #[arg(skip = v2::has_controllers())]
+    #[arg(skip)]
     is_v2: bool,
 
     #[arg(skip)]
@@ -49,39 +50,35 @@ enum Cgroup {
 }
 
 impl Feature for Cgroups {
+    // Before there is a process: a limit that comes later finds the memory
+    // already taken and the children already forked.
     fn before(
         &mut self,
         runtime: &Narrator,
         _: Option<(Uid, Gid)>,
     ) -> Result<()> {
-        match self.limits.any() {
-            true if self.is_v2 => v2::ask_systemd_for_delegation(runtime),
-            _ => Ok(()),
+        match self.make(runtime) {
+            Ok(cgroup) => self.cgroup = Some(cgroup),
+            Err(error) => runtime.note(Side::Host, self.do_without(error)?),
+        }
+        Ok(())
+    }
+
+    fn birthplace(&self) -> Option<Birthplace<'_>> {
+        match self.cgroup.as_ref()? {
+            Cgroup::V1(_) => None,
+            Cgroup::V2(cgroup) => Some(cgroup.birthplace()),
         }
     }
 
-    // Before the command's first instruction: a limit that comes later finds
-    // the memory already taken and the children already forked.
-    fn on_host(&mut self, container: &Host) -> Result<()> {
-        let made = match self.is_v2 {
-            true => v2::Cgroup::make(container, &self.limits)
-                .map(|cgroup| self.cgroup = Some(Cgroup::V2(cgroup))),
-            false => {
-                // Ours even if only half of it is made: it can't be removed
-                // before the process that is in it has ended.
-                let mut cgroup = v1::Cgroup::default();
-                let made = cgroup.make(container, &self.limits);
-                self.cgroup = Some(Cgroup::V1(cgroup));
-                made
-            }
-        };
-        match made {
-            Err(error) if !self.limits.any() && !is_interrupted(&error) => {
-                container.note(format!("without a cgroup: {error:#}"));
-                Ok(())
-            }
-            made => made,
+    // In v1 nobody is born elsewhere than beside the parent.
+    fn first(&self, container: &Inside) -> Result<()> {
+        if let Some(Cgroup::V1(cgroup)) = &self.cgroup
+            && let Err(error) = cgroup.enter(container)
+        {
+            container.note(self.do_without(error)?);
         }
+        Ok(())
     }
 
     // Not by clone(2): a cgroup namespace takes the cgroup that a process is
@@ -128,8 +125,28 @@ impl Feature for Cgroups {
     }
 }
 
-fn is_interrupted(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Failure::Interrupted(_)))
+impl Cgroups {
+    fn make(&mut self, runtime: &Narrator) -> Result<Cgroup> {
+        let trees = Trees::read()?;
+        self.is_v2 = v2::has_controllers(&trees);
+        match self.is_v2 {
+            true => {
+                v2::Cgroup::make(runtime, &trees, &self.limits).map(Cgroup::V2)
+            }
+            false => {
+                v1::Cgroup::make(runtime, &trees, &self.limits).map(Cgroup::V1)
+            }
+        }
+    }
+
+    /// Without limits, it is enough to say that there is no cgroup.
+    fn do_without(&self, error: anyhow::Error) -> Result<String> {
+        match error.downcast_ref() {
+            Some(Failure::Interrupted(_)) => Err(error),
+            _ if self.limits.any() => Err(error),
+            _ => Ok(format!("without a cgroup: {error:#}")),
+        }
+    }
 }
 
 /// The status that a shell shows for SIGKILL. On v1 the command may have ended

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use runtime::{Because, Failure, Host, shell};
+use runtime::{Because, Birthplace, Failure, Narrator, Side, shell};
 
 /// Before the number of the runtime that a cgroup belongs to.
 const PREFIX: &str = "container-";
@@ -18,20 +19,16 @@ const PREFIX: &str = "container-";
 pub struct Directory {
     path: PathBuf,
     /// Says to those who sweep that its owner lives.
-    _in_use: Flock<File>,
+    in_use: Flock<File>,
 }
 
 impl Directory {
-    /// Makes the container's cgroup below `parent` and puts its first process
-    /// there. What `limit` does comes before: no instruction runs without it.
-    pub fn make(
-        container: &Host,
-        parent: &Path,
-        limit: impl FnOnce(&Directory) -> Result<(), Failure>,
-    ) -> Result<Directory> {
+    /// Makes the container's cgroup below `parent`.
+    pub fn make(runtime: &Narrator, parent: &Path) -> Result<Directory> {
         let path = parent.join(format!("{PREFIX}{}", std::process::id()));
-        let _in_use = container
+        let in_use = runtime
             .call(
+                Side::Host,
                 format!("mkdir({path:?})"),
                 "a cgroup of its own",
                 shell(["mkdir".as_ref(), path.as_os_str()]),
@@ -39,16 +36,12 @@ impl Directory {
             )
             .because(Errno::EACCES, NOT_OURS)
             .because(Errno::EROFS, NOT_OURS)?;
-        let directory = Directory { path, _in_use };
-        limit(&directory)?;
-        let pid = container.pid.to_string();
-        write(
-            container,
-            &directory.file("cgroup.procs"),
-            &pid,
-            "with all its children to come",
-        )?;
-        Ok(directory)
+        Ok(Directory { path, in_use })
+    }
+
+    /// For a process that shall begin here (v2).
+    pub fn birthplace(&self) -> Birthplace<'_> {
+        Birthplace { path: &self.path, directory: self.in_use.as_fd() }
     }
 
     /// One of its files.
@@ -116,17 +109,23 @@ pub const NOT_OURS: &str = "this part of the tree is not ours to change; in a lo
 
 /// Writes into a file of the tree. Not by fs::write(): its O_CREAT turns a
 /// file that is not there (ENOENT) into one that we may not make (EACCES).
+pub fn put(path: &Path, value: &str) -> io::Result<()> {
+    File::options().write(true).open(path)?.write_all(value.as_bytes())
+}
+
+/// The same, on the host, after saying so.
 pub fn write(
-    container: &Host,
+    runtime: &Narrator,
     path: &Path,
     value: &str,
     why: &str,
 ) -> Result<(), Failure> {
-    container.call(
+    runtime.call(
+        Side::Host,
         format!("write({path:?}, {value:?})"),
         why,
         format!("echo {value} > {}", path.display()),
-        || File::options().write(true).open(path)?.write_all(value.as_bytes()),
+        || put(path, value),
     )
 }
 
@@ -135,14 +134,29 @@ pub const NO_TREE: &str = "none is mounted here; systemd does it on most machine
      (./scripts/doctor.sh says what is there), and a playground has one if root started it: \
      `sudo ./scripts/playground.sh`";
 
-/// Where a hierarchy is mounted, and where in it we are
-/// (proc_pid_mountinfo(5), proc_pid_cgroup(5)). For v1, by its controller.
-pub fn place(
-    controller: Option<&str>,
-) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
-    let (mounts, ours) =
-        (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
-    Ok(find(controller, &mounts, &ours))
+/// The hierarchies of this host, and where in them we are
+/// (proc_pid_mountinfo(5), proc_pid_cgroup(5)).
+#[derive(Debug)]
+pub struct Trees {
+    mounts: String,
+    ours: String,
+}
+
+impl Trees {
+    pub fn read() -> Result<Trees, Failure> {
+        let (mounts, ours) =
+            (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
+        Ok(Trees { mounts, ours })
+    }
+
+    /// Where a hierarchy is mounted, and our place in it. For v1, by its
+    /// controller.
+    pub fn place(
+        &self,
+        controller: Option<&str>,
+    ) -> Option<(PathBuf, PathBuf)> {
+        find(controller, &self.mounts, &self.ours)
+    }
 }
 
 fn read(file: &str) -> Result<String, Failure> {

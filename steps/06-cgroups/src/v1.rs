@@ -13,47 +13,61 @@ use anyhow::{Context, Result};
 use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use runtime::{Failure, Host, Inside};
+use runtime::{Failure, Inside, Narrator};
 
 use crate::PLACE;
 use crate::limits::{Limits, PERIOD};
-use crate::tree::{self, Directory, write};
+use crate::tree::{self, Directory, Trees, write};
 use crate::v2::QUIET;
 
 /// The container's cgroups.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Cgroup {
-    directories: Vec<Directory>,
+    directories: [Directory; 3],
     /// With a limit only: that of a cgroup above us is told here, too.
     out_of_memory: Option<EventFd>,
 }
 
 impl Cgroup {
-    /// Makes them, with their limits, and puts the container's first process in.
-    pub fn make(&mut self, container: &Host, limits: &Limits) -> Result<()> {
-        let make =
-            |controller: &str,
-             limit: &dyn Fn(&Directory) -> Result<(), Failure>| {
-                let place = tree::place(Some(controller))?;
-                let (_, parent) = place.with_context(|| {
-                    format!("no {controller} cgroup: {}", tree::NO_TREE)
-                })?;
-                Directory::make(container, &parent, limit)
-            };
-        let memory = make("memory", &|directory| {
-            limit_memory(container, directory, limits)
-        })?;
+    /// Makes them, with their limits.
+    pub fn make(
+        runtime: &Narrator,
+        trees: &Trees,
+        limits: &Limits,
+    ) -> Result<Cgroup> {
+        let make = |controller: &str| {
+            let place = trees.place(Some(controller));
+            let (_, parent) = place.with_context(|| {
+                format!("no {controller} cgroup: {}", tree::NO_TREE)
+            })?;
+            Directory::make(runtime, &parent)
+        };
+        let memory = make("memory")?;
+        limit_memory(runtime, &memory, limits)?;
         let out_of_memory = limits.memory().map(|_| watch(&memory));
-        self.directories.push(memory);
-        self.out_of_memory = out_of_memory
+        let out_of_memory = out_of_memory
             .transpose()
             .context("write(\"cgroup.event_control\"), for an event when memory runs out")?;
-        self.directories.push(make("cpu", &|directory| {
-            limit_processor(container, directory, limits)
-        })?);
-        self.directories.push(make("pids", &|directory| {
-            limit_pids(container, directory, limits)
-        })?);
+        let cpu = make("cpu")?;
+        limit_processor(runtime, &cpu, limits)?;
+        let pids = make("pids")?;
+        limit_pids(runtime, &pids, limits)?;
+        Ok(Cgroup { directories: [memory, cpu, pids], out_of_memory })
+    }
+
+    /// Puts ourselves there. By `tasks`, which is for one thread: one that
+    /// moves itself stops nobody. To move another, by `cgroup.procs`, the
+    /// kernel first stops all forks of the machine, for milliseconds.
+    pub fn enter(&self, container: &Inside) -> Result<()> {
+        for directory in &self.directories {
+            let tasks = directory.file("tasks");
+            container.call(
+                format!("write({tasks:?}, \"0\")"),
+                "ourselves, with all children to come",
+                format!("echo 0 > {}", tasks.display()),
+                || tree::put(&tasks, "0"),
+            )?;
+        }
         Ok(())
     }
 
@@ -72,7 +86,7 @@ impl Cgroup {
 }
 
 fn limit_memory(
-    container: &Host,
+    runtime: &Narrator,
     directory: &Directory,
     limits: &Limits,
 ) -> Result<(), Failure> {
@@ -80,7 +94,7 @@ fn limit_memory(
         return Ok(());
     };
     let set = |file, why| {
-        write(container, &directory.file(file), &bytes.to_string(), why)
+        write(runtime, &directory.file(file), &bytes.to_string(), why)
     };
     set("memory.limit_in_bytes", "bytes; beyond them the OOM killer comes")?;
     // Only where the kernel accounts swap. Its limit is that of both together.
@@ -93,7 +107,7 @@ fn limit_memory(
 }
 
 fn limit_processor(
-    container: &Host,
+    runtime: &Narrator,
     directory: &Directory,
     limits: &Limits,
 ) -> Result<(), Failure> {
@@ -101,14 +115,14 @@ fn limit_processor(
         return Ok(());
     };
     let set = |file, value: u64, why| {
-        write(container, &directory.file(file), &value.to_string(), why)
+        write(runtime, &directory.file(file), &value.to_string(), why)
     };
     set("cpu.cfs_period_us", PERIOD, "microseconds of a period")?;
     set("cpu.cfs_quota_us", quota, "microseconds in each period")
 }
 
 fn limit_pids(
-    container: &Host,
+    runtime: &Narrator,
     directory: &Directory,
     limits: &Limits,
 ) -> Result<(), Failure> {
@@ -116,7 +130,7 @@ fn limit_pids(
         return Ok(());
     };
     write(
-        container,
+        runtime,
         &directory.file("pids.max"),
         &count.to_string(),
         "then fork(2) fails with EAGAIN",

@@ -15,16 +15,16 @@ use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sys::signal::SigSet;
 use nix::unistd::geteuid;
-use runtime::{Because, Failure, Host, Inside, Narrator, Side, shell};
+use runtime::{Because, Birthplace, Failure, Inside, Narrator, Side, shell};
 
 use crate::PLACE;
 use crate::limits::{Limits, PERIOD};
-use crate::tree::{self, Directory, write};
+use crate::tree::{self, Directory, Trees, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
-pub fn has_controllers() -> bool {
-    let tree = tree::place(None).ok().flatten();
-    let controllers = tree.map(|(root, _)| root.join("cgroup.controllers"));
+pub fn has_controllers(trees: &Trees) -> bool {
+    let controllers =
+        trees.place(None).map(|(root, _)| root.join("cgroup.controllers"));
     let controllers =
         controllers.and_then(|file| fs::read_to_string(file).ok());
     controllers.is_some_and(|list| {
@@ -37,13 +37,24 @@ pub fn has_controllers() -> bool {
 pub struct Cgroup(Directory);
 
 impl Cgroup {
-    /// Makes it, with its limits, and puts the container's first process in.
-    pub fn make(container: &Host, limits: &Limits) -> Result<Cgroup> {
-        let parent = parent(container, limits)?;
-        let directory = Directory::make(container, &parent, |directory| {
-            limit(container, directory, limits)
-        })?;
+    /// Makes it, with its limits.
+    pub fn make(
+        runtime: &Narrator,
+        trees: &Trees,
+        limits: &Limits,
+    ) -> Result<Cgroup> {
+        if limits.any() {
+            ask_systemd_for_delegation(runtime)?;
+        }
+        let parent = parent(runtime, trees, limits)?;
+        let directory = Directory::make(runtime, &parent)?;
+        limit(runtime, &directory, limits)?;
         Ok(Cgroup(directory))
+    }
+
+    /// Where the container's first process begins.
+    pub fn birthplace(&self) -> Birthplace<'_> {
+        self.0.birthplace()
     }
 
     /// Whether the kernel killed a process for want of memory.
@@ -60,12 +71,12 @@ impl Drop for Cgroup {
 }
 
 fn limit(
-    container: &Host,
+    runtime: &Narrator,
     directory: &Directory,
     limits: &Limits,
 ) -> Result<(), Failure> {
     let set = |file: &str, value: String, why| {
-        write(container, &directory.file(file), &value, why).because(
+        write(runtime, &directory.file(file), &value, why).because(
             Errno::ENOENT,
             "this controller is not delegated to you: ./scripts/doctor.sh says what mends it",
         )
@@ -104,8 +115,13 @@ fn limit(
 
 /// Where the container's cgroup goes. Root has all that is to be seen of the
 /// tree; what an ordinary user has was delegated to them.
-fn parent(container: &Host, limits: &Limits) -> Result<PathBuf> {
-    let (top, own) = tree::place(None)?
+fn parent(
+    runtime: &Narrator,
+    trees: &Trees,
+    limits: &Limits,
+) -> Result<PathBuf> {
+    let (top, own) = trees
+        .place(None)
         .with_context(|| format!("no cgroup2 tree: {}", tree::NO_TREE))?;
     let parent = match own.parent() {
         _ if geteuid().is_root() => top,
@@ -114,8 +130,8 @@ fn parent(container: &Host, limits: &Limits) -> Result<PathBuf> {
     };
     // To be counted takes no controller, and nobody needs to move for it.
     if limits.any() {
-        make_room(container, &parent)?;
-        enable(container, &parent)?;
+        make_room(runtime, &parent)?;
+        enable(runtime, &parent)?;
     }
     Ok(parent)
 }
@@ -124,7 +140,7 @@ fn parent(container: &Host, limits: &Limits) -> Result<PathBuf> {
 /// has no processes of its own (cgroups(7)), else EBUSY. So whoever is here, us
 /// too, moves to a leaf first. The machine's own top, which has no type, is
 /// exempt.
-fn make_room(container: &Host, parent: &Path) -> Result<()> {
+fn make_room(runtime: &Narrator, parent: &Path) -> Result<()> {
     let here = fs::read_to_string(parent.join("cgroup.procs"))
         .context("read cgroup.procs")?;
     if here.is_empty() || !parent.join("cgroup.type").exists() {
@@ -132,8 +148,9 @@ fn make_room(container: &Host, parent: &Path) -> Result<()> {
     }
     let leaf = parent.join(LEAF);
     if !leaf.is_dir() {
-        container
+        runtime
             .call(
+                Side::Host,
                 format!("mkdir({leaf:?})"),
                 "a leaf for whoever is in the way",
                 shell(["mkdir".as_ref(), leaf.as_os_str()]),
@@ -144,7 +161,7 @@ fn make_room(container: &Host, parent: &Path) -> Result<()> {
     }
     let procs = leaf.join("cgroup.procs");
     for pid in here.lines() {
-        match write(container, &procs, pid, "no internal processes") {
+        match write(runtime, &procs, pid, "no internal processes") {
             // It has ended meanwhile.
             Err(Failure::Call { errno: Errno::ESRCH, .. }) => {}
             moved => moved?,
@@ -156,7 +173,7 @@ fn make_room(container: &Host, parent: &Path) -> Result<()> {
 const LEAF: &str = "runtime";
 
 /// A controller works below a cgroup only when it is enabled there.
-fn enable(container: &Host, directory: &Path) -> Result<()> {
+fn enable(runtime: &Narrator, directory: &Path) -> Result<()> {
     let read = |file: &str| {
         fs::read_to_string(directory.join(file)).unwrap_or_default()
     };
@@ -172,7 +189,7 @@ fn enable(container: &Host, directory: &Path) -> Result<()> {
         .collect();
     if !missing.is_empty() {
         let file = directory.join("cgroup.subtree_control");
-        write(container, &file, &missing.join(" "), "controllers for the cgroups below")
+        write(runtime, &file, &missing.join(" "), "controllers for the cgroups below")
             .because(
                 Errno::EBUSY,
                 "other processes live in this cgroup: no internal processes (cgroups(7))",
@@ -185,15 +202,11 @@ fn enable(container: &Host, directory: &Path) -> Result<()> {
 
 /// In a login session an ordinary user owns no cgroup. Their systemd has some
 /// to delegate: a transient scope, in which we begin anew (systemd.scope(5)).
-pub fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
+fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     let bus =
         env::var_os("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join("bus"));
     let reachable = bus.is_some_and(|bus| UnixStream::connect(bus).is_ok());
-    if geteuid().is_root()
-        || env::var_os(ASKED).is_some()
-        || !has_controllers()
-        || !reachable
-    {
+    if geteuid().is_root() || env::var_os(ASKED).is_some() || !reachable {
         return Ok(());
     }
     let mut words: Vec<OsString> = SCOPE.iter().map(OsString::from).collect();

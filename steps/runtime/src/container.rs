@@ -23,7 +23,7 @@ use nix::unistd::{
 use crate::channel::{Channel, Message};
 use crate::command::{Command, Variable};
 use crate::failure::{Because, Failure, status_of, told};
-use crate::feature::{Feature, Host, Init, Inside};
+use crate::feature::{Birthplace, Feature, Host, Init, Inside};
 use crate::narration::{Narrator, Side, shell};
 use crate::process::{self, Child, Exit};
 use crate::rootfs::RootDirectory;
@@ -162,18 +162,23 @@ impl Container {
         self.features
             .iter()
             .for_each(|feature| namespaces |= feature.namespaces());
-        let (call, shell) = describe_clone(namespaces);
+        let birthplace =
+            self.features.iter().find_map(|feature| feature.birthplace());
+        let (call, shell) = describe_clone(namespaces, birthplace);
+        let body = || {
+            self.first_process(own).unwrap_or_else(|error| own.report(&error))
+        };
         own.narrator
             .call(
                 Side::Host,
                 call,
                 "the container's first process",
                 shell,
-                || {
-                    Child::start(namespaces, || {
-                        self.first_process(own)
-                            .unwrap_or_else(|error| own.report(&error))
-                    })
+                || match birthplace {
+                    None => Child::start(namespaces, body),
+                    Some(Birthplace { directory, .. }) => {
+                        Child::start_in_cgroup(namespaces, directory, body)
+                    }
                 },
             )
             .because(
@@ -182,6 +187,10 @@ impl Container {
                     true => NO_USER_NAMESPACE,
                     false => NOT_ROOT,
                 },
+            )
+            .because(
+                Errno::EACCES,
+                "our cgroup is not ours to take a process out of",
             )
             .because(
                 Errno::ENOSPC,
@@ -210,6 +219,9 @@ impl Container {
             user: None,
             narrator: own.narrator,
         };
+        for feature in &self.features {
+            feature.first(&inside)?;
+        }
         for feature in &self.features {
             feature.inside(&mut inside)?;
         }
@@ -358,7 +370,10 @@ fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
 }
 
 /// clone(2) with its flags, and the unshare(1) that comes closest to it.
-fn describe_clone(namespaces: CloneFlags) -> (String, String) {
+fn describe_clone(
+    namespaces: CloneFlags,
+    birthplace: Option<Birthplace>,
+) -> (String, String) {
     let mut flags: Vec<_> =
         namespaces.iter_names().map(|(name, _)| name).collect();
     let options = flags.iter().map(|name| match *name {
@@ -374,8 +389,17 @@ fn describe_clone(namespaces: CloneFlags) -> (String, String) {
     } else {
         words.join(" ")
     };
-    flags.push("SIGCHLD");
-    (format!("clone({})", flags.join(" | ")), shell)
+    let Some(Birthplace { path, .. }) = birthplace else {
+        flags.push("SIGCHLD");
+        return (format!("clone({})", flags.join(" | ")), shell);
+    };
+    flags.push("CLONE_INTO_CGROUP");
+    let script =
+        format!("echo $$ > {}/cgroup.procs; exec {shell}", path.display());
+    (
+        format!("clone3({} | SIGCHLD, {path:?})", flags.join(" | ")),
+        crate::narration::shell(["sh", "-c", &script]),
+    )
 }
 
 /// The name that we were called by, for messages.

@@ -35,11 +35,25 @@ pub trait Feature {
         Ok(())
     }
 
+    /// The cgroup (v2) in which clone(2) puts the container's first process.
+    fn birthplace(&self) -> Option<Birthplace<'_>> {
+        None
+    }
+
     /// On the host, once the container's first process exists and waits.
     ///
     /// # Errors
     /// Any: the container is then ended, and the error told.
     fn on_host(&mut self, _container: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    /// Inside, before all others: while we still have the runtime's own ids,
+    /// and with them its rights.
+    ///
+    /// # Errors
+    /// Any: the runtime tells it, and ends.
+    fn first(&self, _container: &Inside) -> Result<()> {
         Ok(())
     }
 
@@ -71,6 +85,15 @@ pub trait Feature {
     fn owner(&self) -> Option<(Uid, Gid)> {
         None
     }
+}
+
+/// A cgroup, by its name and by a descriptor that is open.
+#[derive(Debug, Clone, Copy)]
+pub struct Birthplace<'a> {
+    /// Where it is in the tree.
+    pub path: &'a Path,
+    /// What the kernel takes for it.
+    pub directory: BorrowedFd<'a>,
 }
 
 /// The container as the host sees it.

@@ -8,9 +8,11 @@
 //!
 //!   Feature::before                         ·
 //!   clone(2), with the flags of             ·
-//!     Feature::namespaces    ─────────────▶ waits
+//!     Feature::namespaces, in the           ·
+//!     Feature::birthplace    ─────────────▶ waits
 //!   Feature::on_host                        waits
-//!   Go                       ─────────────▶ Feature::inside
+//!   Go                       ─────────────▶ Feature::first
+//!                                           Feature::inside
 //!   waits                    ◀─ Starting ── execve(2): the command, or
 //!                                             Inside::init with it as a child
 //!   passes signals on,                      …
@@ -84,7 +86,7 @@ pub use container::Container;
 pub use failure::{
     Because, Failure, NOT_EXECUTABLE, NOT_FOUND, RUNTIME_FAILED,
 };
-pub use feature::{Feature, Host, Init, Inside};
+pub use feature::{Birthplace, Feature, Host, Init, Inside};
 pub use narration::{Narrator, Side, shell};
 pub use rootfs::RootDirectory;
 pub use signals::Signals;

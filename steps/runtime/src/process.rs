@@ -49,6 +49,23 @@ impl std::fmt::Display for Exit {
     }
 }
 
+/// `struct clone_args` of clone3(2), all of it up to Linux 5.7.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
 /// A child that we started. Dropped while it still runs, it is killed and
 /// waited for: no error path can leave a container behind.
 #[derive(Debug)]
@@ -78,6 +95,42 @@ impl Child {
         let pid =
             unsafe { clone(body, &mut stack, flags, Some(libc::SIGCHLD)) }?;
         Ok(Child { pid, exit: None })
+    }
+
+    /// As [`Child::start`], and the process is born in `cgroup`, a directory
+    /// of cgroup v2.
+    ///
+    /// # Errors
+    /// As clone3(2), with those of writing to `cgroup.procs`: `EBUSY` where
+    /// controllers are enabled for the cgroups below it, `EAGAIN` at a limit.
+    pub fn start_in_cgroup(
+        flags: CloneFlags,
+        cgroup: BorrowedFd,
+        mut body: impl FnMut() -> u8,
+    ) -> nix::Result<Child> {
+        const CLONE_INTO_CGROUP: u64 = 1 << 33;
+        let arguments = CloneArguments {
+            flags: flags.bits() as u64 | CLONE_INTO_CGROUP,
+            exit_signal: libc::SIGCHLD as u64,
+            cgroup: cgroup.as_raw_fd() as u64,
+            ..CloneArguments::default()
+        };
+        // SAFETY: the kernel only reads the arguments. Without a stack of its
+        // own and without CLONE_VM, the child goes on in a copy of ours, as
+        // after fork(2); one thread, so no lock is held in it by another.
+        let pid = Errno::result(unsafe {
+            libc::syscall(
+                libc::SYS_clone3,
+                &raw const arguments,
+                size_of_val(&arguments),
+            )
+        })?;
+        if pid == 0 {
+            // SAFETY: ends this process, and leaves to our parent what is the
+            // parent's to tidy up.
+            unsafe { libc::_exit(body().into()) }
+        }
+        Ok(Child { pid: Pid::from_raw(pid as libc::pid_t), exit: None })
     }
 
     /// Its process id, as seen from our PID namespace.

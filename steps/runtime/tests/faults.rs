@@ -32,12 +32,13 @@ const MOST: usize = 30;
 
 /// A call, how an error's line writes it, and what it can fail with for
 /// reasons that have nothing to do with its arguments.
-const CALLS: [(&str, &[&str], &[&str]); 38] = [
+const CALLS: [(&str, &[&str], &[&str]); 39] = [
     ("access", &["execve("], &["EACCES"]),
     ("bind", &["bind(", "RTM_"], &["ENOMEM"]),
     ("chdir", &["chdir("], &["EACCES"]),
     ("chroot", &["chroot("], &["EPERM"]),
     ("clone", &["clone(", "execve("], &["EAGAIN", "ENOSPC"]),
+    ("clone3", &["clone3(", "execve("], &["EAGAIN", "ENOSPC"]),
     ("close_range", &["close_range("], &["ENOMEM"]),
     ("dup2", &["dup2("], &["EBUSY"]),
     ("dup3", &["dup2("], &["EBUSY"]),
