@@ -20,7 +20,8 @@ changes. Sets up and builds first, where that was not done yet.
   --split       in tmux, with the live view of all namespaces beside it
   --list        the demos and their minutes
 
-Enter goes on; the other keys are told at the start. A talk with the slides
+Enter goes on; the other keys are told at the start. A second terminal looks at
+the same host after: scripts/playground.sh --join. A talk with the slides
 plays chosen scenes of each: the speaker view says which (present.sh).
 
 Exit status: 0; 1 where a demo does not show what it should; 130 after Ctrl-C.

@@ -10,6 +10,12 @@
 #   --build-view     a mount namespace: the host's files, seen through overlays
 #   --leave-host     the playground's user namespace and cgroup namespace
 #   --init           its PID 1: /proc, /sys, /dev, network, then the command
+#
+# A second terminal has stages of its own:
+#
+#   --join           outside: looks for a playground that runs
+#   --enter          its cgroup, then all its namespaces
+#   --joined         there: the command
 set -euo pipefail
 umask 022
 set -E # the ERR trap holds inside functions too
@@ -17,12 +23,17 @@ trap 'fail "the playground can not start. This command failed: $BASH_COMMAND"' E
 
 usage() {
   cat <<'USAGE'
-usage: scripts/playground.sh [--] [COMMAND [ARG...]]
+usage: scripts/playground.sh [--join[=PID]] [--] [COMMAND [ARG...]]
 
 Runs COMMAND (default: an interactive shell) as root of a pretended host: own
 hostname, processes, mounts, network, cgroup, and a throw-away view of your
 filesystem. It needs no sudo. Nothing done inside reaches the real host, and
 nothing is left when COMMAND ends.
+
+  --join               runs COMMAND in the playground that you have started in
+                       another terminal: the same root of the same host. It ends
+                       when that playground ends.
+  --join=PID           where several run: in the one whose playground.sh is PID
 
 Inside
   PLAYGROUND=1         says where you are
@@ -40,7 +51,8 @@ Inside
 The internet has no route back to a network of yours (10.0.0.0/8, say): a
 container reaches it through NAT only.
 
-Exit status: the command's own; 125 when the playground can't start.
+Exit status: the command's own; 125 when the playground can't start, or when
+there is none to join.
 USAGE
 }
 
@@ -221,7 +233,7 @@ enter_delegated_scope() { # ARGS...
   fi
   need systemd-run systemd
   export playground_delegated=1
-  exec systemd-run "$manager" --scope --quiet --property=Delegate=yes -- "$self" -- "$@"
+  exec systemd-run "$manager" --scope --quiet --property=Delegate=yes -- "$self" "$@"
 }
 
 # One line a hierarchy: TYPE|CONTROLLERS|MOUNT POINT|DIRECTORY OF OUR CGROUP
@@ -639,19 +651,23 @@ connect_to_internet() {
   # shellcheck source=scripts/lib/internet.sh
   . "$checkout/scripts/lib/internet.sh"
   connect_internet
-  export PLAYGROUND_INTERNET=203.0.113.10
   [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server 8>&-
 }
 
-export_facts() {
+# What the first command finds here, and each that joins it.
+settle_in() {
+  cd "$came_from" 2>/dev/null || cd "$checkout"
   export PLAYGROUND=1 PLAYGROUND_IDS=$ids PLAYGROUND_CGROUP
   PLAYGROUND_CGROUP=$(cgroup_version)
+  [[ ! -e /run/netns/internet ]] || export PLAYGROUND_INTERNET=203.0.113.10
   export USER=root LOGNAME=root XDG_CACHE_HOME=/run/cache PATH=$WORKSHOP_BIN:$PATH
   mkdir -p "$XDG_CACHE_HOME"
   unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK TMUX TMPDIR # the host's
   export -n checkout self outside_pid came_from through_user_namespace \
-    playground_delegated cgroups first_uid first_gid ids stage view
+    playground_delegated playground cgroups first_uid first_gid ids stage view
 }
+
+shell=(env 'PS1=\u@\h:\w\$ ' bash)
 
 # PID 1. When it ends, the kernel kills all that is left of the playground.
 init() { # COMMAND...
@@ -661,23 +677,124 @@ init() { # COMMAND...
   leave_host_file_system
   set_hostname
   connect_to_internet
-  cd "$came_from" 2>/dev/null || cd "$checkout"
-  export_facts
+  settle_in
   if [[ $# -eq 0 ]]; then
-    export PS1='\u@\h:\w\$ '
     echo 'You are root on a pretended host. What you break here stays here. Leave it with: exit' >&2
     [[ -x $WORKSHOP_BIN/01-chroot ]] ||
       echo "The workshop's programs are not built yet. Leave, type: cargo build --workspace" >&2
-    set -- bash
+    set -- "${shell[@]}"
   fi
   echo started >&8
   exec 8>&-
+  await env -- "$@"
+  exit "$status"
+}
+
+await() { # COMMAND...: sets status
+  status=0
   trap - ERR
   trap : INT QUIT # Ctrl-C is for the command; we wait for it
-  local status=0
   # Where a signal ends the command, bash would add a message of its own.
-  { env -- "$@" 2>&3 3>&- || status=$?; } 3>&2 2>/dev/null
+  { "$@" 2>&3 3>&- || status=$?; } 3>&2 2>/dev/null
+}
+
+# ── a second terminal ───────────────────────────────────────────────────────
+
+# Its PID 1 is the first of a pid namespace below ours, and a grandchild of the
+# playground.sh that you have started. It need not be written down anywhere.
+find_playgrounds() { # sets playgrounds[PID OF ITS playground.sh]=ITS PID 1
+  local outside pid
+  playgrounds=()
+  while read -r outside pid; do
+    if [[ -O /proc/$outside ]] && is_ready "$pid"; then playgrounds[outside]=$pid; fi
+  done < <(grep -sE '^(PPid|NSpid):' /proc/[0-9]*/status | awk -F '[/:[:space:]]+' -v me=$$ '
+    $5 == "PPid" { parent[$3] = $6 }
+    $5 == "NSpid" { depth[$3] = NF; number[$3] = $NF }
+    END {
+      for (pid in number)
+        if (number[pid] == 1 && depth[pid] == depth[me] + 1) print parent[parent[pid]], pid
+    }')
+}
+
+# It closes file descriptor 8 before its first command.
+is_ready() { # PID
+  [[ $(command_line "$1") == *'/scripts/playground.sh --init '* && ! -e /proc/$1/fd/8 ]]
+}
+
+command_line() { # PID: nothing, once it ends
+  tr '\0' ' ' <"/proc/$1/cmdline"
+} 2>/dev/null
+
+choose_playground() { # PID, or '' for the only one: sets playground, its PID 1
+  local outside runs choices=()
+  playground=''
+  find_playgrounds
+  for outside in "${!playgrounds[@]}"; do
+    [[ ${1:-$outside} != "$outside" ]] || playground=${playgrounds[outside]}
+    runs=$(command_line "${playgrounds[outside]}")
+    runs=${runs#*--init } runs=${runs% }
+    choices+=("scripts/playground.sh --join=$outside   runs ${runs:-a shell}")
+  done
+  [[ ${#choices[@]} -gt 0 ]] || fail 'no playground of yours runs here.' \
+    'Start one in another terminal: scripts/playground.sh' \
+    'One that was started with sudo is joined with sudo.'
+  [[ $playground ]] || fail "process $1 is no playground of yours. Join one with:" "${choices[@]}"
+  [[ $1 || ${#choices[@]} -eq 1 ]] ||
+    fail "${#choices[@]} playgrounds of yours run here. Join one with:" "${choices[@]}"
+}
+
+join() { # --join OR --join=PID, COMMAND...
+  local pid='' environment settings=''
+  self=$(realpath "$0")
+  need nsenter util-linux && need setpriv util-linux && need awk gawk
+  enter_delegated_scope "$@"
+  [[ $1 == --join ]] || pid=${1#*=}
+  shift
+  [[ ${1-} != -- ]] || shift
+  choose_playground "$pid"
+  close_inherited_files
+  [[ ! -t 0 ]] || settings=$(stty -g)
+  # What PID 1 was started with. The terminal is ours.
+  mapfile -d '' -t environment <"/proc/$playground/environ"
+  await env --ignore-environment "${environment[@]}" TERM="${TERM-}" playground="$playground" \
+    "$self" --enter "$@"
+  if [[ ! $(command_line "$playground") ]]; then
+    # What was killed with it did not give the terminal back.
+    [[ ! $settings ]] || (trap '' TTOU && stty "$settings")
+    echo 'playground: it has ended, and all that ran in it.' >&2
+  fi
   exit "$status"
+}
+
+# The ids change with the user namespace, and that clears a signal that is to
+# come at the parent's end. So it is asked for after that.
+enter() { # COMMAND...
+  local end_with_parent=(setpriv --pdeathsig KILL) preserve=()
+  [[ $(<"/proc/$playground/setgroups") == allow ]] || preserve=(--preserve-credentials)
+  join_cgroups
+  exec nsenter --target "$playground" --user "${preserve[@]}" -- "${end_with_parent[@]}" \
+    nsenter --target "$playground" --mount --uts --ipc --net --pid --cgroup -- \
+    "${end_with_parent[@]}" "$checkout/scripts/playground.sh" --joined "$@"
+}
+
+# Where PID 1 is: on v2 in the leaf that leave_host made.
+join_cgroups() {
+  local type dir
+  while IFS='|' read -r type _ _ dir; do
+    [[ $type != cgroup2 ]] || dir+=/init
+    [[ ! $type ]] || echo $$ >"$dir/cgroup.procs" || fail "join the cgroup $dir: refused." \
+      'Join from where you started the playground: the same login, the same user.'
+  done <<<"$cgroups"
+}
+
+joined() { # COMMAND...
+  settle_in
+  if [[ $# -eq 0 ]]; then
+    echo 'You have joined the playground. Leave it with: exit' >&2
+    set -- "${shell[@]}"
+  fi
+  trap - ERR
+  exec env -- "$@"
 }
 
 # ── outside ─────────────────────────────────────────────────────────────────
@@ -723,7 +840,7 @@ outside() { # ARGS...
   need unshare util-linux && need nsenter util-linux && need setpriv util-linux
   need mount mount && need awk gawk
   close_inherited_files
-  enter_delegated_scope "$@"
+  enter_delegated_scope -- "$@"
   [[ ! ${playground_delegated:-} ]] || step_aside_in_scope
   choose_programs
   export came_from=$PWD through_user_namespace=
@@ -751,6 +868,9 @@ main() {
     --build-view) build_view "${@:2}" ;;
     --leave-host) leave_host "${@:2}" ;;
     --init) init "${@:2}" ;;
+    --join | --join=*) join "$@" ;;
+    --enter) enter "${@:2}" ;;
+    --joined) joined "${@:2}" ;;
     *) outside "$@" ;;
   esac
 }

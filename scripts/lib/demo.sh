@@ -46,6 +46,7 @@ $demo_title: a demo in ${#titles[@]} scenes. It plays in the playground, without
   --list        the scenes and their minutes
 
 Keys  Enter on · s shell · b back a scene · g N go to scene N · r again · q leave
+      A second terminal is on the same host with: scripts/playground.sh --join
 
 Exit status: 0; 1 where an expectation does not hold; 130 after Ctrl-C.
 USAGE

@@ -3,6 +3,7 @@
 //! user, and one without subordinate ids. Judged from outside.
 
 mod outside;
+mod second_terminal;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use outside::Outside;
+use second_terminal::*;
 use testbed::watch::{Watch, cgroups_named};
 use testbed::{
     Step, Terminal, binary, checkout, eventually, needs, proc, skip,
@@ -28,6 +30,14 @@ testbed::main!(
     a_terminal_has_job_control,
     a_shell_is_the_default_command,
     a_shell_without_programs_says_how_to_build_them,
+    a_second_terminal_is_in_the_same_place,
+    a_second_terminal_has_job_control,
+    a_presenter_looks_between_two_calls,
+    a_second_terminal_gets_a_shell_by_default,
+    the_exit_status_of_a_second_command_is_its_own,
+    who_joins_ends_with_the_playground,
+    a_playground_outlives_who_joins,
+    of_several_one_is_joined_by_its_pid,
     the_help_tells_the_truth_about_the_environment,
     the_steps_are_on_its_path,
     open_files_of_the_caller_stay_outside,
@@ -388,22 +398,27 @@ fn ask(terminal: &mut Terminal, line: &str) -> String {
     terminal.shows(&mark)
 }
 
+fn assert_has_job_control(who: Who, terminal: &mut Terminal) {
+    let size = ask(terminal, "stty size");
+    assert!(size.contains("24 80"), "{who:?}: {size}");
+    assert!(!size.contains("no job control"), "{who:?}: {size}");
+    terminal.types(format!("bash -c \"{WORKS}\"\n"));
+    terminal.shows("working");
+    terminal.types("\x1a"); // Ctrl-Z
+    terminal.shows("Stopped");
+    let jobs = ask(terminal, "bg; jobs");
+    assert!(jobs.contains("Running"), "{who:?}: {jobs}");
+    ask(terminal, "kill %1; wait");
+}
+
 fn a_terminal_has_job_control() {
     for who in Who::all() {
         let mut shell = who.playground();
         shell.command().env("TERM", "dumb").env("HISTFILE", "/dev/null");
         let mut terminal = shell.args(["bash", "--norc", "-i"]).on_terminal();
-        let tty = ask(&mut terminal, "tty; stty size");
-        assert!(tty.contains("24 80"), "{who:?}: {tty}");
+        assert_has_job_control(who, &mut terminal);
+        let tty = ask(&mut terminal, "tty");
         assert!(tty.contains("/dev/"), "{who:?}: {tty}");
-        assert!(!tty.contains("no job control"), "{who:?}: {tty}");
-        terminal.types(format!("bash -c \"{WORKS}\"\n"));
-        terminal.shows("working");
-        terminal.types("\x1a"); // Ctrl-Z
-        terminal.shows("Stopped");
-        let jobs = ask(&mut terminal, "bg; jobs");
-        assert!(jobs.contains("Running"), "{who:?}: {jobs}");
-        ask(&mut terminal, "kill %1; wait");
         terminal.types("exit 6\n");
         assert_eq!(terminal.finish().0, 6, "{who:?}");
     }
@@ -513,11 +528,14 @@ fn open_files_of_the_caller_stay_outside() {
     for who in Who::all() {
         let look = "for n in 7 8 9 11 200; do [[ -L /proc/self/fd/$n ]] && \
             echo $n; done; echo looked";
-        let playground = who.playground().args(["bash", "-c", look]);
-        let found = playground
-            .in_shell("exec 7</ 8</etc 9</proc 11</ 200</; exec \"$@\"")
-            .stdout();
-        assert_eq!(found, "looked", "{who:?}");
+        let first = start(who, "true");
+        for playground in [who.playground(), join(who, first.runtime())] {
+            let found = playground
+                .args(["bash", "-c", look])
+                .in_shell("exec 7</ 8</etc 9</proc 11</ 200</; exec \"$@\"")
+                .stdout();
+            assert_eq!(found, "looked", "{who:?}");
+        }
     }
 }
 
