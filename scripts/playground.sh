@@ -707,7 +707,7 @@ find_playgrounds() { # sets playgrounds[PID OF ITS playground.sh]=ITS PID 1
   playgrounds=()
   while read -r outside pid; do
     if [[ -O /proc/$outside ]] && is_ready "$pid"; then playgrounds[outside]=$pid; fi
-  done < <(grep -sE '^(PPid|NSpid):' /proc/[0-9]*/status | awk -F '[/:[:space:]]+' -v me=$$ '
+  done < <(status_of_all_processes | awk -F '[/:[:space:]]+' -v me=$$ '
     $5 == "PPid" { parent[$3] = $6 }
     $5 == "NSpid" { depth[$3] = NF; number[$3] = $NF }
     END {
@@ -716,13 +716,18 @@ find_playgrounds() { # sets playgrounds[PID OF ITS playground.sh]=ITS PID 1
     }')
 }
 
+# One that ends meanwhile is no error.
+status_of_all_processes() {
+  grep -sE '^(PPid|NSpid):' /proc/[0-9]*/status || true
+}
+
 # It closes file descriptor 8 before its first command.
 is_ready() { # PID
   [[ $(command_line "$1") == *'/scripts/playground.sh --init '* && ! -e /proc/$1/fd/8 ]]
 }
 
 command_line() { # PID: nothing, once it ends
-  tr '\0' ' ' <"/proc/$1/cmdline"
+  tr '\0' ' ' <"/proc/$1/cmdline" || true
 } 2>/dev/null
 
 choose_playground() { # PID, or '' for the only one: sets playground, its PID 1
