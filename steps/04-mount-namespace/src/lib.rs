@@ -66,6 +66,7 @@ impl Feature for PivotRoot {
         mount_proc(container, &root)?;
         dev::populate(container, &root)?;
         mount_sys(container, &root)?;
+        container.read_only = self.read_only;
         for volume in &self.volumes {
             volume.mount(container, &root)?;
         }

@@ -70,7 +70,7 @@ impl Volume {
     }
 
     /// Shows it below the new root, with everything that is mounted in it.
-    pub fn mount(&self, container: &Inside, root: &NewRoot) -> Result<()> {
+    pub fn mount(&self, container: &mut Inside, root: &NewRoot) -> Result<()> {
         let place = root.place(&self.destination, self.source.is_dir())?;
         Mount::bind(&self.source, MsFlags::MS_REC)
             .make(container, place, "--volume")
@@ -86,6 +86,7 @@ impl Volume {
                 MsFlags::MS_REC,
                 "a bind mount takes ro only when it is remounted",
             )?;
+            container.read_only = true;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! may make one, and with it all the other namespaces: no sudo from here on.
 
 mod ids;
+mod lock;
 
 use anyhow::{Result, bail};
 use clap::builder::ValueParser;
@@ -15,6 +16,8 @@ use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use runtime::{Feature, Host, Inside, Narrator};
+
+pub use lock::LockedMounts;
 
 use ids::Mapping;
 

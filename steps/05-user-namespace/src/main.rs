@@ -8,7 +8,7 @@ use clap::Parser;
 use mount_namespace::{MountNamespace, PivotRoot};
 use pid_namespace::PidNamespace;
 use runtime::Container;
-use user_namespace::UserNamespace;
+use user_namespace::{LockedMounts, UserNamespace};
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
 /// Step 05: as 04, and with users of its own: root inside is nobody outside
@@ -29,6 +29,8 @@ struct Cli {
     mount: MountNamespace,
     #[command(flatten)]
     pivot: PivotRoot,
+    #[command(flatten)]
+    locks: LockedMounts,
 }
 
 fn main() -> ExitCode {
@@ -40,5 +42,6 @@ fn main() -> ExitCode {
         .with(cli.pid)
         .with(cli.mount)
         .with(cli.pivot)
+        .with(cli.locks)
         .run()
 }

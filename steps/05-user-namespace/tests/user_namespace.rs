@@ -27,6 +27,9 @@ testbed::main!(
     the_container_dies_with_a_killed_runtime,
     volumes_and_devices_work_as_before,
     a_read_only_volume_refuses_writes,
+    a_read_only_volume_stays_so_for_root_inside,
+    a_file_and_the_root_stay_read_only_too,
+    with_locked_mounts_root_inside_can_do_the_rest,
     nothing_is_left_after_sigkill_before_any_call,
     nothing_is_left_after_sigint_before_any_call,
     nothing_is_left_after_sigterm_before_any_call,
@@ -405,8 +408,66 @@ fn a_read_only_volume_refuses_writes() {
     assert_eq!(fs::read_dir(&directory).expect("it").count(), 1);
 }
 
-fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
+/// Ways to make a mount writable that root inside may go.
+const UNLOCKS: [&str; 4] = [
+    "mount -o remount,bind,rw /v",
+    "mount -o remount,rw /v",
+    "unshare --mount sh -c 'mount -o remount,bind,rw /v; touch /v/new'",
+    "mkdir /dev/shm/v; mount --rbind /v /dev/shm/v; \
+     mount -o remount,bind,rw /dev/shm/v; touch /dev/shm/v/new",
+];
+
+fn a_read_only_volume_stays_so_for_root_inside() {
+    for (mode, expected) in [("", true), (":ro", false)] {
+        for unlock in UNLOCKS {
+            let directory = volume();
+            let step =
+                Step::new(STEP).args(["-v", &shown(directory.path(), mode)]);
+            let output =
+                step.sh(&format!("{unlock}; touch /v/new; true")).output();
+            assert_eq!(output.status.code(), Some(0), "{unlock}: {output:?}");
+            let written = directory.path().join("new").exists();
+            assert_eq!(written, expected, "{mode} {unlock}: {output:?}");
+        }
+    }
+}
+
+fn a_file_and_the_root_stay_read_only_too() {
+    let (directory, word) = (volume(), token());
+    let file = directory.path().join("f");
+    fs::write(&file, &word).expect("write");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666))
+        .expect("chmod");
+    let option = format!("{}:/f:ro", file.display());
+    let script = format!(
+        "mount -o remount,bind,rw /f; echo x >/f; \
+         mount -o remount,bind,rw /; touch /tmp/{word} && rm /tmp/{word}"
+    );
+    let step = Step::new(STEP).args(["--read-only", "-v", &option]);
+    let output = step.sh(&script).output();
+    assert_ne!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), word);
+}
+
+/// The mounts belong to another user namespace then; the rest is still ours.
+fn with_locked_mounts_root_inside_can_do_the_rest() {
+    let (directory, name) = (volume(), token());
+    let option = shown(directory.path(), ":ro");
+    let script = format!(
+        "hostname {name} && hostname && mount -t tmpfs tmpfs /mnt && \
+         touch /mnt/x && umount /mnt && ls -d /proc/[0-9]* | head -n 1; \
+         umount /v || echo stays"
+    );
     for options in [&[][..], &["--init"]] {
+        let step = Step::new(STEP).args(options).args(["-v", &option]);
+        let expected = format!("{name}\n/proc/1\nstays");
+        assert_eq!(step.sh(&script).stdout(), expected, "{options:?}");
+    }
+}
+
+fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
+    let locked = ["-v", "/etc/passwd:/mnt/x:ro"];
+    for options in [&locked[..], &["--init"]] {
         let watch = Watch::begin();
         let step = || {
             let step = watch.over(Step::telling(STEP)).args(options);

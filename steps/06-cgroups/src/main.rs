@@ -9,7 +9,7 @@ use clap::Parser;
 use mount_namespace::{MountNamespace, PivotRoot};
 use pid_namespace::PidNamespace;
 use runtime::Container;
-use user_namespace::UserNamespace;
+use user_namespace::{LockedMounts, UserNamespace};
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
 /// Step 06: as 05, and with limits to memory, processors and processes
@@ -31,6 +31,8 @@ struct Cli {
     #[command(flatten)]
     pivot: PivotRoot,
     #[command(flatten)]
+    locks: LockedMounts,
+    #[command(flatten)]
     cgroups: Cgroups,
 }
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         .with(cli.pid)
         .with(cli.mount)
         .with(cli.pivot)
+        .with(cli.locks)
         .with(cli.cgroups)
         .run()
 }

@@ -10,7 +10,7 @@ use mount_namespace::{MountNamespace, PivotRoot};
 use overlayfs::Overlayfs;
 use pid_namespace::PidNamespace;
 use runtime::Container;
-use user_namespace::UserNamespace;
+use user_namespace::{LockedMounts, UserNamespace};
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
 /// Step 07: as 06, and with a root directory in layers, whose changes vanish
@@ -34,6 +34,8 @@ struct Cli {
     #[command(flatten)]
     pivot: PivotRoot,
     #[command(flatten)]
+    locks: LockedMounts,
+    #[command(flatten)]
     cgroups: Cgroups,
 }
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         .with(cli.mount)
         .with(cli.overlay)
         .with(cli.pivot)
+        .with(cli.locks)
         .with(cli.cgroups)
         .run()
 }

@@ -11,7 +11,7 @@ use networking::Network;
 use overlayfs::Overlayfs;
 use pid_namespace::PidNamespace;
 use runtime::Container;
-use user_namespace::UserNamespace;
+use user_namespace::{LockedMounts, UserNamespace};
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
 /// Step 08: as 07, and with a network of its own
@@ -37,6 +37,8 @@ struct Cli {
     #[command(flatten)]
     pivot: PivotRoot,
     #[command(flatten)]
+    locks: LockedMounts,
+    #[command(flatten)]
     cgroups: Cgroups,
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         .with(cli.overlay)
         .with(cli.network)
         .with(cli.pivot)
+        .with(cli.locks)
         .with(cli.cgroups)
         .run()
 }

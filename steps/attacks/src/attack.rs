@@ -68,8 +68,6 @@ pub enum StoppedBy {
     /// An option of the step of this number. Without it that step lets the
     /// attack through.
     Option(u8, &'static str),
-    /// A step that is still to come.
-    Later,
 }
 
 impl fmt::Display for StoppedBy {
@@ -80,7 +78,6 @@ impl fmt::Display for StoppedBy {
             StoppedBy::Option(number, option) => {
                 format!("step {number:02} {option}")
             }
-            StoppedBy::Later => "later".to_owned(),
         })
     }
 }

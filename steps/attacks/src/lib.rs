@@ -79,6 +79,7 @@ pub const ALL: &[Attack] = &[
     leak_mount::ATTACK,
     write_volume::ATTACK,
     remount_locked::ATTACK,
+    remount_volume::ATTACK,
     own_as_root::ATTACK,
     read_disk::ATTACK,
     read_kernel_log::ATTACK,
@@ -99,7 +100,6 @@ pub const ALL: &[Attack] = &[
     abstract_socket::ATTACK,
     bind_port::ATTACK,
     bridge_service::ATTACK,
-    remount_volume::ATTACK,
 ];
 
 /// The attack of this name.

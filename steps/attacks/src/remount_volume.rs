@@ -1,6 +1,6 @@
 //! Makes a read-only volume (`:ro`) writable again. Whoever owns the mount
-//! namespace may change the mounts that were made in it. What stops this is to
-//! have no CAP_SYS_ADMIN: no step does that yet.
+//! namespace may change the mounts that were made in it. From step 05 on they
+//! were made in another one, and copied across a user namespace.
 
 use std::fs;
 use std::path::Path;
@@ -15,9 +15,9 @@ use crate::attack::{
 pub const ATTACK: Attack = Attack {
     name: "remount-volume",
     tries: "remount a read-only volume read-write (-v DIR:/mnt:ro)",
-    stopped: StoppedBy::Later,
-    rule: "mount(2) needs CAP_SYS_ADMIN, which root inside still has",
-    source: "mount(2), capabilities(7)",
+    stopped: StoppedBy::Step(5),
+    rule: "a mount that was copied for another user namespace is locked",
+    source: "mount_namespaces(7), Restrictions on mount namespaces",
     arguments: &[
         Argument::new("DIR", "/mnt", "the volume"),
         Argument::new(

@@ -214,6 +214,7 @@ impl Container {
             rootfs: own.rootfs.to_owned(),
             terminal: own.terminal.map(Terminal::slave_path).transpose()?,
             scratch: None,
+            read_only: false,
             files: Vec::new(),
             init: None,
             user: None,

@@ -142,6 +142,8 @@ pub struct Inside<'a> {
     /// A directory on a tmpfs of the container's own, if a feature made one.
     /// After the pivot it has no name any more, and with the container it goes.
     pub scratch: Option<PathBuf>,
+    /// Whether there is a mount that must stay read-only.
+    pub read_only: bool,
     /// Files that features made, and where they shall lie in the new root.
     pub files: Vec<(PathBuf, PathBuf)>,
     /// Set by a feature that wants to stay as PID 1.

@@ -95,7 +95,6 @@ impl Proof {
             StoppedBy::Runtime => false,
             StoppedBy::Step(from) => place.step < usize::from(from),
             StoppedBy::Option(..) => !place.with_option,
-            StoppedBy::Later => true,
         }
     }
 
@@ -185,6 +184,8 @@ pub const PROOFS: &[Proof] =
             .since(4, NO_VOLUMES),
         Proof::new("remount-locked", Nothing, mounts::remount_locked)
             .since(4, NO_VOLUMES),
+        Proof::new("remount-volume", Nothing, mounts::remount_volume)
+            .since(4, NO_VOLUMES),
         Proof::new("own-as-root", Host, users::own_as_root),
         Proof::new("read-disk", Host, users::read_disk).harmless(),
         Proof::new("read-kernel-log", Host, users::read_kernel_log).harmless(),
@@ -219,7 +220,5 @@ pub const PROOFS: &[Proof] =
         Proof::new("abstract-socket", Host, network::abstract_socket),
         Proof::new("bind-port", Host, network::bind_port).one_by_one(),
         Proof::new("bridge-service", Host, network::bridge_service),
-        Proof::new("remount-volume", Nothing, mounts::remount_volume)
-            .since(4, NO_VOLUMES),
     ]
     };

@@ -71,6 +71,7 @@ proven! {
     a_mount_shows_on_the_host: "leak-mount",
     a_read_only_volume_is_written: "write-volume",
     a_mount_that_the_host_made_read_only_is_remounted: "remount-locked",
+    a_read_only_volume_is_remounted: "remount-volume",
     a_file_belongs_to_the_hosts_root: "own-as-root",
     the_hosts_disk_is_read: "read-disk",
     the_hosts_kernel_log_is_read: "read-kernel-log",
@@ -91,7 +92,6 @@ proven! {
     an_abstract_socket_of_the_host_answers: "abstract-socket",
     a_port_of_the_host_is_taken: "bind-port",
     a_service_answers_on_the_bridge: "bridge-service",
-    a_read_only_volume_is_remounted: "remount-volume",
 }
 
 pub fn every_attack_has_a_proof() {
