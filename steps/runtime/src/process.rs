@@ -77,7 +77,8 @@ pub struct Child {
 impl Child {
     /// Starts a process that runs `body`, in new namespaces as `flags` say
     /// ([clone(2)](https://man7.org/linux/man-pages/man2/clone.2.html)).
-    /// Its exit status is what `body` returns.
+    /// Its exit status is what `body` returns. With `CLONE_FILES` we share our
+    /// descriptors: what it opens is ours.
     ///
     /// # Errors
     /// As clone(2): `EPERM` without the privilege for a namespace, `ENOSPC`
