@@ -230,6 +230,8 @@ enter_delegated_scope() { # ARGS...
     manager=--user
     export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
     [[ -S $XDG_RUNTIME_DIR/systemd/private ]] || return 0
+  elif ! in_first_user_namespace; then
+    return # root of a user namespace may not ask it
   fi
   need systemd-run systemd
   export playground_delegated=1

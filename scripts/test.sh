@@ -6,14 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'USAGE'
-usage: scripts/test.sh [--quick | --lab] [NAME...]
+usage: scripts/test.sh [--quick] [NAME...]
 
 Without a NAME: all stages, a line each with its time. With: the claims of the
 test binaries that have it in their name (chroot, attacks, lessons ...), in all
 environments.
 
-  --quick  only what is judged in the playground
-  --lab    in the lab's virtual machines as well (longer, and needs QEMU)
+  --quick  only what is judged in the playground: for use while working
   --help   this text
 
 Environments
@@ -26,7 +25,11 @@ Environments
 
 An ordinary user has host-learner and playground-learner as themselves. What
 can't be judged in one environment is skipped there, with its reason; what was
-judged nowhere fails the run, unless it waits for the lab, which is not run.
+judged nowhere fails the run.
+
+The lab needs QEMU, and once the network (see lab.sh). Where it can't be had,
+the run goes on without it and says so; what only the lab can judge is then
+judged nowhere, and does not fail the run.
 USAGE
 }
 
@@ -34,7 +37,15 @@ logs=$(mktemp -d)
 failed=$logs/failed
 : >"$failed"
 lanes=()
-# What runs beside us is a process group of its own, which no Ctrl-C reaches.
+# What runs beside us is a process group of its own, which no Ctrl-C reaches:
+# we end it with us.
+begin_beside() { # COMMAND...
+    set -m
+    "$@" &
+    lanes+=($!)
+    set +m
+}
+
 leave() {
     local lane
     for lane in "${lanes[@]}"; do kill -- "-$lane" 2>/dev/null || true; done
@@ -115,7 +126,7 @@ judge() {
 # All that are chosen in one boot, by the same function: root, then the learner.
 judge_in_lab() { # KERNEL
     # shellcheck disable=SC2016 # for the shell inside
-    ./scripts/lab.sh --kernel "$1" --user root,learner --cpus 1 "${chosen[@]/#/--bring=}" -- \
+    nice ./scripts/lab.sh --kernel "$1" --user root,learner --cpus 1 "${chosen[@]/#/--bring=}" -- \
         bash -c "$(declare -f describe judge)"'
             logs=$(mktemp -d)
             printf "%s\n" "${@:2}" >"$logs/binaries"
@@ -126,25 +137,34 @@ judge_in_lab() { # KERNEL
 
 # What asks little of a kernel and much of a processor is left out: without KVM,
 # thousands of system calls that are traced one by one take too long.
-not_in_lab='^(enemy_root|faults|leaks|lab|setup)-'
+not_in_lab='^(default_root|enemy_root|faults|leaks|lab|setup)-'
 
-# Both kernels at once, a processor each. Without debug information, programs
-# are loaded faster.
-in_the_lab() {
-    local binary built=$WORKSHOP_BIN
+# Once, and as early as can be: it mostly waits for the network.
+make_lab_image() {
+    ./scripts/lab.sh --image && return
+    sed 's/^/lab SKIP  /' "$logs/lab-image" >"$logs/without-lab"
+    cat "$logs/without-lab"
+}
+
+# Both kernels at once, beside all else. They take what the others leave of the
+# processors: whoever is judged here should not notice. Without debug
+# information, programs are loaded faster.
+begin_lab() {
+    local binary kernel built=$WORKSHOP_BIN
     local -a chosen=()
     local -x WORKSHOP_BIN=$logs/in-lab
-    mkdir -p "$WORKSHOP_BIN/deps"
     while read -r binary; do
         [[ ${binary##*/} =~ $names && ! ${binary##*/} =~ $not_in_lab ]] || continue
         chosen+=("$WORKSHOP_BIN/deps/${binary##*/}")
-        strip -o "${chosen[-1]}" "$binary"
     done <"$logs/binaries"
-    while read -r binary; do
-        strip -o "$WORKSHOP_BIN/${binary##*/}" "$binary"
-    done < <(find "$built" -maxdepth 1 -type f -perm -u=x)
     [[ ${#chosen[@]} -gt 0 ]] || return 0
-    beside 'stage lab-6.1 judge_in_lab 6.1' 'stage lab-6.12 judge_in_lab 6.12'
+    mkdir -p "$WORKSHOP_BIN/deps"
+    while read -r binary; do
+        strip -o "$WORKSHOP_BIN/${binary#"$built"/}" "$binary"
+    done < <(find "$built" -maxdepth 1 -type f -perm -u=x; printf '%s\n' "${chosen[@]/#"$WORKSHOP_BIN"/"$built"}")
+    for kernel in 6.1 6.12; do
+        begin_beside stage "lab-$kernel" judge_in_lab "$kernel"
+    done
 }
 
 learner=(./scripts/as-learner.sh --)
@@ -168,40 +188,30 @@ in_the_playground() {
     stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
 }
 
-# At the same time, a process group each: so they can be ended with us.
-beside() { # COMMAND...
-    local command
-    set -m
-    for command in "$@"; do $command & done
-    mapfile -t lanes < <(jobs -p)
-    set +m
-    wait
-    lanes=()
-}
-
 # A playground is a host of its own. So what happens on this host, and what
 # happens in there, is judged at the same time: each mostly waits.
 environments() {
-    if [[ -n $quick ]]; then in_the_playground; else beside on_this_host in_the_playground; fi
-    [[ -z $lab ]] || in_the_lab
+    local first=${#lanes[@]}
+    [[ -n $quick ]] || begin_beside on_this_host
+    begin_beside in_the_playground
+    wait "${lanes[@]:first}"
+    lanes=("${lanes[@]:0:first}")
 }
 
-quick='' lab='' names=''
+quick='' names=''
 for argument in "$@"; do
     case $argument in
     --quick) quick=yes ;;
-    --lab) lab=yes ;;
     --help) usage && exit ;;
     -*) usage >&2 && exit 2 ;;
     *) names+=${names:+|}$argument ;;
     esac
 done
 
-setup=(./scripts/setup.sh --test)
-[[ -z $lab ]] || setup+=(--lab)
-stage setup "${setup[@]}"
+stage setup ./scripts/setup.sh --test
 # An ordinary user's PATH lacks the directories where some tools live.
 export PATH=$PATH:/usr/sbin:/sbin
+[[ -n $quick ]] || begin_beside stage lab-image make_lab_image
 if [[ -z $names ]]; then
     stage format check_format
     stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
@@ -216,6 +226,9 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 # Not a release build that somebody made before: what is tested is what is here.
 WORKSHOP_BIN=$target/debug
 export WORKSHOP_BIN
+wait # for the image
+lanes=()
+[[ -n $quick || -s $logs/without-lab ]] || begin_lab
 if [[ -z $names ]]; then
     stage units cargo test --workspace --quiet --lib --bins
     stage documentation check_documentation
@@ -232,6 +245,8 @@ if [[ -z $names ]]; then
     ((EUID != 0)) || stage demos ./scripts/as-learner.sh -- ./scripts/demo.sh --auto
     stage demos-real ./scripts/lib/demo-real-test.sh
 fi
+wait # for the lab
+lanes=()
 
 printf '\n'
 # What stands beside the matrix: `test result: ok. N passed; N failed` of the
@@ -245,11 +260,12 @@ others() {
 }
 matrix=("$WORKSHOP_BIN/test-matrix")
 [[ -z $quick ]] || matrix+=(--partial)
-[[ -n $lab ]] || matrix+=(--without-lab)
+[[ ! -s $logs/without-lab ]] || matrix+=(--without-lab)
 # The table of environments is of a run that saw them all.
 [[ -n $quick || -n $names || $EUID != 0 ]] || matrix+=(--readme README.md)
-grep -hs -e '^#record' -e '^#environment' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || echo matrix >>"$failed"
+grep -hs -d skip -e '^#record' -e '^#environment' "$logs"/* | "${matrix[@]}" >"$logs/matrix" || echo matrix >>"$failed"
 sed '$d' "$logs/matrix"
+if [[ -s $logs/without-lab ]]; then printf '\nNothing was judged in the lab:\n' && cat "$logs/without-lab"; fi
 printf '\n%d s in all' $((SECONDS - started))
 [[ ! -s $failed ]] || printf '; failed: %s' "$(paste -sd ' ' "$failed")"
 read -r passed failed < <(others)

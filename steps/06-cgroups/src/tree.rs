@@ -159,7 +159,9 @@ impl Trees {
     }
 }
 
-fn read(file: &str) -> Result<String, Failure> {
+/// Reads one of the kernel's files.
+pub fn read(file: impl AsRef<Path>) -> Result<String, Failure> {
+    let file = file.as_ref();
     fs::read_to_string(file)
         .map_err(|error| Failure::of(format!("read({file:?})"), error))
 }

@@ -174,11 +174,9 @@ const LEAF: &str = "runtime";
 
 /// A controller works below a cgroup only when it is enabled there.
 fn enable(runtime: &Narrator, directory: &Path) -> Result<()> {
-    let read = |file: &str| {
-        fs::read_to_string(directory.join(file)).unwrap_or_default()
-    };
+    let read = |file: &str| tree::read(directory.join(file));
     let (there, enabled) =
-        (read("cgroup.controllers"), read("cgroup.subtree_control"));
+        (read("cgroup.controllers")?, read("cgroup.subtree_control")?);
     let has = |list: &str, name: &str| {
         list.split_whitespace().any(|word| word == name)
     };

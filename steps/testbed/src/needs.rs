@@ -51,8 +51,28 @@ pub const LAB_WORD: &str = "workshop.lab=1";
 /// would harm any other.
 #[must_use]
 pub fn in_the_lab() -> bool {
+    is_booted_with(LAB_WORD)
+}
+
+fn is_booted_with(word: &str) -> bool {
     let words = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    words.split_whitespace().any(|word| word == LAB_WORD)
+    words.split_whitespace().any(|there| there == word)
+}
+
+/// Whether this machine is the lab's where QEMU has no KVM: thirty times slower
+/// than another. Claims that repeat one thing for all cases try some of them
+/// there, and say so: all are tried on the host, and in a lab with KVM.
+#[must_use]
+pub fn is_emulated() -> bool {
+    is_booted_with("workshop.emulated=1")
+}
+
+/// A processor that is there. For a claim that is about time, or about so many
+/// programs that another kernel would be no reason to wait for them.
+pub fn real_processor() {
+    if is_emulated() {
+        skip("needs a processor that is not emulated: a host, or KVM");
+    }
 }
 
 /// A host that may be broken: what happens there is thrown away.

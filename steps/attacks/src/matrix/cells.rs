@@ -14,6 +14,8 @@ pub enum Cell {
     StoppedWith(&'static str),
     /// There is nothing to attack.
     Nothing(&'static str),
+    /// Nobody asked.
+    Untried,
     /// It can't be measured on this machine.
     Impossible(String),
     /// The proof failed, or the attack says something else than the host saw.
@@ -28,9 +30,15 @@ impl Cell {
             Cell::Stopped => "stopped".into(),
             Cell::StoppedWith(option) => format!("stopped with {option}"),
             Cell::Nothing(_) => "nothing to attack".into(),
+            Cell::Untried => "not tried".into(),
             Cell::Impossible(_) => "not possible here".into(),
             Cell::Broken(_) => "broken".into(),
         }
+    }
+
+    /// Whether something was tried, and seen.
+    pub fn is_measured(&self) -> bool {
+        !matches!(self, Cell::Impossible(_) | Cell::Nothing(_) | Cell::Untried)
     }
 
     /// Why it is neither works nor stopped.

@@ -39,6 +39,11 @@ struct Cli {
     #[arg(long, value_name = "NN", value_parser = clap::value_parser!(u8).range(0..=8))]
     step: Option<u8>,
 
+    /// Only the first step that stops it and the last below, of those that
+    /// can be measured here
+    #[arg(long)]
+    edge: bool,
+
     /// This attack only
     #[arg(long, value_name = "NAME", value_parser = known)]
     attack: Option<String>,
@@ -95,19 +100,42 @@ impl Row {
         Row { proof, cells }
     }
 
+    /// Where what stops it begins: the nearest cell on each side that can be
+    /// measured here.
+    fn edge(proof: &'static Proof, steps: &[usize]) -> Row {
+        let stops = |step: &usize| {
+            let cell = expected(proof, *step);
+            matches!(cell, Cell::Stopped | Cell::StoppedWith(_))
+        };
+        let wall = steps.iter().position(stops).unwrap_or(steps.len());
+        let mut cells: Vec<_> =
+            steps.iter().map(|step| (*step, Cell::Untried)).collect();
+        let (below, from_there) = cells.split_at_mut(wall);
+        let sides: [&mut dyn Iterator<Item = &mut (usize, Cell)>; 2] =
+            [&mut below.iter_mut().rev(), &mut from_there.iter_mut()];
+        for side in sides {
+            for (step, cell) in side {
+                *cell = measured(proof, *step);
+                if cell.is_measured() {
+                    break;
+                }
+            }
+        }
+        Row { proof, cells }
+    }
+
     /// Cells that are not what they should be.
     pub fn differing(&self) -> impl Iterator<Item = (usize, &Cell, Cell)> {
         self.cells.iter().filter_map(|(step, cell)| {
             let expected = expected(self.proof, *step);
-            let fine = *cell == expected || matches!(cell, Cell::Impossible(_));
+            let fine = *cell == expected
+                || matches!(cell, Cell::Impossible(_) | Cell::Untried);
             (!fine).then_some((*step, cell, expected))
         })
     }
 
     fn is_measured(&self) -> bool {
-        self.cells.iter().any(|(_, cell)| {
-            !matches!(cell, Cell::Impossible(_) | Cell::Nothing(_))
-        })
+        self.cells.iter().any(|(_, cell)| cell.is_measured())
     }
 }
 
@@ -130,6 +158,7 @@ fn main() -> ExitCode {
     for proof in chosen {
         let row = match only_expected {
             true => Row::expected(proof, &steps),
+            false if cli.edge => Row::edge(proof, &steps),
             false => Row::measured(proof, &steps),
         };
         if tells {

@@ -49,6 +49,7 @@ impl Screen {
                 Cell::Stopped => (STOPPED.into(), AnsiColor::Green),
                 Cell::StoppedWith(_) => (WITH_OPTION.into(), AnsiColor::Green),
                 Cell::Nothing(_) => (NOTHING.into(), AnsiColor::BrightBlack),
+                Cell::Untried => ("".into(), AnsiColor::BrightBlack),
                 Cell::Broken(_) => ("?".into(), AnsiColor::Red),
                 Cell::Impossible(reason) => {
                     (self.letter(reason), AnsiColor::Yellow)
@@ -99,9 +100,7 @@ impl Screen {
             }
         }
         let cells = rows.iter().flat_map(|row| &row.cells);
-        let measured = cells.filter(|(_, cell)| {
-            !matches!(cell, Cell::Impossible(_) | Cell::Nothing(_))
-        });
+        let measured = cells.filter(|(_, cell)| cell.is_measured());
         self.say(&format!(
             "{} attacks, {} cells measured, {count} not as expected",
             rows.len(),
