@@ -135,8 +135,13 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     .or_else(|failure| {
         if who_executes(&command).is_some() { Ok(()) } else { Err(failure) }
     })?;
-    // Until all of it is gone, or the child has become COMMAND.
-    let is_there = |pid: &i32| arguments(*pid).ends_with(&command);
+    // Until all of it is gone, or the child has become COMMAND. In the middle
+    // of an execve(2) a process has a program, and no arguments.
+    let is_there = |pid: &i32| {
+        let words = arguments(*pid);
+        let in_exec = words.is_empty() && proc::exe(*pid).is_some();
+        in_exec || words.ends_with(&command)
+    };
     soon(|| {
         who_executes(&command).is_some() || !proc::all().iter().any(is_there)
     });

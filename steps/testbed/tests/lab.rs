@@ -17,6 +17,7 @@ use testbed::{Step, eventually, needs, skip, token};
 
 testbed::main!(
     a_wrong_word_is_told,
+    its_image_can_be_made_beforehand,
     a_missing_qemu_is_told,
     a_full_disk_is_told,
     a_machine_that_does_not_come_up_is_told_with_its_console,
@@ -142,6 +143,21 @@ fn a_wrong_word_is_told() {
         let told = lab.fails(lab.asked(words));
         assert!(told.contains(part), "{words:?}: {told}");
     }
+}
+
+/// Once, and without a machine.
+fn its_image_can_be_made_beforehand() {
+    let lab = Lab::new();
+    let (made, booted) = (lab.path("made"), lab.path("booted"));
+    lab.has("mmdebstrap", &format!("echo >>{}", made.display()));
+    lab.has("qemu-system-x86_64", &format!("echo >>{}", booted.display()));
+    for _ in 0..2 {
+        let output = lab.asked(&["--image"]).output();
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+        lab.leaves_nothing();
+    }
+    assert_eq!(fs::read_to_string(made).expect("an image"), "\n");
+    assert!(!booted.exists());
 }
 
 /// All programs of this machine, but one.
