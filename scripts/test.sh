@@ -103,8 +103,8 @@ describe() { # ENVIRONMENT
         "$(uname -r | grep -oE '^[0-9]+\.[0-9]+')" "$cgroups"
 }
 
-# Every chosen binary in one environment: `judge NAME COMMAND...`, where
-# COMMAND runs its arguments there. One that dies before it has judged all its
+# Every chosen binary in one environment, but those that the caller is without:
+# `judge NAME COMMAND...`, where COMMAND runs its arguments there. One that dies before it has judged all its
 # claims (101: it has, and one does not hold) says so in the record.
 judge() {
     local environment=$1 binary status worst=0
@@ -112,7 +112,7 @@ judge() {
     # shellcheck disable=SC2016 # for the shell there
     "$@" bash -c "$(declare -f describe)"'; describe "$1"' bash "$environment" || worst=1
     while read -r binary; do
-        [[ ${binary##*/} =~ $names ]] || continue
+        [[ ${binary##*/} =~ $names && ! ${binary##*/} =~ ${without:-^$} ]] || continue
         status=0
         TEST_ENVIRONMENT=$environment timeout --foreground --kill-after=5 600 \
             "$@" "$binary" </dev/null 2>&1 || status=$? worst=1
@@ -172,30 +172,57 @@ one_id=(./scripts/as-learner.sh --no-subuid --)
 playground=(./scripts/playground.sh --)
 if ((EUID != 0)); then learner=(); fi
 
+# Root can be everybody, and says the same only so often. How many ids there are
+# makes no difference to these.
+ids_are_the_same='^(bad_input|chroot|default_root|enemy_root|faults|lab|leaks|mount_namespace|pid_namespace|setup|terminal|uts_namespace)-'
+# And these were judged as root here, and are as the learner in the playground.
+user_is_the_same='^(enemy_root|lab|setup)-'
+# The longest of all: as root in both places.
+playground_is_the_same='^faults-'
+
 on_this_host() {
+    local without=''
     if ((EUID == 0)); then
         stage host-root judge host-root env
-        stage host-one-id judge host-one-id "${one_id[@]}" env
+        without=$ids_are_the_same stage host-one-id judge host-one-id "${one_id[@]}" env
+        without=$user_is_the_same
     fi
     stage host-learner judge host-learner "${learner[@]}" env
 }
 
 in_the_playground() {
+    local without=''
     if ((EUID == 0)); then
         stage playground-root judge playground-root "${playground[@]}"
-        stage playground-one-id judge playground-one-id "${one_id[@]}" "${playground[@]}"
+        without=$ids_are_the_same stage playground-one-id judge playground-one-id "${one_id[@]}" "${playground[@]}"
+        without=$playground_is_the_same
     fi
     stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
 }
 
+demos_here() {
+    stage demo-language ./scripts/lib/demo-test.sh
+    stage slides npm --prefix slides --silent test
+    stage demos-real ./scripts/lib/demo-real-test.sh
+}
+
+# Each demo is played twice: here, where each of its lines must show what the
+# casts show, and as an ordinary user, as it is on most laptops.
+demos_in_the_playground() {
+    stage recordings ./scripts/record.sh --check
+    ((EUID != 0)) || stage demos ./scripts/as-learner.sh -- ./scripts/demo.sh --auto
+}
+
 # A playground is a host of its own. So what happens on this host, and what
 # happens in there, is judged at the same time: each mostly waits.
-environments() {
-    local first=${#lanes[@]}
-    [[ -n $quick ]] || begin_beside on_this_host
-    begin_beside in_the_playground
-    wait "${lanes[@]:first}"
-    lanes=("${lanes[@]:0:first}")
+judge_here() {
+    [[ -n $quick ]] || on_this_host
+    [[ -n $names ]] || demos_here
+}
+
+judge_in_the_playground() {
+    in_the_playground
+    [[ -n $names ]] || demos_in_the_playground
 }
 
 quick='' names=''
@@ -234,18 +261,10 @@ if [[ -z $names ]]; then
     stage documentation check_documentation
 fi
 if [[ -s $logs/binaries ]]; then
-    environments
+    begin_beside judge_here
+    begin_beside judge_in_the_playground
 fi
-if [[ -z $names ]]; then
-    stage demo-language ./scripts/lib/demo-test.sh
-    # Each demo is played twice: here, where each of its lines must show what
-    # the casts show, and as an ordinary user, as it is on most laptops.
-    stage recordings ./scripts/record.sh --check
-    stage slides npm --prefix slides --silent test
-    ((EUID != 0)) || stage demos ./scripts/as-learner.sh -- ./scripts/demo.sh --auto
-    stage demos-real ./scripts/lib/demo-real-test.sh
-fi
-wait # for the lab
+wait
 lanes=()
 
 printf '\n'

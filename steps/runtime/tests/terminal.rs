@@ -327,6 +327,7 @@ fn input_from_a_terminal_and_output_to_a_pipe() {
 }
 
 fn a_megabyte_of_output_arrives_whole() {
+    needs::real_processor();
     needs::root();
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("output");
@@ -367,6 +368,7 @@ fn the_last_words_arrive() {
 }
 
 fn a_big_paste_arrives_whole() {
+    needs::real_processor();
     needs::root();
     let lines: String = (0..6_000).map(|_| token() + "\n").collect();
     for step in STEPS {
