@@ -137,7 +137,7 @@ judge_in_lab() { # KERNEL
 
 # What asks little of a kernel and much of a processor is left out: without KVM,
 # thousands of system calls that are traced one by one take too long.
-not_in_lab='^(default_root|enemy_root|faults|leaks|lab|setup)-'
+not_in_lab='^(bad_input|default_root|enemy_root|faults|leaks|lab|setup)-'
 
 # Once, and as early as can be: it mostly waits for the network.
 make_lab_image() {

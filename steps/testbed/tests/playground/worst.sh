@@ -100,7 +100,7 @@ fill_memory() {
 
 destroy_files() {
     local place
-    timeout 30 rm -rf --no-preserve-root "${places[@]}" /
+    timeout 120 rm -rf --no-preserve-root "${places[@]}" /
     for place in "${places[@]}"; do
         [[ ! -e $place/$token.mark ]] || echo "not destroyed: $place"
     done
