@@ -108,8 +108,9 @@ fn an_init_forwards_signals() {
     needs::root();
     for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"] {
         let word = token();
-        let inside =
-            format!("trap 'echo {word}; exit 3' {name}; echo ready; read line");
+        let inside = format!(
+            "trap 'echo {word}; exit 3' {name}; echo ready; while sleep 0.1; do :; done"
+        );
         let mut container = with_init().sh(&inside).start();
         assert_eq!(container.line(), "ready");
         container.signal(format!("SIG{name}").parse().expect("a signal"));

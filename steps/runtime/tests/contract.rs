@@ -443,7 +443,7 @@ fn signals_are_forwarded() {
         for name in ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"] {
             let word = token();
             let script = format!(
-                "trap 'echo {word}; exit 3' {name}; echo ready; read line"
+                "trap 'echo {word}; exit 3' {name}; echo ready; while sleep 0.1; do :; done"
             );
             let mut container = Step::new(step).sh(&script).start();
             assert_eq!(container.line(), "ready");
@@ -464,7 +464,7 @@ fn a_signal_for_a_command_that_has_just_begun_is_the_commands() {
         strace.display()
     );
     for step in STEPS {
-        let inside = "trap 'echo mine; exit 3' TERM; echo ready; read line";
+        let inside = "trap 'echo mine; exit 3' TERM; echo ready; while sleep 0.1; do :; done";
         let mut container =
             Step::new(step).sh(inside).in_shell(&script).start();
         assert_eq!(container.line(), "ready");
