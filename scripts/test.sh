@@ -104,8 +104,9 @@ describe() { # ENVIRONMENT
 }
 
 # Every chosen binary in one environment, but those that the caller is without:
-# `judge NAME COMMAND...`, where COMMAND runs its arguments there. One that dies before it has judged all its
-# claims (101: it has, and one does not hold) says so in the record.
+# `judge NAME COMMAND...`, where COMMAND runs its arguments there. One that dies
+# before it has judged all its claims (101: it has, and one does not hold) says
+# so in the record.
 judge() {
     local environment=$1 binary status worst=0
     shift
@@ -161,7 +162,10 @@ begin_lab() {
     mkdir -p "$WORKSHOP_BIN/deps"
     while read -r binary; do
         strip -o "$WORKSHOP_BIN/${binary#"$built"/}" "$binary"
-    done < <(find "$built" -maxdepth 1 -type f -perm -u=x; printf '%s\n' "${chosen[@]/#"$WORKSHOP_BIN"/"$built"}")
+    done < <(
+        find "$built" -maxdepth 1 -type f -perm -u=x
+        printf '%s\n' "${chosen[@]/#"$WORKSHOP_BIN"/"$built"}"
+    )
     for kernel in 6.1 6.12; do
         begin_beside stage "lab-$kernel" judge_in_lab "$kernel"
     done

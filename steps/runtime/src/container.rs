@@ -132,7 +132,13 @@ impl Container {
             narrator: &narrator,
         };
         for feature in &mut self.features {
-            feature.on_host(&host)?;
+            feature.on_host(&host).or_else(|error| {
+                // It is gone? What it said before that is the reason.
+                if ours.is_closed() {
+                    heed(&ours)?
+                }
+                Err(error)
+            })?;
         }
         match ours.send(&Message::Go) {
             // It is gone. What it said before that is the reason.
@@ -142,11 +148,7 @@ impl Container {
         let started = wait_for_start(&ours, &signals)?;
         let alarm = self.features.iter().find_map(|feature| feature.alarm());
         let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
-        if let Some(Message::Failed(status, message)) =
-            ours.receive().context("recvmsg()")?
-        {
-            bail!(Failure::Told { status, message });
-        }
+        heed(&ours)?;
         for feature in &mut self.features {
             feature.after(&host, exit)?;
         }
@@ -249,6 +251,16 @@ impl Container {
                 own.stay(init, || execute().unwrap_or_else(|e| own.report(&e)))
             }
         }
+    }
+}
+
+/// What the first process could not do is our own failure.
+fn heed(first_process: &Channel) -> Result<()> {
+    match first_process.receive().context("recvmsg()")? {
+        Some(Message::Failed(status, message)) => {
+            bail!(Failure::Told { status, message })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -48,7 +48,7 @@ const CALLS: [(&str, &[&str], &[&str]); 39] = [
     ("execve", &["execve("], &["ENOMEM"]),
     ("fchown", &["fchown("], &["EIO"]),
     ("fchownat", &["fchown("], &["EIO"]),
-    ("fcntl", &["dup(2)", "fcntl("], &["EMFILE"]),
+    ("fcntl", &["dup(2)", "fcntl(", "execve("], &["EMFILE"]),
     ("flock", &["flock(", "mkdir("], &["ENOLCK"]),
     ("getcwd", &["getcwd(", "realpath("], &["ENOMEM"]),
     ("ioctl", &["ioctl(", "tcgetattr(", "openpty("], &["EIO"]),
