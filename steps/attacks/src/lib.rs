@@ -9,6 +9,7 @@ mod again;
 mod attack;
 mod lab;
 mod outside;
+mod perl;
 mod procfs;
 mod service;
 
@@ -26,6 +27,7 @@ mod hog_cpu;
 mod hog_memory;
 mod host_loopback;
 mod ignore_term;
+mod kexec;
 mod kill_host;
 mod leak_mount;
 mod leaked_directory;
@@ -46,6 +48,7 @@ mod rename_host;
 mod replace_shell;
 mod see_cgroup;
 mod set_clock;
+mod swapon;
 mod sysrq;
 mod trace_host;
 mod type_into_terminal;
@@ -87,6 +90,8 @@ pub const ALL: &[Attack] = &[
     core_pattern::ATTACK,
     sysrq::ATTACK,
     set_clock::ATTACK,
+    swapon::ATTACK,
+    kexec::ATTACK,
     load_module::ATTACK,
     drop_group::ATTACK,
     overwrite_runtime::ATTACK,

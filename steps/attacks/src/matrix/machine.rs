@@ -2,19 +2,22 @@
 //! thrown away. What an attack has changed is put right all the same, so that
 //! the next column begins where this one did.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::kmod::{DeleteModuleFlags, delete_module};
+use nix::libc::SYS_kexec_load;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
 use testbed::token;
 
 use crate::places::{
-    Place, Root, Verdict, directory, impossible, judge, need_command, run, text,
+    Impossible, Place, Root, Verdict, copy_program, directory, impossible,
+    judge, need_command, run, stdout, text,
 };
 use crate::users::need_the_machines_root;
 
@@ -68,6 +71,83 @@ pub fn set_clock(place: Place) -> Verdict {
         clock_settime(ClockId::CLOCK_REALTIME, right).expect("set the clock");
     }
     judge(&output, seen)
+}
+
+/// The host's table names the file, wherever it is.
+pub fn swapon(place: Place) -> Verdict {
+    need_the_machines_root()?;
+    need_command("mkswap")?;
+    need_command("swapoff")?;
+    let root = root_with_perl()?;
+    let name = token();
+    let file = root.path().join(&name);
+    make_swap(&file);
+    let output = match place.step {
+        0 => place.attack("swapon", &[&text(&file)]),
+        _ => root.command(place, "swapon", &[&format!("/{name}")]).output(),
+    };
+    let table = fs::read_to_string("/proc/swaps").expect("read /proc/swaps");
+    let seen = table.contains(&name);
+    if seen {
+        succeed("swapoff", [&file]);
+    }
+    judge(&output, seen)
+}
+
+/// Written in full: the kernel swaps to no file that has holes.
+fn make_swap(file: &Path) {
+    fs::write(file, vec![0; 1 << 20]).expect("write a file");
+    let owners_only = Permissions::from_mode(0o600);
+    fs::set_permissions(file, owners_only).expect("close it to others");
+    succeed("mkswap", [file]);
+}
+
+pub fn kexec(place: Place) -> Verdict {
+    need_the_machines_root()?;
+    let root = root_with_perl()?;
+    assert!(!is_a_kernel_ready(), "a kernel is ready before the attack");
+    let output = match place.step {
+        0 => place.attack("kexec", &[]),
+        _ => root.command(place, "kexec", &[]).output(),
+    };
+    let seen = is_a_kernel_ready();
+    if seen {
+        // None in its place: no segments.
+        let none = format!("syscall({SYS_kexec_load}, 0, 0, 0, 0)");
+        succeed("perl", ["-e", &none]);
+        assert!(!is_a_kernel_ready(), "it can't be taken away");
+    }
+    judge(&output, seen)
+}
+
+fn is_a_kernel_ready() -> bool {
+    let said = fs::read_to_string("/sys/kernel/kexec_loaded");
+    said.expect("read kexec_loaded").trim() == "1"
+}
+
+/// The host's, and the libraries that it needs.
+fn root_with_perl() -> Result<Root, Impossible> {
+    let perl = need_command("perl")?;
+    let root = Root::new();
+    let libraries = succeed("ldd", [&perl]);
+    let libraries = libraries.split_whitespace().map(Path::new);
+    for file in libraries.filter(|word| word.is_absolute()) {
+        let to = root.path().join(file.strip_prefix("/").expect("absolute"));
+        let above = to.parent().expect("a directory");
+        fs::create_dir_all(above).expect("a directory for a library");
+        copy_program(file, &to);
+    }
+    copy_program(&perl, &root.path().join("bin/perl"));
+    Ok(root)
+}
+
+fn succeed<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+) -> String {
+    let output = run(program, arguments);
+    assert!(output.status.success(), "{program}: {output:?}");
+    stdout(&output)
 }
 
 /// Modules that do nothing until somebody asks for a device of theirs.

@@ -193,6 +193,8 @@ pub const PROOFS: &[Proof] =
         Proof::new("core-pattern", Host, machine::core_pattern).lab_only(),
         Proof::new("sysrq", Host, machine::sysrq).lab_only(),
         Proof::new("set-clock", Host, machine::set_clock).lab_only(),
+        Proof::new("swapon", Host, machine::swapon).lab_only(),
+        Proof::new("kexec", Host, machine::kexec).lab_only(),
         Proof::new("load-module", Host, machine::load_module).lab_only(),
         Proof::new(
             "drop-group",

@@ -47,6 +47,8 @@ testbed::main!(
     what_a_crash_does_is_said,
     the_kernels_keyboard_is_pressed,
     the_clock_is_put_forward,
+    memory_is_swapped_to_a_file_of_the_containers,
+    another_kernel_is_laid_ready,
     a_module_is_loaded,
     a_group_is_left_to_gain_access,
     the_runtime_is_overwritten,

@@ -82,6 +82,8 @@ proven! {
     what_a_crash_does_is_said: "core-pattern",
     the_kernels_keyboard_is_pressed: "sysrq",
     the_clock_is_put_forward: "set-clock",
+    memory_is_swapped_to_a_file_of_the_containers: "swapon",
+    another_kernel_is_laid_ready: "kexec",
     a_module_is_loaded: "load-module",
     a_group_is_left_to_gain_access: "drop-group",
     the_runtime_is_overwritten: "overwrite-runtime",
