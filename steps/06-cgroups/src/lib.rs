@@ -128,7 +128,7 @@ impl Feature for Cgroups {
 impl Cgroups {
     fn make(&mut self, runtime: &Narrator) -> Result<Cgroup> {
         let trees = Trees::read()?;
-        self.is_v2 = v2::has_controllers(&trees);
+        self.is_v2 = v2::has_controllers(&trees)?;
         match self.is_v2 {
             true => {
                 v2::Cgroup::make(runtime, &trees, &self.limits).map(Cgroup::V2)

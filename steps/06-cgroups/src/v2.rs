@@ -22,14 +22,15 @@ use crate::limits::{Limits, PERIOD};
 use crate::tree::{self, Directory, Trees, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
-pub fn has_controllers(trees: &Trees) -> bool {
-    let controllers =
-        trees.place(None).map(|(root, _)| root.join("cgroup.controllers"));
-    let controllers =
-        controllers.and_then(|file| fs::read_to_string(file).ok());
-    controllers.is_some_and(|list| {
-        list.split_whitespace().any(|name| name == "memory")
-    })
+pub fn has_controllers(trees: &Trees) -> Result<bool, Failure> {
+    let Some((root, _)) = trees.place(None) else {
+        return Ok(false);
+    };
+    match tree::read(root.join("cgroup.controllers")) {
+        // Something else is mounted over it.
+        Err(Failure::Call { errno: Errno::ENOENT, .. }) => Ok(false),
+        list => Ok(list?.split_whitespace().any(|name| name == "memory")),
+    }
 }
 
 /// The container's cgroup.

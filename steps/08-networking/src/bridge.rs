@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
@@ -350,7 +350,7 @@ fn clear(cable: Option<u32>) -> Result<()> {
 /// and after the switches, since its alias says which ones we turned.
 fn take_away(kernel: &Netlink, view: &View, note: &Note) -> Result<()> {
     // Who switched forwarding on for all meanwhile relies on it.
-    if !is_on(&switch("ipv4", ALL, "forwarding")) {
+    if !matches!(is_on(&switch("ipv4", ALL, "forwarding")), Ok(true)) {
         for device in &note.forwarding {
             let _ = fs::write(switch("ipv4", device, "forwarding"), "0");
         }
@@ -482,6 +482,10 @@ pub fn switch(family: &str, device: &str, name: &str) -> String {
 }
 
 /// Whether it is on.
-pub fn is_on(switch: &str) -> bool {
-    fs::read_to_string(switch).is_ok_and(|value| value.trim() != "0")
+pub fn is_on(switch: &str) -> Result<bool, Failure> {
+    match fs::read_to_string(switch) {
+        Ok(value) => Ok(value.trim() != "0"),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::of(format!("read({switch:?})"), error)),
+    }
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use runtime::{Because, Host};
+use runtime::{Because, Failure, Host};
 
 use crate::bridge::{ALL, BRIDGE, Note, View, is_on, switch};
 use crate::netlink::Netlink;
@@ -169,13 +169,14 @@ impl Wanted {
         let old = Note::on(&view.bridge);
         let mut forwarding = old.forwarding;
         for uplink in view.uplinks() {
-            if !forwarding.iter().any(|it| it == uplink) && !may_forward(uplink)
+            if !forwarding.iter().any(|it| it == uplink)
+                && !may_forward(uplink)?
             {
                 forwarding.push(uplink.to_owned());
             }
         }
         // Whoever switched it on for all may want more than our containers.
-        let opened = if may_forward(ALL) { &[] } else { &forwarding[..] };
+        let opened = if may_forward(ALL)? { &[] } else { &forwarding[..] };
         let rules = Rules::of(view, opened)?;
         let id = rules.id();
         let is_new = old.rules != Some(id);
@@ -252,7 +253,7 @@ fn one_that_drops(listed: &str) -> Option<String> {
     None
 }
 
-fn may_forward(device: &str) -> bool {
+fn may_forward(device: &str) -> Result<bool, Failure> {
     is_on(&switch("ipv4", device, "forwarding"))
 }
 
