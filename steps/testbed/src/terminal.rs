@@ -13,10 +13,13 @@ use nix::unistd::Pid;
 use pty_process::Size;
 use pty_process::blocking::{Pts, Pty};
 
-use crate::eventually;
+use crate::{eventually, needs};
 
-/// How long a person waits before they say that it hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a person waits before they say that it hangs: longer before a
+/// machine that is known to be slow.
+fn patience() -> Duration {
+    Duration::from_secs(if needs::is_emulated() { 60 } else { 10 })
+}
 
 /// A terminal, and the program that was started in it. Dropped, it hangs up.
 pub struct Terminal {
@@ -57,7 +60,7 @@ impl Terminal {
     /// # Panics
     /// When nobody takes it.
     pub fn types(&mut self, keys: impl AsRef<[u8]>) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         let mut rest = keys.as_ref();
         while !rest.is_empty() {
             assert!(Instant::now() < end, "nobody takes what is typed");
@@ -91,7 +94,7 @@ impl Terminal {
     /// # Panics
     /// When neither comes.
     pub fn shows_or_ends(&mut self, text: &str) -> Option<String> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             let gone = self.child.0.try_wait().expect("wait for it").is_some();
             let more = self.look();
@@ -122,7 +125,7 @@ impl Terminal {
     /// # Panics
     /// When it does not end.
     pub fn finish(mut self) -> (i32, String) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + patience();
         loop {
             let status = self.child.0.try_wait().expect("wait for it");
             while self.look() {}

@@ -23,7 +23,9 @@ settle() {
     background+=("$pid")
     disown "$pid" # bash says nothing when it ends
     for _ in {1..200}; do
-        exe=$(readlink "/proc/$pid/exe") || return 0
+        [[ -e /proc/$pid ]] || return 0
+        # Nobody may look at one that has just changed its ids: no answer.
+        exe=$(readlink "/proc/$pid/exe") || exe=$WORKSHOP_BIN/0
         case $exe in
         "$BASH") [[ $pid == "$1" ]] || return 0 ;;
         "$WORKSHOP_BIN"/[0-9]*) child=$(pgrep -P "$pid" | head -n 1) && pid=$child ;;
