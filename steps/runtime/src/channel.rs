@@ -122,11 +122,20 @@ impl Channel {
     /// Whether the other side is gone. What it said before still counts.
     #[must_use]
     pub fn is_closed(&self) -> bool {
+        self.events().contains(PollFlags::POLLHUP)
+    }
+
+    /// Whether there is something to hear now: a word, or that the other side
+    /// is gone.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.events().is_empty()
+    }
+
+    fn events(&self) -> PollFlags {
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, PollTimeout::ZERO);
-        fds[0]
-            .revents()
-            .is_some_and(|events| events.contains(PollFlags::POLLHUP))
+        fds[0].revents().unwrap_or(PollFlags::empty())
     }
 }
 

@@ -133,8 +133,9 @@ impl Container {
         };
         for feature in &mut self.features {
             feature.on_host(&host).or_else(|error| {
-                // It is gone? What it said before that is the reason.
-                if ours.is_closed() {
+                // If it said something, that is the reason. Not only once it is
+                // gone: a process loses its namespaces before its files.
+                if ours.is_ready() {
                     heed(&ours)?
                 }
                 Err(error)
