@@ -324,11 +324,9 @@ make_workspace_disk() {
 
 # Without KVM, QEMU translates the machine's code, and keeps the translation by
 # its address: with programs always at the same one, they start in a quarter of
-# the time. So does a clock that is read without asking a device. What a
-# processor does at no cost at each way into the kernel and out (SMAP, SMEP), it
-# has to do in many steps. The tests look for workshop.emulated.
+# the time. So does a clock that is read without asking a device. The tests look
+# for workshop.emulated.
 for_tcg='norandmaps mitigations=off tsc=reliable clocksource=tsc workshop.emulated=1'
-for_tcg+=' nosmap nosmep randomize_kstack_offset=0 init_on_alloc=0 audit=0'
 
 # The machine's clock counts by the host's processor. How fast that is it would
 # find out as it boots, and wrongly on a busy host: all its seconds would be too

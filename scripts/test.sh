@@ -181,8 +181,6 @@ if ((EUID != 0)); then learner=(); fi
 ids_are_the_same='^(bad_input|chroot|default_root|enemy_root|faults|lab|leaks|mount_namespace|pid_namespace|setup|terminal|uts_namespace)-'
 # And these were judged as root here, and are as the learner in the playground.
 user_is_the_same='^(enemy_root|lab|setup)-'
-# The longest of all: as root in both places.
-playground_is_the_same='^faults-'
 
 on_this_host() {
     local without=''
@@ -195,11 +193,9 @@ on_this_host() {
 }
 
 in_the_playground() {
-    local without=''
     if ((EUID == 0)); then
         stage playground-root judge playground-root "${playground[@]}"
         without=$ids_are_the_same stage playground-one-id judge playground-one-id "${one_id[@]}" "${playground[@]}"
-        without=$playground_is_the_same
     fi
     stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
 }
