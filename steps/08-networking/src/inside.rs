@@ -15,7 +15,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::gethostname;
 use runtime::{Failure, Inside};
 
-use crate::netlink::{self, Link, Netlink};
+use crate::netlink::{self, Netlink};
 use crate::subnet::{Subnet, address_in};
 
 /// As many as the kernel follows (path_resolution(7)).
@@ -25,13 +25,11 @@ const MOST_LINKS: usize = 40;
 /// loopback, and even that is off.
 pub fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
     let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
-    let links = kernel.links().context("RTM_GETLINK")?;
-    let named = |name: &str| links.iter().find(|link| link.name == name);
-    let lo = named("lo").context("no loopback device")?;
-    up(container, &kernel, lo, "without it not even 127.0.0.1 answers")?;
+    up(container, &kernel, "lo", "without it not even 127.0.0.1 answers")?;
     // The address that the host chose is in the hardware address.
-    let cable = named("eth0").filter(|it| it.kind == Some(InfoKind::Veth));
-    match cable.and_then(|eth0| Some((eth0, address_in(&eth0.mac)?))) {
+    let eth0 = kernel.link("eth0").context("RTM_GETLINK { eth0 }")?;
+    let cable = eth0.filter(|it| it.kind == Some(InfoKind::Veth));
+    match cable.and_then(|eth0| Some((eth0.index, address_in(&eth0.mac)?))) {
         Some((eth0, address)) => {
             connect(container, &kernel, eth0, address)?;
             Ok(Some(address))
@@ -43,7 +41,7 @@ pub fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
 fn connect(
     container: &Inside,
     kernel: &Netlink,
-    eth0: &Link,
+    eth0: u32,
     address: Ipv4Addr,
 ) -> Result<(), Failure> {
     let subnet = Subnet::of(address);
@@ -53,9 +51,9 @@ fn connect(
         format!("RTM_NEWADDR {{ eth0, {own} }}"),
         "an address of our own",
         format!("ip address add {own} dev eth0"),
-        || kernel.change(netlink::has_address(eth0.index, own)),
+        || kernel.change(netlink::has_address(eth0, own)),
     )?;
-    up(container, kernel, eth0, "a new device is switched off")?;
+    up(container, kernel, "eth0", "a new device is switched off")?;
     container.call(
         format!("RTM_NEWROUTE {{ default, via: {gateway} }}"),
         "all that is not near is behind the bridge",
@@ -67,15 +65,14 @@ fn connect(
 fn up(
     container: &Inside,
     kernel: &Netlink,
-    link: &Link,
+    name: &str,
     why: &str,
 ) -> Result<(), Failure> {
-    let name = &link.name;
     container.call(
         format!("RTM_SETLINK {{ {name}, flags: IFF_UP }}"),
         why,
         format!("ip link set {name} up"),
-        || kernel.change(netlink::up(netlink::numbered(link.index, &[]))),
+        || kernel.change(netlink::up(netlink::named(name, &[]))),
     )
 }
 

@@ -32,8 +32,8 @@ use nix::sys::socket::{
 
 use crate::subnet::Network;
 
-/// The kernel fills at most half of this with one answer.
-const ROOM: usize = 64 * 1024;
+/// The kernel fills no more than this with one answer.
+const ROOM: usize = 32 * 1024;
 /// How often a list is asked for that changes while it is told.
 const PATIENCE: usize = 100;
 
@@ -94,6 +94,14 @@ impl Netlink {
     pub fn links(&self) -> io::Result<Vec<Link>> {
         let told = self.list(GetLink(LinkMessage::default()))?;
         Ok(told.into_iter().filter_map(link).collect())
+    }
+
+    /// The network device of this name, if there is one.
+    pub fn link(&self, name: &str) -> io::Result<Option<Link>> {
+        match self.ask(GetLink(named(name, &[])), NLM_F_ACK) {
+            Err(error) if is(&error, Errno::ENODEV) => Ok(None),
+            told => Ok(told?.into_iter().find_map(link)),
+        }
     }
 
     /// All IPv4 addresses, with the number of the device that has them.

@@ -90,12 +90,11 @@ impl Command {
         let name = &self.argv[0];
         let mut refused = None;
         for path in self.candidates() {
-            if path.is_file() && access(&path, AccessFlags::X_OK).is_ok() {
+            let Ok(found) = path.metadata() else { continue };
+            if found.is_file() && access(&path, AccessFlags::X_OK).is_ok() {
                 return Ok(path);
             }
-            if path.exists() {
-                refused.get_or_insert(path);
-            }
+            refused.get_or_insert(path);
         }
         Err(match refused {
             Some(path) if path.is_dir() => not_executable(&path, "EACCES: it is a directory; name a program in it"),

@@ -97,7 +97,7 @@ impl Container {
     fn live(mut self) -> Result<Exit> {
         process::close_on_exec_above_stderr()
             .context("close_range(3, ~0, CLOEXEC)")?;
-        process::default_signals(&[Signal::SIGPIPE]);
+        process::default_signals_but(Signal::SIGPIPE);
         let signals = Signals::block().context("signalfd()")?;
         let narrator = Narrator::new(self.quiet, self.pause, &signals)?;
         let owner = self.features.iter().find_map(|feature| feature.owner());
@@ -324,7 +324,7 @@ impl Inheritance<'_> {
             setresuid(uid, uid, uid).context("setresuid()")?;
         }
         self.die_with_the_runtime()?;
-        process::default_signals(&[]);
+        process::default_signal(Signal::SIGPIPE);
         SigSet::empty().thread_set_mask().context("sigprocmask()")?;
         self.runtime.send(&Message::Starting).context("the runtime is gone")?;
         match command.exec(path)? {}

@@ -258,29 +258,35 @@ fn close_range(
     Errno::result(closed).map(drop)
 }
 
-/// Gives every signal but those in `keep` its default effect again. A shell's
+/// Gives every signal but `kept` its default effect again. A shell's
 /// `trap '' INT` or `nohup` passes ignored signals on to its children: they
 /// would survive the exec into the container, and with SIGCHLD ignored nobody
 /// can be waited for.
-pub fn default_signals(keep: &[Signal]) {
+pub fn default_signals_but(kept: Signal) {
+    // Up to the last realtime signal. The C library hides two of them, 32 and
+    // 33, which a caller can ignore all the same: hence not by signal(2).
+    (1..=64).filter(|&number| number != kept as i32).for_each(default_number);
+}
+
+/// Gives a signal its default effect again.
+pub fn default_signal(signal: Signal) {
+    default_number(signal as i32);
+}
+
+fn default_number(number: i32) {
     /// What the kernel takes for "default": no handler, no flags, no mask.
     static DEFAULT: [u64; 4] = [0; 4];
     const SIGNAL_SET_BYTES: usize = 8;
-    let kept = |number| keep.iter().any(|&signal| signal as i32 == number);
-    // Up to the last realtime signal. The C library hides two of them, 32 and
-    // 33, which a caller can ignore all the same: hence not by signal(2).
-    for number in (1..=64).filter(|&number| !kept(number)) {
-        // SAFETY: the kernel only reads DEFAULT, as long as its own struct is
-        // at most, and the default effect runs no code of ours. For SIGKILL
-        // and SIGSTOP it answers EINVAL: they can't be ignored.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                number,
-                &raw const DEFAULT,
-                std::ptr::null::<u64>(),
-                SIGNAL_SET_BYTES,
-            )
-        };
-    }
+    // SAFETY: the kernel only reads DEFAULT, as long as its own struct is at
+    // most, and the default effect runs no code of ours. For SIGKILL and
+    // SIGSTOP it answers EINVAL: they can't be ignored.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            number,
+            &raw const DEFAULT,
+            std::ptr::null::<u64>(),
+            SIGNAL_SET_BYTES,
+        )
+    };
 }
