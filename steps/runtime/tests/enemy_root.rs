@@ -13,6 +13,7 @@ use std::process::Command;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::mkfifo;
+use tempfile::TempDir;
 use testbed::watch::Watch;
 use testbed::{Step, needs, skip, token};
 
@@ -47,11 +48,7 @@ fn a_root_of_an_enemy_leads_08_nowhere() {
 }
 
 fn ten_thousand_directories_in_each_other_keep_nobody_waiting() {
-    // In memory: on a disk it takes longer to make them than to meet them.
-    let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir());
-    let place = tempfile::tempdir_in(memory.unwrap_or_else(std::env::temp_dir));
-    let place = place.expect("a directory");
-    open_to_all(place.path(), 0o755);
+    let place = a_place_in_memory();
     let root = make_root("05-user-namespace", place.path());
     nest(&root, 10_000);
     let steps = [
@@ -244,8 +241,7 @@ fn nest(root: &Path, depth: usize) {
 }
 
 fn leads_nowhere(step: &str, options: &[&str]) {
-    let place = tempfile::tempdir().expect("a directory");
-    open_to_all(place.path(), 0o755);
+    let place = a_place_in_memory();
     let model = make_root(step, place.path());
     // Also the root's own name is the enemy's.
     let (root, outside) =
@@ -332,6 +328,15 @@ fn assert_all_is_mounted(mountinfo: &str, context: &str) {
     ] {
         assert!(mounts.contains(&expected), "{expected:?} {context}");
     }
+}
+
+/// On a disk it takes longer to make these roots than to meet them.
+fn a_place_in_memory() -> TempDir {
+    let memory = Some(PathBuf::from("/dev/shm")).filter(|path| path.is_dir());
+    let place = tempfile::tempdir_in(memory.unwrap_or_else(std::env::temp_dir));
+    let place = place.expect("a directory");
+    open_to_all(place.path(), 0o755);
+    place
 }
 
 /// A root directory whose owner is root inside.
