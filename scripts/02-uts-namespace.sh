@@ -66,7 +66,7 @@ expect absent 31415
 scene 'The hole' 0:50
 say 'The container has its own name. What of the host does it still reach? Here is a process of the host:'
 background 'sleep 1001'
-await 'kill -0 $!'
+await '[[ $(</proc/$!/comm) = sleep ]]'
 run 'victim=$!; ps -o pid,args -p $victim'
 expect text 'sleep 1001'
 run '02-uts-namespace -q attack kill-host $victim'

@@ -339,7 +339,8 @@ start_machine() { # ACCELERATOR
     local how=(-accel kvm -cpu host)
     local words='console=ttyS0 panic=-1 net.ifnames=0 systemd.getty_auto=no workshop.lab=1'
     if [[ $1 != kvm ]]; then
-        how=(-accel "tcg,thread=multi" -cpu "max,-erms,-la57")
+        # What of a processor costs most to translate, and Linux can do without.
+        how=(-accel "tcg,thread=multi" -cpu "max,-erms,-la57,-pku,-smap,-smep,-xsave")
         words+=" $for_tcg$(tell_frequency)"
     fi
     : >"$run/console"

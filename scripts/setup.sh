@@ -12,7 +12,8 @@ Afterwards everything works offline. With nothing missing it changes nothing.
 
   --check   say what is missing, change nothing; exit status 1 if the workshop
             can't do without it (optional things are named, and don't count)
-  --test    also what ./scripts/test.sh needs
+  --test    also what ./scripts/test.sh needs; what it needs for the lab, if
+            it can be had
   --slides  also what ./scripts/present.sh needs
   --lab     also what ./scripts/lab.sh needs
   --help    this text
@@ -22,7 +23,8 @@ USAGE
 # One row a need. A new need is a new row, and nothing else.
 #   commands: all of them must be on PATH
 #   needed:   always, test (with --test), slides (with --slides or --test), lab
-#             (with --lab), or optional (setup goes on without it)
+#             (with --lab; with --test optional), or optional (setup goes on
+#             without it)
 #   the rest: the package that brings them, by package manager
 needs() {
     cat <<'TABLE'
@@ -89,7 +91,8 @@ find_missing_tools() {
         case $needed in
             test) [[ $with_tests ]] || continue ;;
             slides) [[ $with_slides$with_tests ]] || continue ;;
-            lab) [[ $with_lab ]] || continue ;;
+            # Without QEMU, all that the lab is not needed for can be tested.
+            lab) [[ $with_lab ]] || { [[ $with_tests ]] && needed=optional; } || continue ;;
         esac
         absent=
         for command in $commands; do

@@ -6,14 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'USAGE'
-usage: scripts/test.sh [--quick | --lab] [NAME...]
+usage: scripts/test.sh [--quick] [NAME...]
 
 Without a NAME: all stages, a line each with its time. With: the claims of the
 test binaries that have it in their name (chroot, attacks, lessons ...), in all
 environments.
 
   --quick  only what is judged in the playground: for use while working
-  --lab    in the lab's virtual machines as well (20 minutes, and needs QEMU)
   --help   this text
 
 Environments
@@ -26,10 +25,11 @@ Environments
 
 An ordinary user has host-learner and playground-learner as themselves. What
 can't be judged in one environment is skipped there, with its reason; what was
-judged nowhere fails the run, unless it waits for the lab, which is not run.
+judged nowhere fails the run.
 
 The lab needs QEMU, and once the network (see lab.sh). Where it can't be had,
-the run goes on without it and says so.
+the run goes on without it and says so; what only the lab can judge is then
+judged nowhere, and does not fail the run.
 USAGE
 }
 
@@ -224,32 +224,20 @@ judge_in_the_playground() {
     [[ -n $names ]] || demos_in_the_playground
 }
 
-quick='' lab='' names=''
+quick='' names=''
 for argument in "$@"; do
     case $argument in
     --quick) quick=yes ;;
-    --lab) lab=yes ;;
     --help) usage && exit ;;
     -*) usage >&2 && exit 2 ;;
     *) names+=${names:+|}$argument ;;
     esac
 done
 
-setup=(./scripts/setup.sh --test)
-[[ -z $lab ]] || setup+=(--lab)
-stage setup "${setup[@]}"
+stage setup ./scripts/setup.sh --test
 # An ordinary user's PATH lacks the directories where some tools live.
 export PATH=$PATH:/usr/sbin:/sbin
-if [[ -n $lab ]]; then
-    begin_beside stage lab-image make_lab_image
-else
-    echo 'lab SKIP  not asked for: --lab' >"$logs/without-lab"
-fi
-if [[ -z $names ]]; then
-    stage format check_format
-    stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
-    stage shellcheck check_scripts
-fi
+[[ -n $quick ]] || begin_beside stage lab-image make_lab_image
 stage build cargo build --workspace --quiet
 stage build-tests claim_binaries
 # All programs of all exercises, once for all environments.
@@ -261,8 +249,11 @@ WORKSHOP_BIN=$target/debug
 export WORKSHOP_BIN
 wait # for the image
 lanes=()
-[[ -s $logs/without-lab ]] || begin_lab
+[[ -n $quick || -s $logs/without-lab ]] || begin_lab
 if [[ -z $names ]]; then
+    stage format check_format
+    stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
+    stage shellcheck check_scripts
     stage units cargo test --workspace --quiet --lib --bins
     stage documentation check_documentation
 fi

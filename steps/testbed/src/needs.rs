@@ -67,6 +67,12 @@ pub fn is_emulated() -> bool {
     is_booted_with("workshop.emulated=1")
 }
 
+/// Of many cases that are alike, every how manieth is tried here.
+#[must_use]
+pub fn stride() -> usize {
+    if is_emulated() { 12 } else { 1 }
+}
+
 /// A processor that is there. For a claim that is about time, or about so many
 /// programs that another kernel would be no reason to wait for them.
 pub fn real_processor() {

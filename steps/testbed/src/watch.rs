@@ -83,7 +83,7 @@ impl Watch {
 /// Steps through a container's story call by call, and strikes at each: says
 /// how many calls there were. `step` is to have `--pause` and a command that
 /// succeeds; `after` is told the runtime's pid, its exit status and what was
-/// on the screen. Where the processor is emulated, at every sixth call.
+/// on the screen. Where the processor is emulated, only at some of them.
 ///
 /// # Panics
 /// When a container that was not struck does not succeed.
@@ -92,7 +92,6 @@ pub fn strike_before_any_call(
     strike: impl Fn(&mut Terminal),
     after: impl Fn(i32, i32, String),
 ) -> usize {
-    let stride = if needs::is_emulated() { 6 } else { 1 };
     let mut point = 0;
     loop {
         let mut terminal = step().on_terminal();
@@ -111,7 +110,7 @@ pub fn strike_before_any_call(
         let pid = terminal.pid();
         let (status, screen) = terminal.finish();
         after(pid, status, screen);
-        point += stride;
+        point += needs::stride();
     }
 }
 

@@ -356,6 +356,7 @@ fn it_answers_within_a_second() {
 }
 
 fn it_leaves_nothing() {
+    needs::real_processor();
     let watch = testbed::watch::Watch::begin();
     let doctor = Step::script("doctor.sh").args(["--json"]);
     let _ = watch.over_script(doctor).output();

@@ -13,6 +13,7 @@ use testbed::{Step, checkout, needs, skip};
 testbed::main!(
     with_nothing_missing_it_does_nothing,
     check_names_what_is_missing_and_changes_nothing,
+    the_tests_can_do_without_the_lab,
     every_package_manager_is_asked_in_its_words,
     optional_packages_may_fail,
     old_package_lists_are_fetched_once,
@@ -202,6 +203,21 @@ fn check_names_what_is_missing_and_changes_nothing() {
     // The tests' own tools count with --test only.
     let output = machine.setup(0, &["--check", "--test"]);
     assert_says(&output, 1, &["shellcheck", "jq", "strace"]);
+}
+
+fn the_tests_can_do_without_the_lab() {
+    let machine = Machine::complete();
+    for tool in needed("test").iter().chain(&needed("slides")) {
+        machine.fake(tool, "");
+    }
+    for tool in ["rustfmt", "cargo-clippy"] {
+        machine.fake(tool, "");
+    }
+    let output = machine.setup(0, &["--check", "--test"]);
+    let parts = ["qemu-system-x86_64", "mmdebstrap", "(optional)", DONE];
+    assert_says(&output, 0, &parts);
+    let output = machine.setup(0, &["--check", "--test", "--lab"]);
+    assert_says(&output, 1, &["qemu-system-x86_64", "mmdebstrap"]);
 }
 
 fn every_package_manager_is_asked_in_its_words() {

@@ -28,7 +28,7 @@ settle() {
         exe=$(readlink "/proc/$pid/exe") || exe=$WORKSHOP_BIN/0
         case $exe in
         "$BASH") [[ $pid == "$1" ]] || return 0 ;;
-        "$WORKSHOP_BIN"/[0-9]*) child=$(pgrep -P "$pid" | head -n 1) && pid=$child ;;
+        "$WORKSHOP_BIN"/[0-9]*) child=$(pgrep -P "$pid") && pid=${child%%$'\n'*} ;;
         *) break ;;
         esac
         sleep 0.02

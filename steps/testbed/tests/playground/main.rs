@@ -258,6 +258,7 @@ fn its_cgroups_limits_hold() {
 // ── its end ─────────────────────────────────────────────────────────────────
 
 fn the_exit_status_is_the_commands_own() {
+    needs::real_processor();
     // Where the playground shows it: root's home may be closed to all others.
     let home = std::env::var("HOME").expect("HOME");
     let places = [checkout().join("target"), checkout(), home.into()];
@@ -273,8 +274,6 @@ fn the_exit_status_is_the_commands_own() {
         let silent = !(126..128).contains(&expected);
         assert_eq!(silent, output.stderr.is_empty(), "{told}");
     };
-    // Each is a playground: where they take their time, some of them.
-    let stride = if needs::is_emulated() { 3 } else { 1 };
     let cases = [
         (&["true"][..], 0),
         (&["sh", "-c", "exit 255"], 255),
@@ -284,7 +283,7 @@ fn the_exit_status_is_the_commands_own() {
         (&[plain.path().to_str().expect("UTF-8")], 126),
         (&["no-such-program"], 127),
     ];
-    for (command, expected) in cases.into_iter().step_by(stride) {
+    for (command, expected) in cases {
         run(Who::Me, command, expected);
     }
     for who in Who::all() {
@@ -362,6 +361,7 @@ fn nothing_outlives_a_command_that_ends() {
 }
 
 fn signals_to_it_leave_nothing() {
+    needs::real_processor();
     for who in Who::all() {
         for signal in [Signal::SIGTERM, Signal::SIGHUP] {
             let watch = Watch::begin();
@@ -417,6 +417,7 @@ fn assert_has_job_control(who: Who, terminal: &mut Terminal) {
 }
 
 fn a_terminal_has_job_control() {
+    needs::real_processor();
     for who in Who::all() {
         let mut shell = who.playground();
         shell.command().env("TERM", "dumb").env("HISTFILE", "/dev/null");
@@ -430,6 +431,7 @@ fn a_terminal_has_job_control() {
 }
 
 fn a_shell_is_the_default_command() {
+    needs::real_processor();
     let mut playground = Who::Me.playground();
     playground.command().env("TERM", "dumb").env("HISTFILE", "/dev/null");
     let mut terminal = playground.on_terminal();
@@ -441,6 +443,7 @@ fn a_shell_is_the_default_command() {
 }
 
 fn a_shell_without_programs_says_how_to_build_them() {
+    needs::real_processor();
     let mut playground = Who::Me.playground();
     playground.command().env("WORKSHOP_BIN", "/nowhere");
     let mut terminal = playground.on_terminal();
@@ -452,6 +455,7 @@ fn a_shell_without_programs_says_how_to_build_them() {
 // ── what is there ───────────────────────────────────────────────────────────
 
 fn the_help_tells_the_truth_about_the_environment() {
+    needs::real_processor();
     let help = Step::script("playground.sh").args(["--help"]).stdout();
     let promised = help.split("Inside\n").nth(1).expect("a chapter");
     let promised = promised.lines().take_while(|line| !line.is_empty());
@@ -508,6 +512,7 @@ fn has_ip() -> bool {
 }
 
 fn the_steps_are_on_its_path() {
+    needs::real_processor();
     for who in Who::all() {
         let script = "echo ${PATH%%:*}; command -v 01-chroot; echo $PWD; \
             01-chroot --quiet -- /bin/sh -c 'exit 9'; echo $?";
@@ -530,6 +535,7 @@ fn the_steps_are_on_its_path() {
 }
 
 fn open_files_of_the_caller_stay_outside() {
+    needs::real_processor();
     for who in Who::all() {
         let look = "for n in 7 8 9 11 200; do [[ -L /proc/self/fd/$n ]] && \
             echo $n; done; echo looked";
@@ -587,6 +593,7 @@ fn the_internet_is_reached_through_nat_only() {
 // ── playgrounds in playgrounds, and where there can be none ─────────────────
 
 fn the_second_playground_works_and_the_third_says_why_not() {
+    needs::real_processor();
     let outer = usize::from(in_a_playground());
     let within = |who: Who, depth: usize| {
         let inner = std::iter::repeat_n(PLAYGROUND, depth - outer - 1);

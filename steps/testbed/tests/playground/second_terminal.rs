@@ -98,6 +98,7 @@ pub fn a_second_terminal_is_in_the_same_place() {
 }
 
 pub fn a_second_terminal_has_job_control() {
+    needs::real_processor();
     for who in Who::all() {
         let first = start(who, "true");
         let mut shell =
@@ -120,6 +121,7 @@ pub fn a_second_terminal_has_job_control() {
 }
 
 pub fn a_second_terminal_gets_a_shell_by_default() {
+    needs::real_processor();
     let first = start(Who::Me, "export HISTFILE=/dev/null");
     let mut second = join(Who::Me, first.runtime());
     second.command().env("TERM", "dumb");
@@ -132,6 +134,7 @@ pub fn a_second_terminal_gets_a_shell_by_default() {
 
 /// With the command of the first lesson.
 pub fn a_presenter_looks_between_two_calls() {
+    needs::real_processor();
     needs::command("pgrep");
     let lesson = checkout().join("steps/01-chroot/README.md");
     let lesson = fs::read_to_string(lesson).expect("the lesson");
@@ -158,6 +161,7 @@ pub fn a_presenter_looks_between_two_calls() {
 }
 
 pub fn the_exit_status_of_a_second_command_is_its_own() {
+    needs::real_processor();
     for who in Who::all() {
         let first = start(who, "true");
         for (script, expected) in
@@ -171,6 +175,7 @@ pub fn the_exit_status_of_a_second_command_is_its_own() {
 }
 
 pub fn who_joins_ends_with_the_playground() {
+    needs::real_processor();
     for who in Who::all() {
         for kill in [false, true] {
             let watch = Watch::begin();
@@ -200,6 +205,7 @@ pub fn who_joins_ends_with_the_playground() {
 }
 
 pub fn a_playground_outlives_who_joins() {
+    needs::real_processor();
     for who in Who::all() {
         let first = start(who, "true");
         let mut second = join(who, first.runtime())
@@ -233,6 +239,7 @@ kill "${pids[@]}"
 "#;
 
 pub fn of_several_one_is_joined_by_its_pid() {
+    needs::real_processor();
     let several = match in_a_playground() {
         true => {
             let mut shell = Step::shell(SEVERAL);
