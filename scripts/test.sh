@@ -136,9 +136,9 @@ judge_in_lab() { # KERNEL
             exit "${worst:-0}"' bash "lab-$1" "${chosen[@]}"
 }
 
-# What asks little of a kernel and much of a processor is left out: without KVM,
-# thousands of system calls that are traced one by one take too long.
-not_in_lab='^(bad_input|default_root|enemy_root|faults|leaks|lab|setup)-'
+# What asks little of a kernel and much of a processor is left out: without KVM
+# it would take too long.
+not_in_lab='^(bad_input|contract|default_root|enemy_root|faults|leaks|lab|setup|terminal)-'
 
 # Once, and as early as can be: it mostly waits for the network.
 make_lab_image() {
@@ -200,6 +200,14 @@ in_the_playground() {
     stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
 }
 
+check_sources() {
+    stage format check_format
+    stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
+    stage shellcheck check_scripts
+    stage units cargo test --workspace --quiet --lib --bins
+    stage documentation check_documentation
+}
+
 demos_here() {
     stage demo-language ./scripts/lib/demo-test.sh
     stage slides npm --prefix slides --silent test
@@ -215,6 +223,7 @@ demos_in_the_playground() {
 # A playground is a host of its own. So what happens on this host, and what
 # happens in there, is judged at the same time: each mostly waits.
 judge_here() {
+    [[ -n $names ]] || check_sources
     [[ -n $quick ]] || on_this_host
     [[ -n $names ]] || demos_here
 }
@@ -250,13 +259,6 @@ export WORKSHOP_BIN
 wait # for the image
 lanes=()
 [[ -n $quick || -s $logs/without-lab ]] || begin_lab
-if [[ -z $names ]]; then
-    stage format check_format
-    stage clippy cargo clippy --workspace --all-targets --quiet -- -D warnings
-    stage shellcheck check_scripts
-    stage units cargo test --workspace --quiet --lib --bins
-    stage documentation check_documentation
-fi
 first=${#lanes[@]}
 if [[ -s $logs/binaries ]]; then
     begin_beside judge_here

@@ -105,7 +105,11 @@ impl Feature for Network {
                 self.pasta = Pasta::start(container, &self.publish)?;
                 Ok(())
             }
-            (_, connected) => connected,
+            (_, connected) => {
+                connected?;
+                port::send_early_clients_away(&self.reserved)
+                    .context("accept() at a published port")
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! Published ports: doors in the wall.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
+use std::{fmt, io};
 
 use anyhow::{Result, bail};
 use nix::errno::Errno;
@@ -51,8 +51,8 @@ impl Published {
     }
 
     /// Takes the port on the host, and keeps it: nobody else can, and if
-    /// somebody has, we learn it here and not by silence. No packet ever
-    /// comes to this socket: the rules send them on before.
+    /// somebody has, we learn it here and not by silence. Once the rules are
+    /// there, no packet comes to this socket: they send it on before.
     pub fn reserve(&self, container: &Host) -> Result<OwnedFd, Failure> {
         let Published { host, protocol, .. } = self;
         let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
@@ -84,6 +84,18 @@ impl Published {
                 "ports below 1024 are root's; choose a higher one",
             )
     }
+}
+
+/// Who connected before the rules were there would wait for ever: nobody
+/// answers at these sockets.
+pub fn send_early_clients_away(reserved: &[OwnedFd]) -> io::Result<()> {
+    for socket in reserved {
+        let listener = TcpListener::from(socket.try_clone()?);
+        listener.set_nonblocking(true)?;
+        // Until no more wait. One of UDP has no clients, and says so.
+        while listener.accept().is_ok() {}
+    }
+    Ok(())
 }
 
 impl FromStr for Published {

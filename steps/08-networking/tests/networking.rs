@@ -18,6 +18,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net as unix;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,6 +60,7 @@ testbed::main!(
     a_network_of_the_hosts_is_avoided,
     a_host_that_knows_every_private_network_is_told,
     a_port_that_is_taken_is_told_before_the_start,
+    a_client_that_comes_too_early_is_sent_away,
     more_ports_than_can_be_noted_are_refused,
     bad_input_is_told_in_one_line,
     a_host_that_drops_what_it_forwards_is_noted,
@@ -288,6 +290,7 @@ fn there_is_no_way_in_by_ipv6() {
 
 /// An attack counts if it works below. 0: it worked; 1: it was stopped.
 fn attacks_that_work_below_fail_here() {
+    needs::real_processor();
     needs_a_pretended_internet();
     let server = serve(HOST, "0.0.0.0");
     let service = server.port().to_string();
@@ -498,6 +501,39 @@ fn a_port_that_is_taken_is_told_before_the_start() {
     let second = Step::new(STEP).args(["-p", &option]).sh("exit").output();
     assert_eq!(second.status.code(), Some(125), "{second:?}");
     drop(first);
+}
+
+/// Inside nobody listens. So who is let in came before the rules, to the socket
+/// that keeps the port: some milliseconds, which not every client meets.
+fn a_client_that_comes_too_early_is_sent_away() {
+    needs_a_pretended_internet();
+    for _ in 0..20 {
+        let port = free_port();
+        let is_up = AtomicBool::new(false);
+        let early = thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                while !is_up.load(Relaxed) {
+                    let connected = TcpStream::connect(("127.0.0.1", port));
+                    if connected.is_ok() {
+                        return connected.ok();
+                    }
+                }
+                None
+            });
+            let container = start(&["-p", &format!("{port}:80")]);
+            is_up.store(true, Relaxed);
+            client.join().unwrap().map(|client| (client, container))
+        });
+        let Some((mut client, _container)) = early else { continue };
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        match client.read(&mut [0]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            other => panic!("it is left waiting: {other:?}"),
+        }
+        return;
+    }
+    panic!("no client came too early");
 }
 
 fn more_ports_than_can_be_noted_are_refused() {

@@ -30,7 +30,7 @@ testbed::main!(
 
 /// So many faults a claim: evenly chosen, if there could be more. `FAULTS=N`
 /// in the environment asks for another number, and 1000 for all.
-const MOST: usize = 30;
+const MOST: usize = 20;
 
 /// A call, how an error's line writes it, and what it can fail with for
 /// reasons that have nothing to do with its arguments.
