@@ -131,18 +131,23 @@ judge_in_lab() { # KERNEL
         bash -c "$(declare -f describe judge)"'
             logs=$(mktemp -d)
             printf "%s\n" "${@:2}" >"$logs/binaries"
+            # Each tried on this kernel by another claim, too.
+            if grep -qw workshop.emulated=1 /proc/cmdline; then
+                without="^(contract|terminal)-"
+                ((EUID == 0)) || without="^(attacks|contract|terminal)-"
+            fi
             names="^[^l]" judge "$1-$(id -un)" env || worst=1
             names=^lessons judge "$1-$(id -un)" ./scripts/playground.sh -- || worst=1
             exit "${worst:-0}"' bash "lab-$1" "${chosen[@]}"
 }
 
-# What asks little of a kernel and much of a processor is left out: without KVM
-# it would take too long.
-not_in_lab='^(bad_input|contract|default_root|enemy_root|faults|leaks|lab|setup|terminal)-'
+# What asks little of a kernel and much of a processor is left out: without KVM,
+# thousands of system calls that are traced one by one take too long.
+not_in_lab='^(bad_input|default_root|enemy_root|faults|leaks|lab|setup)-'
 
 # Once, and as early as can be: it mostly waits for the network.
 make_lab_image() {
-    ./scripts/lab.sh --image && return
+    timeout --foreground --kill-after=10 600 ./scripts/lab.sh --image && return
     sed 's/^/lab SKIP  /' "$logs/lab-image" >"$logs/without-lab"
     cat "$logs/without-lab"
 }

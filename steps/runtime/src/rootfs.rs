@@ -209,7 +209,9 @@ fn skeleton(root: &Path) -> Result<()> {
         ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
         ("resolv.conf", ""),
     ] {
-        fs::write(root.join("etc").join(file), text)?;
+        let path = root.join("etc").join(file);
+        fs::write(&path, text)
+            .with_context(|| format!("write({})", path.display()))?;
     }
     Ok(())
 }

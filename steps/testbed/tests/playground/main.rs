@@ -181,6 +181,7 @@ fn assert_no_cgroup(pid: i32) {
 }
 
 fn a_device_on_the_hosts_disk_does_not_open() {
+    needs::real_processor();
     needs::host_root();
     let directory = tempfile::tempdir_in("/var/lib").expect("a directory");
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))
@@ -344,6 +345,7 @@ fn nothing_outlives_a_kill_at_any_moment() {
 }
 
 fn nothing_outlives_a_command_that_ends() {
+    needs::real_processor();
     for who in Who::all() {
         let watch = Watch::begin();
         let deep = "d=/sys/fs/cgroup; for d in $d $d/*; do \
@@ -386,6 +388,7 @@ fn signals_to_it_leave_nothing() {
 const WORKS: &str = "echo work''ing; exec sleep 1000";
 
 fn ctrl_c_ends_the_command() {
+    needs::real_processor();
     for who in Who::all() {
         let mut terminal =
             who.playground().args(["bash", "-c", WORKS]).on_terminal();
@@ -632,6 +635,7 @@ fn without_user_namespaces_it_says_so() {
 }
 
 fn newuidmap_without_rights_leaves_one_id() {
+    needs::real_processor();
     needs::command("newuidmap");
     if in_a_playground() {
         skip("would need a third playground");
