@@ -268,12 +268,18 @@ find_image() {
 
 # ── the workspace ───────────────────────────────────────────────────────────
 
-# Hard links where they can be had: nothing is copied twice.
+# Hard links where they can be had: nothing is copied twice. What went meanwhile
+# is not missed: others may be at work in the checkout.
 stage() { # DIRECTORY FILE...: relative to the current directory
-    local to=$1
+    local to=$1 file
     shift
     cp --archive --parents --link -t "$to" -- "$@" 2>/dev/null ||
-        cp --recursive --no-dereference --preserve=mode,timestamps --parents -t "$to" -- "$@"
+        cp --recursive --no-dereference --preserve=mode,timestamps --parents \
+            -t "$to" -- "$@" 2>"$run/cp" || true
+    for file in "$@"; do
+        [[ ! -e $file || -e $to/$file ]] ||
+            fail "$PWD/$file can't be copied: $(tail -n 1 "$run/cp")"
+    done
 }
 
 choose_programs() {
@@ -292,7 +298,7 @@ workspace_files() {
     { git ls-files -z --cached --others --exclude-standard 2>/dev/null ||
         find . -name target -prune -o -name node_modules -prune -o -type f -print0; } |
         while IFS= read -r -d '' file; do
-            [[ ! -e $file ]] || printf '%s\0' "$file"
+            [[ ! -r $file ]] || printf '%s\0' "$file"
         done
 }
 

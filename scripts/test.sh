@@ -29,7 +29,8 @@ judged nowhere fails the run.
 
 The lab needs QEMU, and once the network (see lab.sh). Where it can't be had,
 the run goes on without it and says so; what only the lab can judge is then
-judged nowhere, and does not fail the run.
+judged nowhere, and does not fail the run. Without KVM only those claims are
+judged in it that another kernel could break.
 USAGE
 }
 
