@@ -42,7 +42,7 @@ follow_window_size() {
 }
 
 main() {
-    local user writers status=0
+    local user before='' writers status=0
     show /lab/checkout "$checkout"
     show /lab/programs "$WORKSHOP_BIN"
     chown -R learner:learner /lab/checkout /lab/programs
@@ -60,6 +60,9 @@ main() {
     follow_window_size <&3 4>&- 5>&- &
     echo up >&3
     for user in ${users//,/ }; do
+        # systemd would do it ten seconds later, in the middle of the next turn.
+        [[ ! $before ]] || systemctl stop user{,-runtime-dir}@"$(id -u "$before")".service
+        before=$user
         run_as "$user" 3>&- >&4 2>&5 4>&- 5>&- || status=$((status ? status : $?))
     done
     exec 4>&- 5>&-

@@ -54,7 +54,11 @@ fn place(pid: i32) -> Vec<String> {
 
 /// Without what every shell counts, and the kind of terminal.
 fn environment(pid: i32) -> BTreeSet<String> {
-    let all = fs::read(format!("/proc/{pid}/environ")).expect("environ");
+    // Between the program's start and its first instruction it is empty.
+    let all = eventually("an environment", || {
+        let all = fs::read(format!("/proc/{pid}/environ")).expect("environ");
+        (!all.is_empty()).then_some(all)
+    });
     let is_same = |word: &&str| {
         !["SHLVL=", "OLDPWD=", "_=", "TERM="]
             .iter()
