@@ -268,8 +268,8 @@ find_image() {
 
 # ── the workspace ───────────────────────────────────────────────────────────
 
-# Hard links where they can be had: nothing is copied twice. What went meanwhile
-# is not missed: others may be at work in the checkout.
+# Hard links where they can be had: nothing is copied twice. Others may be at
+# work in the checkout: a file that went meanwhile is not missed.
 stage() { # DIRECTORY FILE...: relative to the current directory
     local to=$1 file
     shift

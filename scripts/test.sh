@@ -29,8 +29,8 @@ judged nowhere fails the run.
 
 The lab needs QEMU, and once the network (see lab.sh). Where it can't be had,
 the run goes on without it and says so; what only the lab can judge is then
-judged nowhere, and does not fail the run. Without KVM only those claims are
-judged in it that another kernel could break.
+judged nowhere, and does not fail the run. Without KVM it is slow, and what
+takes longest is left to the other environments.
 USAGE
 }
 
@@ -132,7 +132,7 @@ judge_in_lab() { # KERNEL
         bash -c "$(declare -f describe judge)"'
             logs=$(mktemp -d)
             printf "%s\n" "${@:2}" >"$logs/binaries"
-            # Each tried on this kernel by another claim, too.
+            # Without KVM they would take too long: the host has them.
             if grep -qw workshop.emulated=1 /proc/cmdline; then
                 without="^(contract|terminal)-"
                 ((EUID == 0)) || without="^(attacks|contract|terminal)-"

@@ -42,7 +42,8 @@ fn run(arguments: &Arguments) -> Try {
         .status();
     Ok(match child.or_stopped("fork()")?.signal() {
         Some(signal) => {
-            // cgroup v1 kills one process. Then a runtime ends the others.
+            // On cgroup v1 the kernel kills one process, and the runtime ends
+            // the others, us too: it is the one to tell what happened.
             sleep(Duration::from_millis(300));
             Outcome::Stopped(format!(
                 "signal {signal} ended it on its way to {mib} MiB"
