@@ -73,7 +73,7 @@ declare -A kernel_package=(
 packages=(
     systemd-sysv udev dbus libpam-systemd dbus-user-session apparmor sudo
     iproute2 iputils-ping nftables passt procps uidmap util-linux kmod mawk
-    busybox-static strace less jq
+    busybox-static strace less
 )
 
 # deb lines, with the mirrors that the host's apt uses for Debian.

@@ -42,7 +42,6 @@ pasta                        | a network without root, step 08        | optional
 shellcheck                   | checks the scripts                     | test     | shellcheck     | ShellCheck   | shellcheck | ShellCheck
 strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
 tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux
-jq                           | reads JSON in the tests                | test     | jq             | jq           | jq         | jq
 codespell                    | finds words that are spelled wrong     | test     | codespell      | codespell    | codespell  | codespell
 node npm                     | builds the slides                      | slides   | nodejs npm     | nodejs-npm   | nodejs npm | nodejs-default npm-default
 chromium                     | prints and tests the slides            | slides   | chromium       | chromium     | chromium   | chromium

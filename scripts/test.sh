@@ -87,8 +87,9 @@ check_documentation() {
         cargo test --workspace --quiet --doc
 }
 
-# Where cargo put the test binaries that judge containers: those of tests/.
-claim_binaries() {
+# Builds all programs and all tests. Tells where cargo put the test binaries that
+# judge containers: those of tests/.
+build_all() {
     cargo test --workspace --test '*' --no-run 2>&1 | tee /dev/stderr |
         sed -n 's/^ *Executable tests\/.* (\(.*\))$/\1/p' >"$logs/binaries"
     [[ -s $logs/binaries ]]
@@ -253,8 +254,7 @@ stage setup ./scripts/setup.sh --test
 # An ordinary user's PATH lacks the directories where some tools live.
 export PATH=$PATH:/usr/sbin:/sbin
 [[ -n $quick ]] || begin_beside stage lab-image make_lab_image
-stage build cargo build --workspace --quiet
-stage build-tests claim_binaries
+stage build build_all
 # All programs of all exercises, once for all environments.
 target=${CARGO_TARGET_DIR:-$PWD/target}
 [[ ! exercises =~ $names ]] ||

@@ -3,11 +3,11 @@
 //! of this one.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use testbed::{Step, needs, skip, slowness};
 
@@ -266,7 +266,6 @@ const CASES: &[Case] = &[
 
 /// AppArmor's restriction among them, which no kernel here has.
 fn it_knows_what_ails_a_made_up_machine() {
-    needs::command("jq");
     if needs::in_the_lab() {
         skip("a made-up machine is the same everywhere: judged outside");
     }
@@ -275,14 +274,13 @@ fn it_knows_what_ails_a_made_up_machine() {
         let mut machine = Machine::good();
         make(&mut machine);
         let output = machine.asked(&["--json"]);
-        let json = text(&output.stdout);
-        let verdicts = verdicts(&json);
-        let works = json.contains(r#""every_step_works":true"#);
+        let report = Report::of(&output);
+        let verdicts = report.verdicts();
         let status = output.status.code();
         if verdicts != *expected
-            || !json.contains(part)
-            || bare(&json) != "0"
-            || status != Some(i32::from(!works))
+            || !text(&output.stdout).contains(part)
+            || !report.bare().is_empty()
+            || status != Some(i32::from(!report.works()))
         {
             wrong.push(format!(
                 "{ailment}: {verdicts}, not {expected} with {part:?}, \
@@ -294,51 +292,67 @@ fn it_knows_what_ails_a_made_up_machine() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The first letter of each verdict: playground, host, rootless from step 05.
-fn verdicts(json: &str) -> String {
-    jq(
-        r#"[[.steps[].playground], [.steps[].host], [.steps[4:][].rootless]]
-           | map(map(.verdict[0:1]) | join("")) | join("/")"#,
-        json,
-    )
+/// What `doctor.sh --json` says.
+struct Report(Value);
+
+impl Report {
+    fn of(output: &Output) -> Report {
+        let json = serde_json::from_slice(&output.stdout);
+        Report(json.unwrap_or_else(|e| panic!("{e}: {output:?}")))
+    }
+
+    fn works(&self) -> bool {
+        self.0["every_step_works"] == true
+    }
+
+    fn steps(&self) -> &[Value] {
+        self.0["steps"].as_array().expect("steps")
+    }
+
+    /// `verdict`, `why` or `mend` of a step in one way to run it.
+    fn says(&self, step: usize, way: &str, field: &str) -> &str {
+        word(&self.steps()[step - 1][way][field])
+    }
+
+    /// The first letter of each verdict: playground, host, rootless from step 05.
+    fn verdicts(&self) -> String {
+        let of = |way: &str, first: usize| -> String {
+            (first..=self.steps().len())
+                .map(|step| &self.says(step, way, "verdict")[..1])
+                .collect()
+        };
+        [of("playground", 1), of("host", 1), of("rootless", 5)].join("/")
+    }
+
+    /// What fails, and nobody says why or what to do.
+    fn bare(&self) -> Vec<&Value> {
+        let cells = self.steps().iter().flat_map(|step| {
+            ["playground", "host", "rootless"].map(|way| &step[way])
+        });
+        let fails =
+            |cell: &&Value| ["no", "partly"].contains(&word(&cell["verdict"]));
+        let bare = |cell: &&Value| cell["why"] == "" || cell["mend"] == "";
+        cells.filter(fails).filter(bare).collect()
+    }
 }
 
-fn jq(filter: &str, json: &str) -> String {
-    let mut jq = Command::new(needs::command("jq"))
-        .args(["--exit-status", "--raw-output", filter])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("jq");
-    jq.stdin.take().expect("stdin").write_all(json.as_bytes()).expect("write");
-    let output = jq.wait_with_output().expect("jq");
-    assert!(output.status.success(), "no JSON for {filter}: {json}");
-    text(&output.stdout).trim_end().to_owned()
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What fails, and nobody says why or what to do.
-fn bare(json: &str) -> String {
-    jq(
-        r#"[.steps[] | .playground, .host, .rootless
-            | select(.verdict == "no" or .verdict == "partly")
-            | select(.why == "" or .mend == "")] | length"#,
-        json,
-    )
-}
-
 fn its_json_and_its_table_say_the_same() {
-    needs::command("jq");
     let machine = Machine::good();
     machine.in_docker();
     let table = machine.asked(&[]);
     let (status, table) = (table.status.code(), text(&table.stdout));
     assert_eq!(status, Some(1));
-    let json = text(&machine.asked(&["--json"]).stdout);
-    for why in jq("[.steps[].host.why] | unique[]", &json).lines() {
+    let report = Report::of(&machine.asked(&["--json"]));
+    for step in 1..=report.steps().len() {
+        let why = report.says(step, "host", "why");
         assert!(table.contains(why), "{why}: {table}");
     }
     assert!(table.contains("work in no way here: 02 03 04"), "{table}");
@@ -377,9 +391,8 @@ fn compare(
     steps: &[usize],
     run: impl Fn(&[Vec<&str>]) -> Vec<Outcome>,
 ) {
-    needs::command("jq");
     let asked = Step::script("doctor.sh").args(["--json"]).output();
-    let json = text(&asked.stdout);
+    let report = Report::of(&asked);
     let extra: [&[&str]; 8] = [
         &[],
         &["--hostname", "box"],
@@ -390,10 +403,12 @@ fn compare(
         &[],
         &[],
     ];
-    let names = jq(".steps[] | .step + \"-\" + .name", &json);
-    let names: Vec<_> = names.lines().collect();
+    let name = |step: &Value| {
+        format!("{}-{}", word(&step["step"]), word(&step["name"]))
+    };
+    let names: Vec<_> = report.steps().iter().map(name).collect();
     let command = |&step: &usize| {
-        let mut words = vec![names[step - 1]];
+        let mut words = vec![&*names[step - 1]];
         words.extend(extra[step - 1]);
         words.extend(["--quiet", "--", "/bin/sh", "-c", "exit 7"]);
         words
@@ -401,12 +416,13 @@ fn compare(
     let outcomes = run(&steps.iter().map(command).collect::<Vec<_>>());
     assert_eq!(outcomes.len(), steps.len(), "{outcomes:?}");
     for (step, (status, told)) in steps.iter().zip(outcomes) {
-        let name = names[step - 1];
-        let filter = format!(".steps[{}].{way}.verdict", step - 1);
+        let name = &names[step - 1];
         let runs = status == Some(7);
-        match &*jq(&filter, &json) {
-            "works" => assert!(runs, "{name} {way}: {told}\n{json}"),
-            "no" => assert!(!runs, "{name} {way} runs all the same\n{json}"),
+        match report.says(*step, way, "verdict") {
+            "works" => assert!(runs, "{name} {way}: {told}\n{asked:?}"),
+            "no" => {
+                assert!(!runs, "{name} {way} runs all the same\n{asked:?}");
+            }
             // It runs, with less. Of limits, those that are there.
             "partly" => assert!(runs || *step == 6, "{name} {way}: {told}"),
             other => panic!("{name} {way}: {other}"),
@@ -462,7 +478,6 @@ fn what_it_says_of_rootless_is_so() {
 
 fn newuidmap_without_rights_is_told() {
     needs::playground();
-    needs::command("jq");
     let learner = Step::script("as-learner.sh").args(["true"]).output();
     if !learner.status.success() {
         skip("needs a learner with subordinate ids");
@@ -475,12 +490,12 @@ fn newuidmap_without_rights_is_told() {
              \"$@\"",
         )
         .output();
-    let json = text(&spoilt.stdout);
-    assert_eq!(jq(".steps[4].rootless.verdict", &json), "partly");
-    let why = jq(".steps[4].rootless.why", &json);
+    let report = Report::of(&spoilt);
+    assert_eq!(report.says(5, "rootless", "verdict"), "partly");
+    let why = report.says(5, "rootless", "why");
     assert!(why.contains("newuidmap"), "{why}");
     assert!(why.contains("one id only"), "{why}");
-    let mend = jq(".steps[4].rootless.mend", &json);
+    let mend = report.says(5, "rootless", "mend");
     assert!(mend.contains("chmod u+s"), "{mend}");
 }
 
@@ -515,17 +530,16 @@ fn as_the_labs_learner(program: impl AsRef<Path>, args: &[&str]) -> Output {
 fn user_namespaces_for_root_alone_are_told_with_a_way_out_that_works() {
     needs::lab();
     needs::host_root();
-    needs::command("jq");
     if !Path::new(KNOB).exists() {
         skip("this kernel has no kernel.unprivileged_userns_clone");
     }
     let limit = RootAlone::begin();
     let doctor = testbed::checkout().join("scripts/doctor.sh");
-    let json = text(&as_the_labs_learner(doctor, &["--json"]).stdout);
-    for (step, way) in [(0, "playground"), (4, "rootless"), (7, "rootless")] {
-        let cell = |field| jq(&format!(".steps[{step}].{way}.{field}"), &json);
-        assert_eq!(cell("verdict"), "no", "{json}");
-        assert!(cell("why").contains("unprivileged_userns_clone is 0"));
+    let report = Report::of(&as_the_labs_learner(doctor, &["--json"]));
+    for (step, way) in [(1, "playground"), (5, "rootless"), (8, "rootless")] {
+        assert_eq!(report.says(step, way, "verdict"), "no", "{step} {way}");
+        let why = report.says(step, way, "why");
+        assert!(why.contains("unprivileged_userns_clone is 0"), "{why}");
     }
     let playground = testbed::checkout().join("scripts/playground.sh");
     let refused = as_the_labs_learner(playground, &["true"]);
@@ -546,7 +560,7 @@ fn user_namespaces_for_root_alone_are_told_with_a_way_out_that_works() {
         assert!(told.contains("./scripts/doctor.sh"), "{name}: {told}");
     }
     // What the doctor prescribes, word for word.
-    let mend = jq(".steps[4].rootless.mend", &json);
+    let mend = report.says(5, "rootless", "mend");
     let mend = mend.trim_end_matches(" (until reboot)");
     let mended = as_the_labs_learner("sh", &["-c", mend]);
     assert!(mended.status.success(), "{mend}: {mended:?}");

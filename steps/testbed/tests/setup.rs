@@ -202,7 +202,7 @@ fn check_names_what_is_missing_and_changes_nothing() {
     assert_says(&machine.setup(0, &["--check"]), 0, &["busybox", DONE]);
     // The tests' own tools count with --test only.
     let output = machine.setup(0, &["--check", "--test"]);
-    assert_says(&output, 1, &["shellcheck", "jq", "strace"]);
+    assert_says(&output, 1, &["shellcheck", "strace"]);
 }
 
 fn the_tests_can_do_without_the_lab() {
