@@ -105,17 +105,29 @@ describe() { # ENVIRONMENT
         "$(uname -r | grep -oE '^[0-9]+\.[0-9]+')" "$cgroups"
 }
 
-# Every chosen binary in one environment, but those that the caller is without:
-# `judge NAME COMMAND...`, where COMMAND runs its arguments there. One that dies
-# before it has judged all its claims (101: it has, and one does not hold) says
-# so in the record.
+# A claim that nobody tries is skipped, with its reason.
+leave_out() { # ENVIRONMENT REASON BINARY
+    local claim
+    while read -r claim; do
+        printf '#record\t%s\t%s\t%s\tskip\t%s\n' "$1" "$(basename "${3%-*}")" "${claim%: test}" "$2"
+    done < <("$3" --list)
+}
+
+# Every chosen binary in one environment, but those that the caller is without,
+# for a reason: `judge NAME COMMAND...`, where COMMAND runs its arguments there.
+# One that dies before it has judged all its claims (101: it has, and one does
+# not hold) says so in the record.
 judge() {
     local environment=$1 binary status worst=0
     shift
     # shellcheck disable=SC2016 # for the shell there
     "$@" bash -c "$(declare -f describe)"'; describe "$1"' bash "$environment" || worst=1
     while read -r binary; do
-        [[ ${binary##*/} =~ $names && ! ${binary##*/} =~ ${without:-^$} ]] || continue
+        [[ ${binary##*/} =~ $names ]] || continue
+        if [[ ${binary##*/} =~ ${without:-^$} ]]; then
+            leave_out "$environment" "$reason" "$binary"
+            continue
+        fi
         status=0
         TEST_ENVIRONMENT=$environment timeout --foreground --kill-after=5 600 \
             "$@" "$binary" </dev/null 2>&1 || status=$? worst=1
@@ -128,15 +140,22 @@ judge() {
 
 # All that are chosen in one boot, by the same function: root, then the learner.
 judge_in_lab() { # KERNEL
+    local binary user
+    for binary in "${left_out[@]}"; do
+        for user in root learner; do
+            leave_out "lab-$1-$user" 'asks little of a kernel, and much of a processor: not in the lab' "$binary"
+        done
+    done
     # shellcheck disable=SC2016 # for the shell inside
     nice ./scripts/lab.sh --kernel "$1" --user root,learner --cpus 1 "${chosen[@]/#/--bring=}" -- \
-        bash -c "$(declare -f describe judge)"'
+        bash -c "$(declare -f describe leave_out judge)"'
             logs=$(mktemp -d)
             printf "%s\n" "${@:2}" >"$logs/binaries"
             # Without KVM they would take too long: the host has them.
             if grep -qw workshop.emulated=1 /proc/cmdline; then
                 without="^(contract|terminal)-"
                 ((EUID == 0)) || without="^(attacks|contract|terminal)-"
+                reason="needs a processor that is not emulated: a host, or KVM"
             fi
             names="^[^l]" judge "$1-$(id -un)" env || worst=1
             names=^lessons judge "$1-$(id -un)" ./scripts/playground.sh -- || worst=1
@@ -159,11 +178,15 @@ make_lab_image() {
 # information, programs are loaded faster.
 begin_lab() {
     local binary kernel built=$WORKSHOP_BIN
-    local -a chosen=()
+    local -a chosen=() left_out=()
     local -x WORKSHOP_BIN=$logs/in-lab
     while read -r binary; do
-        [[ ${binary##*/} =~ $names && ! ${binary##*/} =~ $not_in_lab ]] || continue
-        chosen+=("$WORKSHOP_BIN/deps/${binary##*/}")
+        [[ ${binary##*/} =~ $names ]] || continue
+        if [[ ${binary##*/} =~ $not_in_lab ]]; then
+            left_out+=("$binary")
+        else
+            chosen+=("$WORKSHOP_BIN/deps/${binary##*/}")
+        fi
     done <"$logs/binaries"
     [[ ${#chosen[@]} -gt 0 ]] || return 0
     mkdir -p "$WORKSHOP_BIN/deps"
@@ -186,14 +209,18 @@ if ((EUID != 0)); then learner=(); fi
 # Root can be everybody, and says the same only so often. How many ids there are
 # makes no difference to these.
 ids_are_the_same='^(bad_input|chroot|default_root|enemy_root|faults|lab|leaks|mount_namespace|pid_namespace|setup|terminal|uts_namespace)-'
+one_id_alone() { # COMMAND...
+    without=$ids_are_the_same reason='judged as others: how many ids there are makes no difference' "$@"
+}
+
 # And these were judged as root here, and are as the learner in the playground.
 user_is_the_same='^(enemy_root|lab|setup)-'
 
 on_this_host() {
-    local without=''
+    local without='' reason='judged as the learner in the playground, and as root here'
     if ((EUID == 0)); then
         stage host-root judge host-root env
-        without=$ids_are_the_same stage host-one-id judge host-one-id "${one_id[@]}" env
+        one_id_alone stage host-one-id judge host-one-id "${one_id[@]}" env
         without=$user_is_the_same
     fi
     stage host-learner judge host-learner "${learner[@]}" env
@@ -202,7 +229,7 @@ on_this_host() {
 in_the_playground() {
     if ((EUID == 0)); then
         stage playground-root judge playground-root "${playground[@]}"
-        without=$ids_are_the_same stage playground-one-id judge playground-one-id "${one_id[@]}" "${playground[@]}"
+        one_id_alone stage playground-one-id judge playground-one-id "${one_id[@]}" "${playground[@]}"
     fi
     stage playground-learner judge playground-learner "${learner[@]}" "${playground[@]}"
 }
