@@ -394,16 +394,21 @@ perform() {
 
 # ── on stage ────────────────────────────────────────────────────────────────
 
-# Everything that we start carries DEMO_STAGE in its environment, and what a
-# container's runtime starts dies with the runtime.
+# Everything that we start carries DEMO_STAGE in its environment, but what runs in
+# a container. As PID 1, that may ignore what its runtime hands on: it is killed,
+# and not the runtime, which is to clean up. Only when all that does not help, it
+# is killed too, and the container dies with it.
 end_stragglers() {
-  local attempt signal=TERM stragglers
+  local attempt stragglers
   export -n DEMO_STAGE
-  for attempt in {1..40}; do
+  for attempt in {1..100}; do
     mapfile -t stragglers < <(grep -lsFxz "DEMO_STAGE=$stage" /proc/[0-9]*/environ | tr -dc '0-9\n')
     [[ ${#stragglers[@]} -gt 0 ]] || return 0
-    ((attempt < 20)) || signal=KILL
-    kill "-$signal" "${stragglers[@]}" 2>/dev/null || true
+    case $attempt in
+      [1-9] | 1?) kill -TERM "${stragglers[@]}" || true ;;
+      20) pkill -KILL --parent "$(IFS=, && echo "${stragglers[*]}")" || true ;;
+      9? | 100) kill -KILL "${stragglers[@]}" || true ;;
+    esac 2>/dev/null
     sleep 0.05
   done
 }
