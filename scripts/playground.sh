@@ -127,10 +127,17 @@ open_user_namespace() { # FUNCTION THAT WRITES THE MAPS OF A PID
   wait "$pid" || true # it died by our signal
 }
 
-subordinate_range() { # FILE → "FIRST COUNT" of the user who calls
-  local owner first count name found=
-  [[ -s $1 && -r $1 ]] || return 0
+# Sets uids and gids: "FIRST COUNT" of what is lent to the user who calls.
+read_subordinate_ranges() {
+  local name
   name=$(id -un 2>/dev/null) || true
+  uids=$(subordinate_range /etc/subuid)
+  gids=$(subordinate_range /etc/subgid)
+}
+
+subordinate_range() { # FILE
+  local owner first count found=
+  [[ -s $1 && -r $1 ]] || return 0
   while IFS=: read -r owner first count; do
     [[ $owner != "$name" && $owner != "$UID" ]] || found="$first $count"
   done <"$1"
@@ -141,8 +148,7 @@ subordinate_range() { # FILE → "FIRST COUNT" of the user who calls
 # lends to him. newuidmap is setuid root: it reads that file and writes the map.
 map_the_user() { # PID
   local uids gids
-  uids=$(subordinate_range /etc/subuid)
-  gids=$(subordinate_range /etc/subgid)
+  read_subordinate_ranges
   # shellcheck disable=SC2086 # a range is two words
   if [[ $uids && $gids ]] && command -v newuidmap >/dev/null &&
     newuidmap "$1" 0 "$(id -u)" 1 1 $uids; then
@@ -175,8 +181,7 @@ choose_ids() {
   first_uid=0 first_gid=0 ids=$(ids_mapped_here)
   if in_first_user_namespace; then
     local uids gids
-    uids=$(subordinate_range /etc/subuid)
-    gids=$(subordinate_range /etc/subgid)
+    read_subordinate_ranges
     # Three times 65536: for the playground, its root's containers, its learner's.
     [[ $uids ]] || uids="$(first_id_above_all_in /etc/subuid) 196608"
     [[ $gids ]] || gids="$(first_id_above_all_in /etc/subgid) 196608"
@@ -407,18 +412,17 @@ mount_table() { # LINES OF AN FSTAB
 
 # Reads come from the host's directory, writes go to a layer on our tmpfs.
 mount_overlays() { # DIR...
-  local dir escaped layer uppers=() works=() table='' options=userxattr programs mode
+  local dir escaped layer uppers=() works=() table='' options=userxattr mode
   # metacopy: a chown copies no data. It needs the marks of a real root.
   ((!first_uid)) || options=metacopy=on
-  programs=$(type -P newuidmap) && programs=$(dirname "$(realpath "$programs")")
   for dir in "$@"; do
     layer=$stage/layer$((++layers))
     uppers+=("$layer/upper") works+=("$layer/work")
     # A program is setuid only where its owner is mapped. The host's root is not.
-    if [[ $programs/ == "$dir"/* ]]; then
-      make_directory 755 "$layer/upper${programs#"$dir"}"
-      install -o "$first_uid" -g "$first_gid" -m 4755 -t "$layer/upper${programs#"$dir"}" \
-        "$programs/newuidmap" "$programs/newgidmap"
+    if [[ $setuid_programs/ == "$dir"/* ]]; then
+      make_directory 755 "$layer/upper${setuid_programs#"$dir"}"
+      install -o "$first_uid" -g "$first_gid" -m 4755 -t "$layer/upper${setuid_programs#"$dir"}" \
+        "$setuid_programs/newuidmap" "$setuid_programs/newgidmap"
     fi
     escaped=${dir// /\\040}
     table+="overlay $view$escaped overlay nodev,$options,lowerdir=$escaped"
@@ -546,6 +550,7 @@ build_view() { # COMMAND...
     HOME=/root enterable_directory=(-perm -o=rx)
   fi
   find_mount_points
+  setuid_programs=$(type -P newuidmap) && setuid_programs=$(dirname "$(realpath "$setuid_programs")")
   cd /
   mount_tmpfs 1g 755 "$stage"
   make_directory 755 "$view"/{,dev,proc,run,sys,tmp,.host}
@@ -604,10 +609,8 @@ mount_kernel_file_systems() {
   fi
   mkdir dev/{pts,shm,mqueue,net}
   mount_table "$(list_mounts)"
-  ln -s pts/ptmx /proc/self/fd dev
-  ln -s /proc/self/fd/0 dev/stdin
-  ln -s /proc/self/fd/1 dev/stdout
-  ln -s /proc/self/fd/2 dev/stderr
+  ln -s pts/ptmx dev
+  cp --no-dereference /dev/{fd,stdin,stdout,stderr} dev
 }
 
 # As a table for `mount`. The cgroups have the same layout as on the host.

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
+use testbed::host::Host;
 use testbed::{Running, Step, eventually, needs, proc, skip, token};
 
 const STEP: &str = "08-networking";
@@ -54,6 +55,7 @@ testbed::main!(
     attacks_that_work_below_fail_here,
     names_are_known_inside,
     sixty_four_at_once_have_sixty_four_addresses,
+    two_hundred_one_after_the_other_leave_nothing,
     the_last_one_out_takes_everything_away,
     a_runtime_killed_at_any_call_leaves_nothing_after_the_next_run,
     the_port_of_a_killed_container_is_closed_by_the_next_one,
@@ -372,6 +374,18 @@ fn sixty_four_at_once_have_sixty_four_addresses() {
         assert_eq!(container.finish().0, 1, "read met the end of its input");
     }
     becomes(&before);
+}
+
+fn two_hundred_one_after_the_other_leave_nothing() {
+    needs::real_processor();
+    needs_a_pretended_internet();
+    let (all, before) = (Host::now(), host());
+    for number in 0..200 {
+        let container = Step::new(STEP).sh("exit 7").output();
+        assert_eq!(container.status.code(), Some(7), "{number}: {container:?}");
+    }
+    becomes(&before);
+    all.assert_unchanged();
 }
 
 fn the_last_one_out_takes_everything_away() {
