@@ -114,9 +114,12 @@ enter_user_namespace=(nsenter --user=/proc/self/fd/9)
 open_user_namespace() { # FUNCTION THAT WRITES THE MAPS OF A PID
   local pid from_holder to_holder holder holder_PID
   coproc holder { exec unshare --user -- sh -c 'echo ready; exec cat' 2>/dev/null; }
-  pid=$holder_PID
-  exec {from_holder}<&"${holder[0]}" {to_holder}>&"${holder[1]}"
-  read -r _ <&"$from_holder" || fail_without_user_namespace 'unshare(CLONE_NEWUSER)'
+  # One that is refused may be gone already, and what bash knew of it.
+  pid=${holder_PID-}
+  if ! { exec {from_holder}<&"${holder[0]-}" {to_holder}>&"${holder[1]-}"; } 2>/dev/null ||
+    ! read -r _ <&"$from_holder"; then
+    fail_without_user_namespace 'unshare(CLONE_NEWUSER)'
+  fi
   "$1" "$pid" || fail_without_user_namespace "write /proc/$pid/uid_map"
   exec 9<"/proc/$pid/ns/user"
   # setgroups(2) is forbidden where a user maps himself without anyone's leave
@@ -768,12 +771,22 @@ join() { # --join OR --join=PID, COMMAND...
   mapfile -d '' -t environment <"/proc/$playground/environ"
   await env --ignore-environment "${environment[@]}" TERM="${TERM-}" playground="$playground" \
     "$self" --enter "$@"
-  if [[ ! $(command_line "$playground") ]]; then
+  if playground_has_ended; then
     # What was killed with it did not give the terminal back.
     [[ ! $settings ]] || (trap '' TTOU && stty "$settings")
     echo 'playground: it has ended, and all that ran in it.' >&2
   fi
   exit "$status"
+}
+
+# Who was killed may have been killed with it, and be the first to go.
+playground_has_ended() {
+  for _ in {1..20}; do
+    [[ $(command_line "$playground") ]] || return 0
+    [[ $status == 137 ]] || return 1
+    sleep 0.05
+  done
+  return 1
 }
 
 # The ids change with the user namespace, and that clears a signal that is to

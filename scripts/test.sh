@@ -212,7 +212,7 @@ one_id_alone() { # COMMAND...
 }
 
 # And these were judged as root here, and are as the learner in the playground.
-user_is_the_same='^(enemy_root|lab|setup)-'
+user_is_the_same='^(enemy_root|setup)-'
 
 on_this_host() {
     local without='' reason='judged as the learner in the playground, and as root here'

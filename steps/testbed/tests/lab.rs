@@ -23,6 +23,7 @@ testbed::main!(
     a_machine_that_does_not_come_up_is_told_with_its_console,
     a_machine_that_ends_at_once_is_told_with_its_reason,
     a_kvm_that_says_nothing_is_left_within_seconds,
+    a_file_that_can_not_be_read_stays_outside,
     a_signal_ends_the_machine,
 );
 
@@ -67,10 +68,13 @@ impl Lab {
     }
 
     fn asked(&self, arguments: &[&str]) -> Step {
+        self.around(Step::script("lab.sh")).args(arguments)
+    }
+
+    fn around(&self, lab: Step) -> Step {
         let path = std::env::var("PATH").unwrap_or_default();
         let path = format!("{}:{path}", self.path("programs").display());
-        let mut lab =
-            self.watch.over_script(Step::script("lab.sh")).args(arguments);
+        let mut lab = self.watch.over_script(lab);
         lab.command()
             .env("PATH", path)
             .env("XDG_CACHE_HOME", self.path("cache"))
@@ -253,6 +257,38 @@ fn a_kvm_that_says_nothing_is_left_within_seconds() {
     assert!(told.contains("without KVM"), "{told}");
     assert!(told.contains(&word), "{told}");
     assert!(begin.elapsed() < Duration::from_secs(15));
+}
+
+/// And the lab starts all the same. In a checkout of our own, as it comes to the
+/// machine's disk.
+fn a_file_that_can_not_be_read_stays_outside() {
+    needs::ordinary_user();
+    let debugfs = needs::command("debugfs").display().to_string();
+    let (lab, word) = (Lab::new(), token());
+    let (checkout, inside) = (lab.path("checkout"), lab.path("inside"));
+    fs::create_dir(&checkout).expect("mkdir");
+    for (name, mode) in [("open", 0o644), ("closed", 0)] {
+        let file = checkout.join(format!("{name}-{word}"));
+        fs::write(&file, "").expect("write");
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(file, mode).expect("chmod");
+    }
+    let look = format!(
+        "for word; do
+            case $word in *,file=*/workspace) disk=${{word##*,file=}} ;; esac
+        done
+        {debugfs} -R 'ls -p /checkout' $disk >{}",
+        inside.display()
+    );
+    lab.has("qemu-system-x86_64", &look);
+    let ask = format!(
+        "cp -r scripts {0} && exec {0}/scripts/lab.sh true",
+        checkout.display()
+    );
+    let told = lab.fails(lab.around(Step::shell(&ask)));
+    let inside = fs::read_to_string(inside).expect(&told);
+    assert!(inside.contains(&format!("open-{word}")), "{inside}{told}");
+    assert!(!inside.contains(&format!("closed-{word}")), "{inside}{told}");
 }
 
 fn a_signal_ends_the_machine() {
