@@ -612,8 +612,10 @@ mount_kernel_file_systems() {
   fi
   mkdir dev/{pts,shm,mqueue,net}
   mount_table "$(list_mounts)"
-  ln -s pts/ptmx dev
-  cp --no-dereference /dev/{fd,stdin,stdout,stderr} dev
+  ln -s pts/ptmx /proc/self/fd dev
+  ln -s /proc/self/fd/0 dev/stdin
+  ln -s /proc/self/fd/1 dev/stdout
+  ln -s /proc/self/fd/2 dev/stderr
 }
 
 # As a table for `mount`. The cgroups have the same layout as on the host.

@@ -107,10 +107,11 @@ describe() { # ENVIRONMENT
 
 # A claim that nobody tries is skipped, with its reason.
 leave_out() { # ENVIRONMENT REASON BINARY
-    local claim
+    local claim claims
+    claims=$("$3" --list) || return
     while read -r claim; do
         printf '#record\t%s\t%s\t%s\tskip\t%s\n' "$1" "$(basename "${3%-*}")" "${claim%: test}" "$2"
-    done < <("$3" --list)
+    done <<<"$claims"
 }
 
 # Every chosen binary in one environment, but those that the caller is without,
@@ -125,7 +126,7 @@ judge() {
     while read -r binary; do
         [[ ${binary##*/} =~ $names ]] || continue
         if [[ ${binary##*/} =~ ${without:-^$} ]]; then
-            leave_out "$environment" "$reason" "$binary"
+            leave_out "$environment" "$reason" "$binary" || worst=1
             continue
         fi
         status=0
@@ -143,7 +144,7 @@ judge_in_lab() { # KERNEL
     local binary user
     for binary in "${left_out[@]}"; do
         for user in root learner; do
-            leave_out "lab-$1-$user" 'asks little of a kernel, and much of a processor: not in the lab' "$binary"
+            leave_out "lab-$1-$user" 'asks little of a kernel, and much of a processor: not in the lab' "$binary" || return
         done
     done
     # shellcheck disable=SC2016 # for the shell inside

@@ -404,13 +404,20 @@ end_stragglers() {
   for attempt in {1..100}; do
     mapfile -t stragglers < <(grep -lsFxz "DEMO_STAGE=$stage" /proc/[0-9]*/environ | tr -dc '0-9\n')
     [[ ${#stragglers[@]} -gt 0 ]] || return 0
-    case $attempt in
-      [1-9] | 1?) kill -TERM "${stragglers[@]}" || true ;;
-      20) pkill -KILL --parent "$(IFS=, && echo "${stragglers[*]}")" || true ;;
-      9? | 100) kill -KILL "${stragglers[@]}" || true ;;
-    esac 2>/dev/null
+    if ((attempt < 20)); then
+      kill -TERM "${stragglers[@]}" || true
+    elif ((attempt == 20)); then
+      kill_containers "${stragglers[@]}" || true
+    elif ((attempt > 90)); then
+      kill -KILL "${stragglers[@]}" || true
+    fi 2>/dev/null
     sleep 0.05
   done
+}
+
+# Of what a runtime has started, its helpers carry DEMO_STAGE, too.
+kill_containers() { # STRAGGLER...
+  pgrep --parent "$(IFS=, && echo "$*")" | grep -vxF "$(printf '%s\n' "$@")" | xargs -r kill -KILL
 }
 
 leave_stage() {

@@ -162,8 +162,8 @@ impl Outside {
         let same = |_: &Path, meta: &fs::Metadata| rights(meta);
         for entry in entries(&checkout()) {
             // cargo may be at work there; the names below are enough.
-            let others = entry.ends_with("target") || entry.ends_with(".git");
-            if !others && !is_planted(&entry) {
+            let busy = entry.ends_with("target") || entry.ends_with(".git");
+            if !busy && !self.is_anothers(&entry) {
                 tree(&entry, facts, &same);
             }
         }
@@ -184,7 +184,7 @@ impl Outside {
         for place in whole.chain([git, debug]) {
             let lasting = |path: &PathBuf| {
                 path.extension().is_none_or(|e| e != "lock" && e != "d")
-                    && !is_planted(path)
+                    && !self.is_anothers(path)
             };
             for path in entries(&place).into_iter().filter(lasting) {
                 if let Ok(meta) = fs::symlink_metadata(&path) {
@@ -192,6 +192,19 @@ impl Outside {
                 }
             }
         }
+    }
+
+    /// What another test has made: its name begins with a token that is not ours,
+    /// or as tempfile's do. The host and a playground are judged at the same time,
+    /// and the playground sees the host's files through its own.
+    fn is_anothers(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_hexadecimal =
+            |part: &str| part.chars().all(|c| c.is_ascii_hexdigit());
+        let is_token = |rest: &str| rest.get(..16).is_some_and(is_hexadecimal);
+        let by_a_test = name.starts_with(".tmp")
+            || name.strip_prefix('t').is_some_and(is_token);
+        by_a_test && !name.starts_with(&self.token)
     }
 }
 
@@ -227,17 +240,6 @@ fn rights(meta: &fs::Metadata) -> String {
 fn entries(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
-}
-
-/// A directory that was planted: by us, or by another run of this test. The host
-/// and a playground are judged at the same time, and one sees through the other.
-fn is_planted(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_hexadecimal =
-        |part: &str| part.chars().all(|c| c.is_ascii_hexdigit());
-    name.strip_prefix('t')
-        .and_then(|rest| rest.get(..16))
-        .is_some_and(is_hexadecimal)
 }
 
 /// A fact for each file of a tree.
