@@ -74,6 +74,7 @@ pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
 }
 
 fn judge(name: &str, claim: fn()) -> Result<Completion, Failed> {
+    record::begin(name);
     match panic::catch_unwind(AssertUnwindSafe(claim)) {
         Ok(()) => {
             record::tell(name, "pass", "");

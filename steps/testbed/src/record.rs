@@ -7,6 +7,17 @@ pub const MARK: &str = "#record";
 /// cgroups follow, separated by tabs.
 pub const ENVIRONMENT: &str = "#environment";
 
+/// What a line about a claim that begins to be judged begins with; its name
+/// follows. The last one without a verdict is where a binary died, or hangs.
+pub const BEGUN: &str = "#begun";
+
+/// Tells stdout that a claim begins to be judged.
+pub fn begin(claim: &str) {
+    if std::env::var_os("TEST_ENVIRONMENT").is_some() {
+        println!("\n{BEGUN}\t{claim}");
+    }
+}
+
 /// Tells stdout, if `TEST_ENVIRONMENT` names the environment: environment,
 /// test binary, claim, result and reason, separated by tabs. Not a file: the
 /// files of a playground go with it.

@@ -1,37 +1,25 @@
-#![forbid(unsafe_code)]
-//! Reads the output of test binaries from stdin and prints the matrix of
-//! claims × environments. Fails when a claim failed, or was judged nowhere.
-//! The latter is only said with `--partial`, for a run without all
-//! environments, and with `--without-lab` of those that name the lab.
-//!
-//! `--readme FILE` compares the environments with the table in that file, and
-//! fails where it promises more than was seen. `LESSONS=overwrite` writes it.
-
-mod environments;
+//! The matrix of claims × environments, made of the records of all stages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
-use anyhow::{Context, Result};
-use clap::Parser;
-use environments::Environments;
 
 use testbed::record::MARK;
 
+use crate::judge::CANARY;
+
 /// What came of a claim in one environment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub enum Verdict {
+    /// It holds.
     Pass,
+    /// It does not.
     Fail,
     /// With the number of its reason.
     Skip(usize),
 }
 
+/// Which claim held, failed or was skipped where.
 #[derive(Default)]
-struct Matrix {
+pub struct Matrix {
     environments: Vec<String>,
     claims: BTreeMap<(String, String), BTreeMap<usize, Verdict>>,
     reasons: Vec<String>,
@@ -39,11 +27,16 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn read(text: &str) -> Matrix {
+    /// Reads the records in what was said; all else is passed over, and the
+    /// canary, which is red where all is well.
+    #[must_use]
+    pub fn read(text: &str) -> Matrix {
         let mut matrix = Matrix::default();
         for line in text.lines().filter_map(|line| line.strip_prefix(MARK)) {
             let fields: Vec<_> = line.split('\t').skip(1).collect();
-            if let [environment, binary, claim, result, reason] = fields[..] {
+            if let [environment, binary, claim, result, reason] = fields[..]
+                && claim != CANARY
+            {
                 matrix.add(environment, binary, claim, result, reason);
             }
         }
@@ -77,7 +70,8 @@ impl Matrix {
     }
 
     /// Claims that no environment could judge.
-    fn judged_nowhere(&self) -> BTreeSet<&(String, String)> {
+    #[must_use]
+    pub fn judged_nowhere(&self) -> BTreeSet<&(String, String)> {
         let judged = |row: &BTreeMap<_, _>| {
             row.values().any(|v| !matches!(v, Verdict::Skip(_)))
         };
@@ -89,7 +83,8 @@ impl Matrix {
     }
 
     /// Whether one of the reasons for which a claim was skipped is the lab.
-    fn names_the_lab(&self, claim: &(String, String)) -> bool {
+    #[must_use]
+    pub fn names_the_lab(&self, claim: &(String, String)) -> bool {
         self.claims[claim].values().any(|verdict| match verdict {
             Verdict::Skip(reason) => {
                 self.reasons[reason - 1].contains("the lab")
@@ -99,7 +94,8 @@ impl Matrix {
     }
 
     /// How many claims hold in one environment.
-    fn held_in(&self, environment: &str) -> usize {
+    #[must_use]
+    pub fn held_in(&self, environment: &str) -> usize {
         let column = self.environments.iter().position(|e| e == environment);
         let holds = |row: &&BTreeMap<_, _>| {
             column.and_then(|column| row.get(&column)) == Some(&Verdict::Pass)
@@ -107,7 +103,9 @@ impl Matrix {
         self.claims.values().filter(holds).count()
     }
 
-    fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
+    /// How many cells are so.
+    #[must_use]
+    pub fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
         self.claims
             .values()
             .flat_map(BTreeMap::values)
@@ -115,13 +113,18 @@ impl Matrix {
             .count()
     }
 
-    fn print(&self, colour: bool) {
+    /// Prints the table, and below it reasons and failures.
+    pub fn print(&self, colour: bool) {
         let paint = |code: &str, text: String| match colour {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
             false => text,
         };
         for (column, environment) in self.environments.iter().enumerate() {
-            println!("{} {environment}", "     │".repeat(column) + "     ┌");
+            let gap = if column == 0 { "\n" } else { "" };
+            println!(
+                "{gap}{} {environment}",
+                "     │".repeat(column) + "     ┌"
+            );
         }
         let mut last = "";
         for ((binary, claim), row) in &self.claims {
@@ -160,75 +163,6 @@ fn number(list: &mut Vec<String>, text: &str) -> usize {
         list.push(text.to_owned());
         list.len() - 1
     })
-}
-
-/// Test the workshop's claims: the matrix
-#[derive(Parser)]
-struct Cli {
-    /// Not all environments are there
-    #[arg(long)]
-    partial: bool,
-
-    /// The lab is not there
-    #[arg(long)]
-    without_lab: bool,
-
-    /// The page with the table of environments
-    #[arg(long)]
-    readme: Option<PathBuf>,
-}
-
-fn main() -> ExitCode {
-    match judge(&Cli::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("test-matrix: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn judge(cli: &Cli) -> Result<bool> {
-    let text = io::read_to_string(io::stdin()).context("read stdin")?;
-    let matrix = Matrix::read(&text);
-    matrix.print(io::stdout().is_terminal());
-    let excused =
-        |claim| cli.partial || cli.without_lab && matrix.names_the_lab(claim);
-    let unjudged = matrix.judged_nowhere().into_iter();
-    let unjudged = unjudged.filter(|claim| !excused(claim)).count();
-    let broken = match &cli.readme {
-        Some(page) => settle(cli, page, &matrix, &Environments::read(&text))?,
-        None => vec![],
-    };
-    for promise in &broken {
-        println!("README: {promise} (LESSONS=overwrite puts it right)");
-    }
-    let failed =
-        matrix.count(|v| *v == Verdict::Fail) + unjudged + broken.len();
-    let passed = matrix.count(|v| *v == Verdict::Pass);
-    let skipped = matrix.count(|v| matches!(v, Verdict::Skip(_)));
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(failed == 0 && passed > 0)
-}
-
-/// Compares the page with the run, or puts the run into it.
-fn settle(
-    cli: &Cli,
-    page: &Path,
-    matrix: &Matrix,
-    environments: &Environments,
-) -> Result<Vec<String>> {
-    let name = page.display();
-    let held = |environment: &str| matrix.held_in(environment);
-    let text =
-        fs::read_to_string(page).with_context(|| format!("read {name}"))?;
-    if std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite") {
-        let text = environments.put_into(&text, cli.without_lab, held)?;
-        fs::write(page, text).with_context(|| format!("write {name}"))?;
-        return Ok(vec![]);
-    }
-    environments.broken_promises(&text, cli.without_lab, held)
 }
 
 #[cfg(test)]

@@ -1,0 +1,509 @@
+#![forbid(unsafe_code)]
+//! `scripts/test.sh`, once it has set up and built: format, lints, scripts,
+//! units, and every claim about the containers in every environment that this
+//! machine offers. Read it from `suite`: the stages, in their order.
+
+mod environments;
+mod judge;
+mod matrix;
+mod plan;
+mod stage;
+
+use std::fs;
+use std::io::IsTerminal;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, Parser, Subcommand};
+use nix::unistd::geteuid;
+
+use environments::Environments;
+use judge::{Binary, Place};
+use matrix::{Matrix, Verdict};
+use stage::{Log, Outcome, Stages, output_of};
+
+/// Test everything: the stages, and the matrix of claims
+#[derive(Parser)]
+#[command(bin_name = "scripts/test.sh")]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// All stages, or those that are chosen
+    Suite(Choice),
+    /// In the lab: the claims of these binaries
+    Judge { lab: String, binaries: Vec<PathBuf> },
+    /// In an environment: a claim that does not hold
+    Canary { environment: String },
+}
+
+#[derive(Args)]
+struct Choice {
+    /// Only what is judged in the playground
+    #[arg(long)]
+    quick: bool,
+
+    /// Only this stage, and those whose names begin with it and a dash
+    #[arg(long = "stage", value_name = "STAGE")]
+    stages: Vec<String>,
+
+    /// No program of a stage may take longer
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    limit: u64,
+
+    /// Test binaries: those that have it in their names
+    names: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Task::Suite(choice) => suite(choice),
+        Task::Judge { lab, binaries } => judge_inside(&lab, binaries),
+        Task::Canary { environment } => return judge::canary(&environment),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("test: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a run is about.
+struct Run {
+    stages: Stages,
+    choice: Choice,
+    /// Cargo's directory.
+    target: PathBuf,
+    /// The programs that are tested: `WORKSHOP_BIN`.
+    programs: PathBuf,
+    binaries: Vec<Binary>,
+}
+
+fn suite(choice: Choice) -> Result<bool> {
+    let begin = Instant::now();
+    stage::end_all_with_us()?;
+    let run = Run::prepare(choice)?;
+    run.exercises();
+    // What happens on this host and what happens in a playground, which is a
+    // host of its own, is judged at the same time: each mostly waits. The lab
+    // takes what they leave of the processors.
+    thread::scope(|scope| {
+        scope.spawn(|| run.in_the_lab());
+        let here = scope.spawn(|| {
+            run.sources();
+            run.on_this_host();
+            run.what_is_shown();
+        });
+        let there = scope.spawn(|| {
+            run.in_the_playground();
+            run.demos_in_the_playground();
+        });
+        here.join().and(there.join()).expect("no panic in a lane");
+        // Alone on this host but for the lab: it compares before and after.
+        run.whole("demos-real", &["./scripts/lib/demo-real-test.sh"]);
+    });
+    run.close(begin)
+}
+
+const AS_LEARNER: &[&str] = &["./scripts/as-learner.sh", "--"];
+const WITH_ONE_ID: &[&str] = &["./scripts/as-learner.sh", "--no-subuid", "--"];
+const PLAYGROUND: &str = "./scripts/playground.sh";
+const KERNELS: [&str; 2] = ["6.1", "6.12"];
+
+impl Run {
+    fn prepare(choice: Choice) -> Result<Run> {
+        let programs = std::env::var_os("WORKSHOP_BIN").map(PathBuf::from);
+        let programs =
+            programs.context("WORKSHOP_BIN: start scripts/test.sh")?;
+        let target = programs.parent().context("WORKSHOP_BIN: in target")?;
+        let limit = Duration::from_secs(choice.limit);
+        let logs = target.join("test-logs");
+        Ok(Run {
+            stages: Stages::new(logs, choice.stages.clone(), limit)?,
+            binaries: test_binaries(&choice.names)?,
+            choice,
+            target: target.to_owned(),
+            programs,
+        })
+    }
+
+    fn program(&self, name: &str) -> String {
+        self.programs.join(name).display().to_string()
+    }
+
+    /// A stage that is no part of a run for some test binaries.
+    fn whole(&self, name: &str, words: &[&str]) {
+        if self.choice.names.is_empty() && self.stages.wants(name) {
+            self.stages.program(name, words);
+        }
+    }
+
+    /// All programs of all exercises, once for all environments.
+    fn exercises(&self) {
+        if self.stages.judges()
+            && self.binaries.iter().any(|binary| binary.name == "exercises")
+        {
+            let directory = self.target.join("exercises").display().to_string();
+            let exercise = self.program("exercise");
+            let words = [exercise.as_str(), "compile", &directory];
+            self.stages.program("build-exercises", &words);
+        }
+    }
+
+    fn sources(&self) {
+        // Exercises and their solutions are no part of a crate.
+        let format = "cargo fmt --all --check
+            git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' \
+                'exercises/tests/hostile/*.rs' |
+                xargs -0 --no-run-if-empty rustfmt --check --edition 2024";
+        self.whole("format", &shell(format));
+        let clippy =
+            "cargo clippy --workspace --all-targets --quiet -- -D warnings";
+        self.whole("clippy", &shell(clippy));
+        let shellcheck =
+            "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x";
+        self.whole("shellcheck", &shell(shellcheck));
+        self.whole(
+            "units",
+            &shell("cargo test --workspace --quiet --lib --bins"),
+        );
+        // Without a warning: a link to something that is gone is one.
+        let documentation = "export RUSTDOCFLAGS='-D warnings'
+            cargo doc --workspace --no-deps --quiet";
+        self.whole("documentation", &shell(documentation));
+    }
+
+    fn on_this_host(&self) {
+        if self.choice.quick {
+            return;
+        }
+        if is_root() {
+            self.judge("host-root", &[]);
+            self.judge("host-one-id", WITH_ONE_ID);
+            self.judge("host-learner", AS_LEARNER);
+        } else {
+            self.judge("host-learner", &[]);
+        }
+    }
+
+    fn in_the_playground(&self) {
+        let place = [PLAYGROUND, "--"];
+        if is_root() {
+            self.judge("playground-root", &place);
+            self.judge("playground-one-id", &[WITH_ONE_ID, &place].concat());
+            self.judge("playground-learner", &[AS_LEARNER, &place].concat());
+        } else {
+            self.judge("playground-learner", &place);
+        }
+    }
+
+    fn judge(&self, environment: &str, prefix: &[&str]) {
+        if !self.stages.wants(environment) {
+            return;
+        }
+        let limit = self.stages.limit();
+        let place = Place { environment, prefix, limit };
+        let binaries: Vec<_> = self.binaries.iter().collect();
+        self.stages.stage(environment, |log| place.judge(log, &binaries));
+    }
+
+    fn what_is_shown(&self) {
+        self.whole("demo-language", &["./scripts/lib/demo-test.sh"]);
+        self.whole(
+            "slides",
+            &["npm", "--prefix", "slides", "--silent", "test"],
+        );
+    }
+
+    /// Each demo is played twice: here, where each of its lines must show what
+    /// the casts show, and as an ordinary user, as it is on most laptops.
+    fn demos_in_the_playground(&self) {
+        self.whole("recordings", &["./scripts/record.sh", "--check"]);
+        if is_root() {
+            let demos = ["./scripts/demo.sh", "--auto"];
+            self.whole("demos", &[AS_LEARNER, &demos].concat());
+        }
+    }
+
+    /// Where it can't run, all else is judged; a server that tests for others
+    /// has to have it.
+    fn in_the_lab(&self) {
+        let kernels = KERNELS.map(|kernel| (kernel, format!("lab-{kernel}")));
+        let wanted = kernels.iter().filter(|(_, s)| self.stages.wants(s));
+        let wanted: Vec<_> = wanted.collect();
+        if self.choice.quick || wanted.is_empty() {
+            return;
+        }
+        let mut there = false;
+        self.stages.stage("lab-image", |log| {
+            let mut image = Command::new("./scripts/lab.sh");
+            let limit = Duration::from_secs(1800);
+            let status = log.run("image", image.arg("--image"), limit)?;
+            there = status.is_some_and(|status| status.success());
+            if !there {
+                let why = log.text();
+                let why = why.lines().filter(|line| line.starts_with("lab:"));
+                why.for_each(|line| println!("    SKIP  {line}"));
+            }
+            Ok(there || std::env::var_os("CI").is_none())
+        });
+        if !there {
+            return;
+        }
+        // Both kernels at once, in one boot each.
+        thread::scope(|scope| {
+            for (kernel, stage) in wanted {
+                scope.spawn(|| {
+                    self.stages.stage(stage, |log| self.boot(log, kernel));
+                });
+            }
+        });
+    }
+
+    /// The same judge, inside, as root and as an ordinary user.
+    fn boot(&self, log: &mut Log, kernel: &str) -> Result<bool> {
+        let programs = self.stripped_programs(kernel)?;
+        let mut lab = Command::new("nice");
+        lab.args(["./scripts/lab.sh", "--kernel", kernel, "--cpus", "1"]);
+        lab.args(["--user", "root,learner"]).env("WORKSHOP_BIN", &programs);
+        let place = |binary: &Binary| {
+            let file = binary.path.file_name().expect("a file");
+            programs.join("deps").join(file)
+        };
+        for binary in &self.binaries {
+            lab.arg("--bring").arg(place(binary));
+        }
+        lab.arg("--").arg(programs.join("test-suite"));
+        lab.args(["judge", &format!("lab-{kernel}")]);
+        lab.args(self.binaries.iter().map(place));
+        // Each binary has its limit inside.
+        let status = log.run("boot", &mut lab, Duration::from_secs(3600))?;
+        Ok(status.is_some_and(|status| status.success()))
+    }
+
+    /// Without debug information, programs are loaded faster: a directory like
+    /// that of the programs, which the lab gets.
+    fn stripped_programs(&self, kernel: &str) -> Result<PathBuf> {
+        let directory = self.target.join("test-lab").join(kernel);
+        if directory.exists() {
+            fs::remove_dir_all(&directory).context("remove what is old")?;
+        }
+        fs::create_dir_all(directory.join("deps")).context("make it anew")?;
+        let is_program = |path: &PathBuf| {
+            path.metadata().is_ok_and(|it| {
+                it.is_file() && it.permissions().mode() & 0o100 != 0
+            })
+        };
+        let entries =
+            fs::read_dir(&self.programs).context("read the programs")?;
+        let files = entries.flatten().map(|entry| entry.path());
+        let files = files.filter(is_program);
+        let tests = self.binaries.iter().map(|binary| binary.path.clone());
+        for file in files.chain(tests) {
+            let place =
+                file.strip_prefix(&self.programs).context("a program")?;
+            let (from, to) = (file.display(), directory.join(place));
+            let words = format!("strip -o '{}' '{from}'", to.display());
+            output_of(&shell(&words))?;
+        }
+        Ok(directory)
+    }
+
+    /// The matrix, the names of what failed, and the count.
+    fn close(self, begin: Instant) -> Result<bool> {
+        let Run { stages, choice, .. } = self;
+        let whole = !choice.quick
+            && choice.names.is_empty()
+            && choice.stages.is_empty();
+        let outcomes = stages.outcomes();
+        ensure!(!outcomes.is_empty(), "no stage is named so");
+        let said: Vec<_> = outcomes.iter().map(|s| s.text.as_str()).collect();
+        let said = said.join("\n");
+        let lab = outcomes.iter().any(|s| s.name.starts_with("lab-6"));
+        let matrix = Matrix::read(&said);
+        matrix.print(std::io::stdout().is_terminal());
+
+        let red = outcomes.iter().filter(|s| !s.good).map(|s| s.name.as_str());
+        let mut red: Vec<_> = red.collect();
+        let mut problems = matrix.count(|verdict| *verdict == Verdict::Fail);
+        if problems > 0 {
+            red.push("matrix");
+        }
+        let excused = |claim: &&_| !lab && matrix.names_the_lab(claim);
+        let nowhere = matrix.judged_nowhere();
+        let nowhere = nowhere.into_iter().filter(|claim| !excused(claim));
+        let nowhere = if whole { nowhere.count() } else { 0 };
+        if nowhere > 0 {
+            red.push("judged-nowhere");
+        }
+        // The table of environments is of a run that saw them all.
+        let stale = match whole && is_root() {
+            true => settle_readme(&matrix, &said, !lab)?,
+            false => 0,
+        };
+        if stale > 0 {
+            red.push("README");
+        }
+        problems += nowhere + stale;
+        let others: Vec<_> = outcomes.iter().map(counted).collect();
+        let passed = matrix.count(|verdict| *verdict == Verdict::Pass);
+        let passed =
+            passed + others.iter().map(|(good, _)| good).sum::<usize>();
+        problems += others.iter().map(|(_, bad)| bad).sum::<usize>();
+        let failed = problems.max(red.len());
+        let skipped = matrix.count(|v| matches!(v, Verdict::Skip(_)));
+
+        print!("\n{} s in all", begin.elapsed().as_secs());
+        if whole && !lab {
+            print!("; nothing was judged in the lab");
+        }
+        if !red.is_empty() {
+            print!("; failed: {}", red.join(" "));
+        }
+        println!("\n{passed} passed, {failed} failed, {skipped} skipped");
+        Ok(red.is_empty())
+    }
+}
+
+/// What stands beside the matrix: `test result: ok. N passed; N failed` of the
+/// units, `N passed, N failed` of the demo language, `# pass N` and `# fail N`
+/// of the slides.
+fn counted(stage: &Outcome) -> (usize, usize) {
+    let (mut passed, mut failed) = (0, 0);
+    if !["units", "demo-language", "demos-real", "slides"]
+        .contains(&stage.name.as_str())
+    {
+        return (0, 0);
+    }
+    for line in stage.text.lines() {
+        let words: Vec<_> =
+            line.split([' ', ';', ',']).filter(|w| !w.is_empty()).collect();
+        let number = |word: &str| {
+            let place = words.iter().position(|w| *w == word);
+            let before =
+                place.and_then(|place| words.get(place.wrapping_sub(1)));
+            before.and_then(|n| n.parse().ok()).unwrap_or(0)
+        };
+        match words[..] {
+            ["#", "pass", n] => passed += n.parse().unwrap_or(0),
+            ["#", "fail", n] => failed += n.parse().unwrap_or(0),
+            ["test", "result:", ..] | [_, "passed", _, "failed"] => {
+                passed += number("passed");
+                failed += number("failed");
+            }
+            _ => {}
+        }
+    }
+    (passed, failed)
+}
+
+fn is_root() -> bool {
+    geteuid().is_root()
+}
+
+/// Lines that all have to succeed.
+fn shell(lines: &str) -> Vec<&str> {
+    vec!["bash", "-e", "-o", "pipefail", "-c", lines]
+}
+
+/// The test binaries that judge containers, those of `tests/`, as cargo tells.
+fn test_binaries(names: &[String]) -> Result<Vec<Binary>> {
+    let words = [
+        "cargo",
+        "test",
+        "--workspace",
+        "--test",
+        "*",
+        "--no-run",
+        "--quiet",
+        "--message-format=json",
+    ];
+    let said = output_of(&words)?;
+    let messages = serde_json::Deserializer::from_slice(&said);
+    let mut binaries = Vec::new();
+    for message in messages.into_iter::<serde_json::Value>() {
+        let message = message.context("what cargo says")?;
+        let is_test = message["target"]["kind"][0] == "test";
+        if let Some(path) = message["executable"].as_str().filter(|_| is_test) {
+            binaries.push(Binary::at(path.into()));
+        }
+    }
+    let wanted = |binary: &Binary| {
+        names.is_empty()
+            || names.iter().any(|n| binary.name.contains(n.as_str()))
+    };
+    binaries.retain(wanted);
+    binaries.sort_by(|a, b| a.name.cmp(&b.name));
+    ensure!(!binaries.is_empty(), "no test binary is named so: {names:?}");
+    Ok(binaries)
+}
+
+/// Compares the README's table with the run, or puts the run into it. How many
+/// lines differ.
+fn settle_readme(matrix: &Matrix, said: &str, no_lab: bool) -> Result<usize> {
+    let environments = Environments::read(said);
+    let held = |environment: &str| matrix.held_in(environment);
+    let page = Path::new("README.md");
+    let text = fs::read_to_string(page).context("read README.md")?;
+    if std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite") {
+        let text = environments.put_into(&text, no_lab, held)?;
+        fs::write(page, text).context("write README.md")?;
+        return Ok(0);
+    }
+    let broken = environments.broken_promises(&text, no_lab, held)?;
+    for promise in &broken {
+        println!("README: {promise} (LESSONS=overwrite puts it right)");
+    }
+    Ok(broken.len())
+}
+
+/// Inside: the claims of lessons are about a playground, all others about this
+/// machine.
+fn judge_inside(lab: &str, binaries: Vec<PathBuf>) -> Result<bool> {
+    let user = if is_root() { "root" } else { "learner" };
+    let environment = &format!("{lab}-{user}");
+    let limit = Duration::from_secs(600);
+    let binaries: Vec<_> = binaries.into_iter().map(Binary::at).collect();
+    let (pages, others): (Vec<_>, Vec<_>) =
+        binaries.iter().partition(|binary| binary.name == "lessons");
+    let place = |prefix| Place { environment, prefix, limit };
+    let directory = tempfile::tempdir().context("a directory for a log")?;
+    let mut log = Log::create(directory.path().join("log"))?.aloud();
+    let mut good = place(&[]).judge(&mut log, &others)?;
+    if !pages.is_empty() {
+        good &= place(&[PLAYGROUND, "--"]).judge(&mut log, &pages)?;
+    }
+    Ok(good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_count_is_counted() {
+        let of = |name: &str, text: &str| {
+            let (name, text) = (name.to_owned(), text.to_owned());
+            counted(&Outcome { name, good: true, text })
+        };
+        let units = "test result: FAILED. 3 passed; 1 failed; 0 ignored\n\
+            test result: ok. 4 passed; 0 failed; 2 ignored\n";
+        assert_eq!(of("units", units), (7, 1));
+        assert_eq!(
+            of("demo-language", "ok  a\n44 passed, 2 failed\n"),
+            (44, 2)
+        );
+        assert_eq!(of("slides", "# pass 46\n# fail 1\n# cancelled 0"), (46, 1));
+        assert_eq!(of("host-root", units), (0, 0));
+    }
+}

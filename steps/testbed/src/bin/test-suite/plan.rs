@@ -1,0 +1,79 @@
+//! Which claims are left out where, and why: each is judged elsewhere.
+
+use nix::unistd::geteuid;
+use testbed::needs;
+
+/// They ask little of a kernel and much of a processor: without KVM, thousands
+/// of system calls that are traced one by one take too long.
+const NOT_IN_THE_LAB: &[&str] = &[
+    "bad_input",
+    "default_root",
+    "enemy_root",
+    "faults",
+    "lab",
+    "leaks",
+    "setup",
+];
+
+/// It makes no difference to these how many ids there are.
+const IDS_ARE_THE_SAME: &[&str] = &[
+    "bad_input",
+    "chroot",
+    "default_root",
+    "enemy_root",
+    "faults",
+    "lab",
+    "leaks",
+    "mount_namespace",
+    "pid_namespace",
+    "setup",
+    "terminal",
+    "uts_namespace",
+];
+
+/// Where root judges, these are judged as root on the host, and as the learner
+/// in the playground.
+const USER_IS_THE_SAME: &[&str] = &["enemy_root", "setup"];
+
+/// They judge what judges, and that is one program everywhere.
+const ONCE: &[&str] = &["red"];
+
+/// Where the claims of `ONCE` are judged.
+fn at_home() -> &'static str {
+    if geteuid().is_root() { "host-root" } else { "host-learner" }
+}
+
+/// Why a binary is not judged in an environment; `None` where it is.
+#[must_use]
+pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
+    let is_one_of = |list: &[&str]| list.contains(&binary);
+    if is_one_of(ONCE) && environment != at_home() {
+        return Some("judges the suite itself: once is enough");
+    }
+    if environment.starts_with("lab-") {
+        if is_one_of(NOT_IN_THE_LAB) {
+            return Some(
+                "asks little of a kernel, and much of a processor: not in the lab",
+            );
+        }
+        let as_learner = environment.ends_with("-learner");
+        let slow = binary == "terminal" || binary == "attacks" && as_learner;
+        if slow && needs::is_emulated() {
+            return Some("takes too long without KVM: judged elsewhere");
+        }
+    }
+    if environment.ends_with("-one-id") && is_one_of(IDS_ARE_THE_SAME) {
+        return Some(
+            "judged as others: how many ids there are makes no difference",
+        );
+    }
+    if environment == "host-learner"
+        && geteuid().is_root()
+        && is_one_of(USER_IS_THE_SAME)
+    {
+        return Some(
+            "judged as the learner in the playground, and as root here",
+        );
+    }
+    None
+}
