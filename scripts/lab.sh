@@ -6,7 +6,7 @@
 # writes is gone with the run. The workspace comes on a second disk, made anew
 # for each run, so that it is always what you have now.
 #
-# shellcheck disable=SC2317 # functions are handed to mmdebstrap, and to trap
+# shellcheck disable=SC2317 # functions are handed to trap
 set -euo pipefail
 umask 022
 
@@ -25,8 +25,8 @@ a stock Debian kernel, systemd, cgroup v2 and AppArmor, and ends with COMMAND.
                          cgroups, and sudo). root,learner: each of them in turn
   --bring FILE           FILE too, from the directory of the programs: a test
   --cpus N               with so many processors (default: 2)
-  --image                make the image, if it is not there, and boot nothing:
-                         afterwards the lab works offline
+  --image                get all that it needs, if it is not there, and boot
+                         nothing: afterwards the lab works offline
   --help                 this text
 
 Inside
@@ -39,14 +39,17 @@ network card: no packet leaves it. Its internet is as pretended as that of the
 playground. Ctrl-C while it boots ends it.
 
 The image is made from Debian's packages, from the mirror that apt uses here.
-Where that is not Debian, name one: LAB_MIRROR=http://MIRROR/debian. It needs
-the network once, two minutes, and 1 GB in ~/.cache/container-workshop-lab. To
-make it anew, delete that directory.
+Where that is not Debian, name one: LAB_MIRROR=http://MIRROR/debian. So is a
+QEMU, where none is installed: it is unpacked, and nothing is installed. That
+needs the network once, three minutes, and 1 GB in
+~/.cache/container-workshop-lab. To make all anew, delete that directory.
 
 Exit status: COMMAND's own (root,learner: the first that is not 0); 125 when the
 machine can't start, or goes down.
 USAGE
 }
+
+say() { echo "lab: $*" >&2; }
 
 fail() { # LINE...
     printf 'lab: %s\n' "$1" >&2
@@ -63,207 +66,10 @@ need() { # PROGRAM...
     done
 }
 
-# ── the image ───────────────────────────────────────────────────────────────
-
-suite=bookworm
-declare -A kernel_package=(
-    [6.1]=linux-image-cloud-amd64
-    [6.12]=linux-image-6.12-cloud-amd64
-)
-packages=(
-    systemd-sysv udev dbus libpam-systemd dbus-user-session apparmor sudo
-    iproute2 iputils-ping nftables passt procps uidmap util-linux kmod mawk
-    busybox-static strace less
-)
-
-# deb lines, with the mirrors that the host's apt uses for Debian.
-apt_sources() {
-    local label uri format archive='' security=''
-    if [[ ${LAB_MIRROR:-} ]]; then
-        archive=${LAB_MIRROR%/} security=${LAB_MIRROR%/}-security
-    elif command -v apt-get >/dev/null; then
-        # shellcheck disable=SC2016 # apt fills these in
-        format='$(ORIGIN)/$(LABEL)|$(REPO_URI)'
-        while IFS='|' read -r label uri; do
-            case $label in
-                Debian/Debian) archive=$uri ;;
-                Debian/Debian-Security) security=$uri ;;
-            esac
-        done < <(apt-get indextargets --format "$format" 'Created-By: Packages')
-    fi
-    [[ $archive && $security ]] || fail "no mirror of Debian and of its security updates is known here." \
-        'The lab is made from the packages of Debian, by mmdebstrap.' \
-        'On Debian: sudo apt-get update' \
-        'Elsewhere, name a mirror that has /debian and /debian-security, and install' \
-        'debian-archive-keyring: LAB_MIRROR=http://MIRROR/debian ./scripts/lab.sh'
-    printf 'deb %s main\n' "$archive $suite" "$archive $suite-updates" "$security $suite-security"
-}
-
-# The functions from here to make_disk run as root of the new system's own
-# namespace, with its root directory as their argument.
-
-# Unpacked, not installed: that would make an initramfs for all hardware there is.
-add_kernel() { # ROOT NAME PACKAGE
-    local root=$1 name=$2 package version
-    package=$(chroot "$root" apt-cache depends "$3" | awk '/Depends: linux-image/ { print $2; exit }')
-    chroot "$root" sh -c "cd /tmp && apt-get download -qq $package"
-    dpkg-deb --fsys-tarfile "$root/tmp/$package"_*.deb |
-        tar -x --keep-directory-symlink -C "$root" ./boot ./lib/modules
-    rm "$root/tmp/$package"_*.deb
-    version=${package#linux-image-}
-    chroot "$root" depmod "$version"
-    mv "$root/boot/vmlinuz-$version" "$root/boot/linux-$name"
-    rm "$root/boot/"*-"$version"
-    add_initramfs "$root" "$name" "$version"
-}
-
-# As small as can be, since it is unpacked at each boot: mounts the disk.
-add_initramfs() { # ROOT NAME VERSION
-    local root=$1 name=$2 version=$3 tree=$1/tmp/initramfs module number=10
-    mkdir -p "$tree"/{bin,dev,disk,modules}
-    cp "$root/bin/busybox" "$tree/bin"
-    while read -r module; do
-        cp "$root$module" "$tree/modules/$((number++))-${module##*/}"
-    done < <(chroot "$root" modprobe --all --show-depends --set-version "$version" \
-        crc32c virtio_pci virtio_blk virtio_console ext4 |
-        awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
-    find "$tree" -name '*.xz' -exec xz -d {} +
-    cat >"$tree/init" <<'INIT'
-#!/bin/busybox sh
-busybox mount -t devtmpfs devtmpfs /dev
-exec </dev/console >/dev/console 2>&1
-for module in /modules/*; do busybox insmod "$module"; done
-until [ -b /dev/vda ]; do busybox usleep 10000; done
-busybox mount -t ext4 /dev/vda /disk
-exec busybox switch_root /disk /sbin/init
-INIT
-    chmod +x "$tree/init"
-    chroot "$root" sh -c 'cd /tmp/initramfs && find . | busybox cpio -o -H newc 2>/dev/null' \
-        >"$root/boot/initramfs-$name"
-    rm -r "$tree"
-}
-
-add_learner() { # ROOT
-    local root=$1
-    chroot "$root" useradd --create-home --shell /bin/bash --uid 1000 learner
-    grep -q '^learner:' "$root/etc/subuid" || echo learner:100000:65536 |
-        tee -a "$root/etc/subuid" >>"$root/etc/subgid"
-    mkdir -p "$root/var/lib/systemd/linger"
-    : >"$root/var/lib/systemd/linger/learner"
-    echo 'learner ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/learner"
-}
-
-add_lab_service() { # ROOT
-    local root=$1
-    mkdir "$root/lab"
-    echo lab >"$root/etc/hostname"
-    echo '127.0.0.1 localhost lab' >"$root/etc/hosts"
-    cat >"$root/etc/systemd/system/lab.service" <<'UNIT'
-[Unit]
-Description=The command of the lab
-After=systemd-logind.service systemd-user-sessions.service
-
-[Service]
-ExecStart=/bin/sh -c 'mount -t ext4 /dev/vdb /lab && exec bash /lab/inside.sh'
-StandardOutput=tty
-TTYPath=/dev/ttyS0
-
-[Install]
-WantedBy=multi-user.target
-UNIT
-    chroot "$root" systemctl --quiet enable lab.service
-    chroot "$root" systemctl --quiet mask getty@tty1.service e2scrub_reap.service \
-        {apt-daily,apt-daily-upgrade,dpkg-db-backup,e2scrub_all,fstrim}.timer
-}
-
-furnish() { # ROOT
-    set -euo pipefail
-    local kernel
-    while read -r kernel; do
-        # shellcheck disable=SC2086 # a name and a package
-        add_kernel "$1" $kernel
-    done <<<"$lab_kernels"
-    add_learner "$1"
-    add_lab_service "$1"
-    rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
-    # Else systemd takes the first boot for one after an update: 10 s more.
-    tr -d - </proc/sys/kernel/random/uuid >"$1/etc/machine-id"
-    touch -r "$1/usr" "$1/etc/.updated" "$1/var/.updated"
-}
-
-# A file descriptor, since in an ordinary user's namespace the path to the
-# cache may be closed. No journal: nobody reads this disk after a crash.
-make_disk() { # ROOT
-    set -euo pipefail
-    rm "$1"/boot/{linux,initramfs}-*
-    mount --bind "$1" "$1/mnt" # without what is mounted on it
-    mke2fs -q -F -t ext4 -O ^has_journal,^metadata_csum -d "$1/mnt" /proc/self/fd/9 900M
-    umount "$1/mnt"
-}
-
-recipe() {
-    declare -p suite packages kernel_package
-    declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk
-}
-
-require_space() { # DIRECTORY MB
-    local free
-    free=$(df --output=avail -m "$1" | tail -n 1)
-    ((free >= $2)) || fail "the disk is full: $1 has $((free)) MB, and the lab needs $2 MB there."
-}
-
-make_image() { # DIRECTORY
-    local new=$1 name log=$cache/log
-    need mmdebstrap mke2fs xz
-    apt_sources >"$new/sources"
-    require_space "$cache" 1000
-    require_space "${TMPDIR:-/tmp}" 700
-    say 'makes its image, once (about two minutes) …'
-    # mmdebstrap starts its hooks by a shell that can't inherit functions.
-    export lab_functions lab_kernels
-    lab_functions=$(declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
-    lab_kernels=$(for name in "${!kernel_package[@]}"; do echo "$name ${kernel_package[$name]}"; done)
-    apt-config dump 2>/dev/null | grep -i '^Acquire::https\?::Proxy' >"$new/proxy" || true
-    : >"$new/disk"
-    chmod 666 "$new/disk"
-    # shellcheck disable=SC2016 # the hooks' own shell fills these in
-    mmdebstrap --variant=minbase --format=null --include="$(IFS=, && echo "${packages[*]}")" \
-        --aptopt="$new/proxy" \
-        --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --dpkgopt='path-exclude=/usr/share/man/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --customize-hook='bash -c "$lab_functions; furnish \"\$1\"" bash "$1"' \
-        --customize-hook="copy-out /boot $new" \
-        --customize-hook='bash -c "$lab_functions; make_disk \"\$1\"" bash "$1"' \
-        "$suite" - - <"$new/sources" >"$log" 2>&1 9<>"$new/disk" || {
-        tail -n 20 "$log" >&2
-        ! grep -q 'No space left on device' "$log" ||
-            fail "the disk is full: the image can't be made in $cache and ${TMPDIR:-/tmp}."
-        fail "the image can't be made. Above is the end of $log"
-    }
-    chmod 644 "$new/disk"
-}
-
-# Sets image. Whoever comes second waits, and finds it made. Shared, the lock
-# keeps others from removing the image; it is held until the machine is up.
-find_image() {
-    local name
-    name=$(recipe | sha256sum)
-    image=$cache/${name:0:16}
-    exec {lock}>"$cache/lock"
-    flock --shared "$lock"
-    if [[ ! -d $image ]]; then
-        flock "$lock"
-    fi
-    if [[ ! -d $image ]]; then
-        run=$cache/run.$$
-        mkdir "$run" "$run/image"
-        make_image "$run/image"
-        find "$cache" -mindepth 1 -maxdepth 1 -type d ! -name 'run.*' -exec rm -r {} +
-        mv "$run/image" "$image"
-        rmdir "$run"
-        flock --shared "$lock"
-    fi
+# If it has not ended. Not by a redirection of what kill says, which would hang
+# on /dev/null.
+end() { # PID [SIGNAL]
+    [[ ! -e /proc/$1 ]] || kill "-${2:-TERM}" "$1" || true
 }
 
 # ── the workspace ───────────────────────────────────────────────────────────
@@ -355,7 +161,7 @@ start_machine() { # ACCELERATOR
     cat "$run/err" >&2 &
     readers+=($!)
     # It dies with us, however we die.
-    TMPDIR=$run setpriv --pdeathsig KILL qemu-system-x86_64 \
+    TMPDIR=$run setpriv --pdeathsig KILL "${qemu[@]}" \
         "${how[@]}" -smp "$cpus" -m 2048 -nodefaults -no-user-config -no-reboot -display none \
         -kernel "$image/boot/linux-$kernel" -initrd "$image/boot/initramfs-$kernel" \
         -append "$words" \
@@ -373,17 +179,17 @@ start_machine() { # ACCELERATOR
     disown "$machine" # the shell would report its death
 }
 
-machine_runs() { kill -0 "$machine" 2>/dev/null; }
+machine_runs() { [[ -e /proc/$machine ]]; }
 
 stop_machine() {
-    kill -KILL "$machine" 2>/dev/null || true
+    end "$machine" KILL
     while machine_runs; do sleep 0.01; done
 }
 
 # One whose machine has never opened the other end would wait for ever.
 stop_readers() {
     local reader
-    for reader in "${readers[@]}"; do kill "$reader" 2>/dev/null || true; done
+    for reader in "${readers[@]}"; do end "$reader"; done
     readers=()
 }
 
@@ -406,20 +212,25 @@ start_machine_somehow() {
     start_machine tcg
 }
 
-# Sets heard to the next line that the machine says on its control port.
+# Sets heard to the next line that the machine says on its control port, or
+# cause to why there will be none.
 hear() { # SECONDS
-    local end=$((SECONDS + $1))
+    local limit=$((SECONDS + $1))
+    cause=''
     until read -r -t 1 -u "$from_machine" heard; do
-        machine_runs && ((SECONDS < end)) || return 1
+        if grep -q 'Kernel panic - not syncing' "$run/console"; then
+            cause='its kernel panicked'
+        elif ! machine_runs; then
+            cause='QEMU ended'
+        elif ((SECONDS >= limit)); then
+            cause="not within $1 s"
+        fi
+        [[ ! $cause ]] || return 1
     done
 }
 
 show_console() {
     { cat "$run/qemu" && tail -n 15 "$run/console" | tr -d '\r'; } >&2
-}
-
-say() {
-    echo "lab: $*" >&2
 }
 
 tell_window_size() {
@@ -444,15 +255,16 @@ run_command() {
     start_machine_somehow
     hear "${LAB_BOOT_SECONDS:-180}" || {
         show_console
-        fail "the machine did not come up within ${LAB_BOOT_SECONDS:-180} s. Above is the end of its console." \
-            'A slow machine may need more: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …'
+        local hint=()
+        [[ $cause != not* ]] || hint=('A slow machine may need more: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …')
+        fail "the machine did not come up: $cause. Above is the end of its console." "${hint[@]}"
     }
     flock --unlock "$lock"
     rm "$run/workspace" # held open, and gone with the machine
     [[ ! $terminal ]] || connect_terminal
     hear 1000000000 || {
         show_console
-        fail 'the machine went down before the command ended. Above is the end of its console.'
+        fail "the machine went down before the command ended: $cause. Above is the end of its console."
     }
     status=$heard
     stop_machine
@@ -464,7 +276,7 @@ clean_up() {
     local helper
     [[ ! ${machine:-} ]] || stop_machine
     stop_readers
-    for helper in "${helpers[@]}"; do kill "$helper" 2>/dev/null || true; done
+    for helper in "${helpers[@]}"; do end "$helper"; done
     [[ ! ${terminal_settings:-} ]] || stty "$terminal_settings"
     [[ ! ${run:-} ]] || rm -rf "$run"
 }
@@ -525,8 +337,8 @@ main() {
     read_arguments "$@"
     PATH=$PATH:/usr/sbin:/sbin
     [[ $(uname -m) == x86_64 ]] || fail "the lab is made for x86_64, and this is $(uname -m)."
-    need qemu-system-x86_64 mke2fs setpriv flock
-    checkout=$(realpath "$(dirname "$0")/..") came_from=$PWD TERM=${TERM:-linux}
+    need mke2fs setpriv flock
+    came_from=$PWD TERM=${TERM:-linux}
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/container-workshop-lab
     mkdir -p "$cache"
     trap clean_up EXIT
@@ -535,13 +347,16 @@ main() {
     trap 'exit 129' HUP
     remove_leftovers
     [[ $only_image ]] || choose_programs
-    find_image
-    [[ ! $only_image ]] || exit 0
     run=$cache/run.$$
     mkdir "$run"
+    find_parts
+    [[ ! $only_image ]] || exit 0
     make_workspace_disk
     run_command
     exit "$status"
 }
 
+checkout=$(realpath "$(dirname "$0")/..")
+# shellcheck source=scripts/lib/lab-cache.sh
+. "$checkout/scripts/lib/lab-cache.sh"
 main "$@"

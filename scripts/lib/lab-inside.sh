@@ -9,9 +9,15 @@ declare users checkout came_from terminal
 # shellcheck source=/dev/null
 . /lab/settings
 
+# Also where it lies below a directory that is closed to others, such as /root.
 show() { # DIRECTORY WHERE
+    local way=$2
     mkdir -p "$2"
     mount --bind "$1" "$2"
+    until [[ $way == / ]]; do
+        way=$(dirname "$way")
+        chmod a+x "$way"
+    done
 }
 
 # A session as by a login, for the cgroups and the environment that it brings.

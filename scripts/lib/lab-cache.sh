@@ -1,0 +1,279 @@
+# shellcheck shell=bash
+# What the lab makes once, from Debian's packages, and keeps in its cache: the
+# image of its machine's disk, and a QEMU where none is installed. For lab.sh,
+# which has fail, need, say, and the variables cache and run.
+#
+# shellcheck disable=SC2317 # functions are handed to mmdebstrap
+
+# Of lab.sh: its cache, and the directory of this run there.
+declare cache run
+
+suite=bookworm
+qemu_package='qemu-system-x86'
+declare -A kernel_package=(
+    [6.1]=linux-image-cloud-amd64
+    [6.12]=linux-image-6.12-cloud-amd64
+)
+packages=(
+    systemd-sysv udev dbus libpam-systemd dbus-user-session apparmor sudo
+    iproute2 iputils-ping nftables passt procps uidmap util-linux kmod mawk
+    busybox-static strace less
+)
+
+# deb lines, with the mirrors that the host's apt uses for Debian.
+apt_sources() {
+    local label uri format archive='' security=''
+    if [[ ${LAB_MIRROR:-} ]]; then
+        archive=${LAB_MIRROR%/} security=${LAB_MIRROR%/}-security
+    elif command -v apt-get >/dev/null; then
+        # shellcheck disable=SC2016 # apt fills these in
+        format='$(ORIGIN)/$(LABEL)|$(REPO_URI)'
+        while IFS='|' read -r label uri; do
+            case $label in
+                Debian/Debian) archive=$uri ;;
+                Debian/Debian-Security) security=$uri ;;
+            esac
+        done < <(apt-get indextargets --format "$format" 'Created-By: Packages')
+    fi
+    [[ $archive && $security ]] || fail "no mirror of Debian and of its security updates is known here." \
+        'The lab is made from the packages of Debian, by mmdebstrap.' \
+        'On Debian: sudo apt-get update' \
+        'Elsewhere, name a mirror that has /debian and /debian-security, and install' \
+        'debian-archive-keyring: LAB_MIRROR=http://MIRROR/debian ./scripts/lab.sh'
+    printf 'deb %s main\n' "$archive $suite" "$archive $suite-updates" "$security $suite-security"
+}
+
+# The functions from here to make_disk run as root of the new system's own
+# namespace, with its root directory as their argument.
+
+# Unpacked, not installed: that would make an initramfs for all hardware there is.
+add_kernel() { # ROOT NAME PACKAGE
+    local root=$1 name=$2 package version
+    package=$(chroot "$root" apt-cache depends "$3" | awk '/Depends: linux-image/ { print $2; exit }')
+    chroot "$root" sh -c "cd /tmp && apt-get download -qq $package"
+    dpkg-deb --fsys-tarfile "$root/tmp/$package"_*.deb |
+        tar -x --keep-directory-symlink -C "$root" ./boot ./lib/modules
+    rm "$root/tmp/$package"_*.deb
+    version=${package#linux-image-}
+    chroot "$root" depmod "$version"
+    mv "$root/boot/vmlinuz-$version" "$root/boot/linux-$name"
+    rm "$root/boot/"*-"$version"
+    add_initramfs "$root" "$name" "$version"
+}
+
+# As small as can be, since it is unpacked at each boot: mounts the disk.
+add_initramfs() { # ROOT NAME VERSION
+    local root=$1 name=$2 version=$3 tree=$1/tmp/initramfs module number=10
+    mkdir -p "$tree"/{bin,dev,disk,modules}
+    cp "$root/bin/busybox" "$tree/bin"
+    while read -r module; do
+        cp "$root$module" "$tree/modules/$((number++))-${module##*/}"
+    done < <(chroot "$root" modprobe --all --show-depends --set-version "$version" \
+        crc32c virtio_pci virtio_blk virtio_console ext4 |
+        awk '$1 == "insmod" && !seen[$2]++ { print $2 }')
+    find "$tree" -name '*.xz' -exec xz -d {} +
+    cat >"$tree/init" <<'INIT'
+#!/bin/busybox sh
+busybox mount -t devtmpfs devtmpfs /dev
+exec </dev/console >/dev/console 2>&1
+for module in /modules/*; do busybox insmod "$module"; done
+until [ -b /dev/vda ]; do busybox usleep 10000; done
+busybox mount -t ext4 /dev/vda /disk
+exec busybox switch_root /disk /sbin/init
+INIT
+    chmod +x "$tree/init"
+    chroot "$root" sh -c 'cd /tmp/initramfs && find . | busybox cpio -o -H newc 2>/dev/null' \
+        >"$root/boot/initramfs-$name"
+    rm -r "$tree"
+}
+
+add_learner() { # ROOT
+    local root=$1
+    chroot "$root" useradd --create-home --shell /bin/bash --uid 1000 learner
+    grep -q '^learner:' "$root/etc/subuid" || echo learner:100000:65536 |
+        tee -a "$root/etc/subuid" >>"$root/etc/subgid"
+    mkdir -p "$root/var/lib/systemd/linger"
+    : >"$root/var/lib/systemd/linger/learner"
+    echo 'learner ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/learner"
+}
+
+add_lab_service() { # ROOT
+    local root=$1
+    mkdir "$root/lab"
+    echo lab >"$root/etc/hostname"
+    echo '127.0.0.1 localhost lab' >"$root/etc/hosts"
+    cat >"$root/etc/systemd/system/lab.service" <<'UNIT'
+[Unit]
+Description=The command of the lab
+After=systemd-logind.service systemd-user-sessions.service
+
+[Service]
+ExecStart=/bin/sh -c 'mount -t ext4 /dev/vdb /lab && exec bash /lab/inside.sh'
+StandardOutput=tty
+TTYPath=/dev/ttyS0
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+    chroot "$root" systemctl --quiet enable lab.service
+    chroot "$root" systemctl --quiet mask getty@tty1.service e2scrub_reap.service \
+        {apt-daily,apt-daily-upgrade,dpkg-db-backup,e2scrub_all,fstrim}.timer
+}
+
+furnish() { # ROOT
+    set -euo pipefail
+    local kernel
+    while read -r kernel; do
+        # shellcheck disable=SC2086 # a name and a package
+        add_kernel "$1" $kernel
+    done <<<"$lab_kernels"
+    add_learner "$1"
+    add_lab_service "$1"
+    rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
+    # Else systemd takes the first boot for one after an update: 10 s more.
+    tr -d - </proc/sys/kernel/random/uuid >"$1/etc/machine-id"
+    touch -r "$1/usr" "$1/etc/.updated" "$1/var/.updated"
+}
+
+# A file descriptor, since in an ordinary user's namespace the path to the
+# cache may be closed. No journal: nobody reads this disk after a crash.
+make_disk() { # ROOT
+    set -euo pipefail
+    rm "$1"/boot/{linux,initramfs}-*
+    mount --bind "$1" "$1/mnt" # without what is mounted on it
+    mke2fs -q -F -t ext4 -O ^has_journal,^metadata_csum -d "$1/mnt" /proc/self/fd/9 900M
+    umount "$1/mnt"
+}
+
+require_space() { # DIRECTORY MB
+    local free
+    free=$(df --output=avail -m "$1" | tail -n 1)
+    ((free >= $2)) || fail "the disk is full: $1 has $((free)) MB, and the lab needs $2 MB there."
+}
+
+# On a terminal, a line that moves: the seconds, and the last word of the log.
+show_progress() {
+    local begin=$SECONDS
+    while sleep 1; do
+        printf '\r\e[Klab: %3d s  %s' $((SECONDS - begin)) "$(sed -n 's/^I: //p' "$log" | tail -n 1)" >&2
+    done
+}
+
+# Its standard output is that of mmdebstrap.
+from_debian() { # WHAT OPTION...
+    local what=$1 log=$cache/log made=yes
+    need mmdebstrap
+    apt_sources >"$run/sources"
+    apt-config dump 2>/dev/null | grep -i '^Acquire::https\?::Proxy' >"$run/proxy" || true
+    : >"$log"
+    if [[ -t 2 ]]; then
+        show_progress &
+        helpers+=($!)
+    fi
+    mmdebstrap --aptopt="$run/proxy" "${@:2}" "$suite" - - <"$run/sources" 2>"$log" || made=''
+    if [[ -t 2 ]]; then
+        end "${helpers[-1]}"
+        unset 'helpers[-1]'
+        printf '\r\e[K' >&2
+    fi
+    [[ ! $made ]] || return 0
+    tail -n 20 "$log" >&2
+    ! grep -q 'No space left on device' "$log" ||
+        fail "the disk is full: $what can't be made in $cache and ${TMPDIR:-/tmp}."
+    ! grep -q '^E: Failed to fetch' "$log" ||
+        fail "$what can't be made: its packages can't be fetched. Above is why, the end of $log" \
+            'It needs the network this once; afterwards the lab works offline.'
+    fail "$what can't be made. Above is the end of $log"
+}
+
+make_image() { # DIRECTORY
+    local new=$1 name
+    need mke2fs xz
+    require_space "$cache" 1000
+    require_space "${TMPDIR:-/tmp}" 700
+    say 'makes its image, once (about two minutes) …'
+    # mmdebstrap starts its hooks by a shell that can't inherit functions.
+    export lab_functions lab_kernels
+    lab_functions=$(declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
+    lab_kernels=$(for name in "${!kernel_package[@]}"; do echo "$name ${kernel_package[$name]}"; done)
+    : >"$new/disk"
+    chmod 666 "$new/disk"
+    # shellcheck disable=SC2016 # the hooks' own shell fills these in
+    from_debian 'the image' --variant=minbase --format=null \
+        --include="$(IFS=, && echo "${packages[*]}")" \
+        --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook='bash -c "$lab_functions; furnish \"\$1\"" bash "$1"' \
+        --customize-hook="copy-out /boot $new" \
+        --customize-hook='bash -c "$lab_functions; make_disk \"\$1\"" bash "$1"' \
+        9<>"$new/disk" >"$run/hooks"
+    chmod 644 "$new/disk"
+}
+
+# Unpacked, not installed: that needs no root, changes nothing on this machine,
+# and nothing that is installed can stand in its way.
+make_qemu() { # DIRECTORY
+    require_space "$cache" 300
+    require_space "${TMPDIR:-/tmp}" 300
+    say 'unpacks a QEMU for itself, since none is installed, once (about half a minute) …'
+    from_debian QEMU --variant=extract --format=tar --include="$qemu_package" >"$run/packages"
+    tar -x -C "$1" -f "$run/packages" ./lib ./usr/{bin,lib,share/qemu,share/seabios} ||
+        fail "QEMU can't be unpacked in $cache. Above is why."
+    rm "$run/packages"
+}
+
+qemu_runs() {
+    qemu_version=$("${qemu[@]}" --version 2>&1) && [[ $qemu_version == 'QEMU emulator'* ]]
+}
+
+# Sets qemu to the command that runs it: the one that is installed, or our copy
+# with its own libraries, down to libc. Fails if neither runs.
+choose_qemu() {
+    local lib=$qemu_copy/lib/x86_64-linux-gnu usr=$qemu_copy/usr
+    qemu=(qemu-system-x86_64)
+    ! qemu_runs || return 0
+    qemu=(
+        env "QEMU_MODULE_DIR=$usr/lib/x86_64-linux-gnu/qemu"
+        "$lib/ld-linux-x86-64.so.2" --library-path "$lib:$usr/lib/x86_64-linux-gnu"
+        "$usr/bin/qemu-system-x86_64" -L "$usr/share/qemu" -L "$usr/share/seabios"
+    )
+    qemu_runs
+}
+
+take_lock() { # --shared or --exclusive
+    flock --nonblock "$1" "$lock" || {
+        say 'waits for another run of the lab …'
+        flock "$1" "$lock"
+    }
+}
+
+# The part in the cache, whole or not at all. One of an older recipe goes.
+keep() { # KIND DIRECTORY FUNCTION
+    mkdir "$run/$1"
+    "$3" "$run/$1"
+    find "$cache" -mindepth 1 -maxdepth 1 -name "$1-*" -exec rm -r {} +
+    mv "$run/$1" "$2"
+}
+
+in_the_cache() { # KIND RECIPE
+    local recipe
+    recipe=$(sha256sum <<<"$2")
+    echo "$cache/$1-${recipe:0:16}"
+}
+
+# Sets image and qemu. Whoever comes second waits, and finds them made. Shared,
+# the lock keeps others from removing them; it is held until the machine is up.
+find_parts() {
+    image=$(in_the_cache image "$(declare -p suite packages kernel_package &&
+        declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)")
+    qemu_copy=$(in_the_cache qemu "$(declare -p suite qemu_package && declare -f make_qemu)")
+    exec {lock}>"$cache/lock"
+    take_lock --shared
+    choose_qemu && [[ -d $image ]] && return
+    take_lock --exclusive
+    choose_qemu || keep qemu "$qemu_copy" make_qemu
+    choose_qemu || fail "QEMU does not run: $qemu_version"
+    [[ -d $image ]] || keep image "$image" make_image
+    take_lock --shared
+}
