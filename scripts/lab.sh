@@ -61,7 +61,7 @@ fail() { # LINE...
 need() { # PROGRAM...
     local program
     for program in "$@"; do
-        command -v "$program" >/dev/null || fail "the program $program is missing." \
+        [[ $(type -P "$program") ]] || fail "the program $program is missing." \
             'This installs what the lab needs: ./scripts/setup.sh --lab'
     done
 }

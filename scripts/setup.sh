@@ -25,7 +25,8 @@ USAGE
 #   needed:   always, test (with --test), slides (with --slides or --test), lab
 #             (with --lab; with --test optional), or optional (setup goes on
 #             without it)
-#   the rest: the package that brings them, by package manager
+#   the rest: the package that brings them, by package manager (apt, dnf, pacman,
+#             zypper); - where none is needed: lab.sh unpacks a QEMU for itself
 needs() {
     cat <<'TABLE'
 unshare nsenter setpriv lsns | makes, enters and lists namespaces     | always   | util-linux     | util-linux   | util-linux | util-linux
@@ -45,7 +46,7 @@ tmux                         | tests terminals                        | test    
 codespell                    | finds words that are spelled wrong     | test     | codespell      | codespell    | codespell  | codespell
 node npm                     | builds the slides                      | slides   | nodejs npm     | nodejs-npm   | nodejs npm | nodejs-default npm-default
 chromium                     | prints and tests the slides            | slides   | chromium       | chromium     | chromium   | chromium
-qemu-system-x86_64           | runs the lab's virtual machine         | lab      | qemu-system-x86 | qemu-system-x86-core | qemu-system-x86 | qemu-x86
+qemu-system-x86_64           | runs the lab's virtual machine         | lab      | -              | qemu-system-x86-core | qemu-system-x86 | qemu-x86
 mmdebstrap                   | makes the lab's Debian                 | lab      | mmdebstrap     | mmdebstrap   | mmdebstrap | mmdebstrap
 mke2fs                       | makes the lab's disks                  | lab      | e2fsprogs      | e2fsprogs    | e2fsprogs  | e2fsprogs
 xz                           | unpacks the lab's kernel modules       | lab      | xz-utils       | xz           | xz         | xz
@@ -105,6 +106,7 @@ find_missing_tools() {
             zypper) packages=$zypper ;;
             none) packages=${absent# } ;;
         esac
+        [[ $packages != - ]] || continue
         if [[ $needed == optional ]]; then
             optional+=("$packages")
             why+=' (optional)'

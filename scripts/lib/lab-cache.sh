@@ -1,11 +1,10 @@
 # shellcheck shell=bash
 # What the lab makes once, from Debian's packages, and keeps in its cache: the
-# image of its machine's disk, and a QEMU where none is installed. For lab.sh,
-# which has fail, need, say, and the variables cache and run.
+# image of its machine's disk, and a QEMU where none is installed. Read by lab.sh.
 #
 # shellcheck disable=SC2317 # functions are handed to mmdebstrap
 
-# Of lab.sh: its cache, and the directory of this run there.
+# The directories of lab.sh: its cache, and that of this run in it.
 declare cache run
 
 suite=bookworm
@@ -20,24 +19,43 @@ packages=(
     busybox-static strace less
 )
 
-# deb lines, with the mirrors that the host's apt uses for Debian.
+# Sets archive and security to the mirrors that apt uses for Debian.
+ask_apt() { # OPTION...
+    local label uri format
+    # shellcheck disable=SC2016 # apt fills these in
+    format='$(ORIGIN)/$(LABEL)|$(REPO_URI)'
+    while IFS='|' read -r label uri; do
+        case $label in
+            Debian/Debian) archive=$uri ;;
+            Debian/Debian-Security) security=$uri ;;
+        esac
+    done < <(apt-get "$@" indextargets --format "$format" 'Created-By: Packages')
+}
+
+# Whose a mirror is, apt knows from its package lists. Where it has none, it gets
+# some for us alone: that needs no root.
+ask_apt_anew() {
+    local ours=(-o "Dir::State::lists=$run/lists" -o "Dir::Cache=$run/apt" -o APT::Sandbox::User=root)
+    [[ -d $run/apt ]] || {
+        say 'asks apt for its mirrors …'
+        mkdir -p "$run"/{apt,lists/partial}
+        apt-get "${ours[@]}" -qq update >&2 || true
+    }
+    ask_apt "${ours[@]}"
+}
+
+# deb lines.
 apt_sources() {
-    local label uri format archive='' security=''
+    local archive='' security=''
     if [[ ${LAB_MIRROR:-} ]]; then
         archive=${LAB_MIRROR%/} security=${LAB_MIRROR%/}-security
-    elif command -v apt-get >/dev/null; then
-        # shellcheck disable=SC2016 # apt fills these in
-        format='$(ORIGIN)/$(LABEL)|$(REPO_URI)'
-        while IFS='|' read -r label uri; do
-            case $label in
-                Debian/Debian) archive=$uri ;;
-                Debian/Debian-Security) security=$uri ;;
-            esac
-        done < <(apt-get indextargets --format "$format" 'Created-By: Packages')
+    elif [[ $(type -P apt-get) ]]; then
+        ask_apt
+        [[ $archive && $security ]] || ask_apt_anew
     fi
     [[ $archive && $security ]] || fail "no mirror of Debian and of its security updates is known here." \
         'The lab is made from the packages of Debian, by mmdebstrap.' \
-        'On Debian: sudo apt-get update' \
+        'On Debian, apt has to reach its mirrors once: the network has to be there.' \
         'Elsewhere, name a mirror that has /debian and /debian-security, and install' \
         'debian-archive-keyring: LAB_MIRROR=http://MIRROR/debian ./scripts/lab.sh'
     printf 'deb %s main\n' "$archive $suite" "$archive $suite-updates" "$security $suite-security"
@@ -164,7 +182,7 @@ from_debian() { # WHAT OPTION...
     local what=$1 log=$cache/log made=yes
     need mmdebstrap
     apt_sources >"$run/sources"
-    apt-config dump 2>/dev/null | grep -i '^Acquire::https\?::Proxy' >"$run/proxy" || true
+    apt-config dump 2>&1 | grep -i '^Acquire::https\?::Proxy' >"$run/proxy" || true
     : >"$log"
     if [[ -t 2 ]]; then
         show_progress &

@@ -3,25 +3,46 @@
 //! The kernel is real in all other claims; here QEMU itself is a program of
 //! this file's making, since a real one does not fail on demand.
 
+mod cache;
+
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use cache::{
+    a_copy_of_qemu_that_breaks_is_replaced, a_disk_that_fills_up_is_told,
+    a_full_disk_is_told, a_network_that_answers_for_the_mirror_is_told,
+    a_qemu_that_does_not_run_is_told, an_interrupted_download_leaves_nothing,
+    its_image_can_be_made_beforehand, its_own_qemu_boots_offline,
+    offline_it_says_what_it_needs_the_network_for,
+    where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing,
+    without_package_lists_it_asks_apt_for_its_mirrors,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use testbed::watch::Watch;
-use testbed::{Step, eventually, needs, skip, token};
+use testbed::{Step, checkout, eventually, needs, skip, token};
 
 testbed::main!(
     a_wrong_word_is_told,
     its_image_can_be_made_beforehand,
-    a_missing_qemu_is_told,
+    where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing,
+    its_own_qemu_boots_offline,
+    a_copy_of_qemu_that_breaks_is_replaced,
+    a_qemu_that_does_not_run_is_told,
+    an_interrupted_download_leaves_nothing,
+    offline_it_says_what_it_needs_the_network_for,
+    a_network_that_answers_for_the_mirror_is_told,
+    without_package_lists_it_asks_apt_for_its_mirrors,
     a_full_disk_is_told,
+    a_disk_that_fills_up_is_told,
     a_machine_that_does_not_come_up_is_told_with_its_console,
-    a_machine_that_ends_at_once_is_told_with_its_reason,
+    a_machine_that_ends_is_told_at_once_with_its_reason,
+    a_kernel_that_panics_is_told_at_once,
+    a_broken_dev_null_does_not_hide_the_machine,
     a_kvm_that_says_nothing_is_left_within_seconds,
     a_file_that_can_not_be_read_stays_outside,
     a_signal_ends_the_machine,
@@ -65,6 +86,23 @@ impl Lab {
         fs::write(&file, format!("#!/bin/bash\n{script}\n")).expect("write");
         let executable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(file, executable).expect("chmod");
+    }
+
+    /// One that says which it is, as a real one, and is a machine by `script`.
+    fn has_qemu(&self, script: &str) {
+        let version = "echo 'QEMU emulator version 0'; exit";
+        let script =
+            format!("[[ $* != *--version* ]] || {{ {version}; }}\n{script}");
+        self.has("qemu-system-x86_64", &script);
+    }
+
+    /// Where this machine has one, it no longer runs.
+    fn has_no_qemu(&self) {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut places = std::env::split_paths(&path);
+        if places.any(|place| place.join("qemu-system-x86_64").exists()) {
+            self.has("qemu-system-x86_64", "exit 127");
+        }
     }
 
     fn asked(&self, arguments: &[&str]) -> Step {
@@ -123,11 +161,17 @@ fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What the machine writes to its console, and what becomes of it.
+/// What the machine writes to its console and to its control port, and what
+/// becomes of it.
 fn machine(kvm: &str, tcg: &str) -> String {
     format!(
         r#"for word; do
-            case $word in file:*/console) console=${{word#file:}} ;; esac
+            case $word in
+                file:*/console) console=${{word#file:}} ;;
+                pipe,id=control,*) control=${{word#*path=}}.out ;;
+                file,id=out,*) out=${{word#*path=}} ;;
+                file,id=err,*) err=${{word#*path=}} ;;
+            esac
         done
         if [[ $* == *"-accel kvm"* ]]; then {kvm}; else {tcg}; fi"#
     )
@@ -149,79 +193,70 @@ fn a_wrong_word_is_told() {
     }
 }
 
-/// Once, and without a machine.
-fn its_image_can_be_made_beforehand() {
-    let lab = Lab::new();
-    let (made, booted) = (lab.path("made"), lab.path("booted"));
-    lab.has("mmdebstrap", &format!("echo >>{}", made.display()));
-    lab.has("qemu-system-x86_64", &format!("echo >>{}", booted.display()));
-    for _ in 0..2 {
-        let output = lab.asked(&["--image"]).output();
-        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
-        lab.leaves_nothing();
-    }
-    assert_eq!(fs::read_to_string(made).expect("an image"), "\n");
-    assert!(!booted.exists());
-}
-
-/// All programs of this machine, but one.
-fn a_missing_qemu_is_told() {
-    let lab = Lab::new();
-    let path = lab.path("all-but-one");
-    fs::create_dir(&path).expect("mkdir");
-    for directory in ["/usr/bin", "/bin", "/usr/sbin", "/sbin"] {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            if !entry.file_name().to_string_lossy().starts_with("qemu") {
-                let _ = symlink(entry.path(), path.join(entry.file_name()));
-            }
-        }
-    }
-    // It adds the directories of the administrator to its PATH by itself.
-    for place in ["/usr/sbin", "/sbin"] {
-        if Path::new(place).join("qemu-system-x86_64").exists() {
-            skip("QEMU is where it can't be hidden");
-        }
-    }
-    let mut asked = lab.asked(&["true"]);
-    asked.command().env("PATH", &path);
-    let told = lab.fails(asked);
-    assert!(told.contains("qemu-system-x86_64 is missing"), "{told}");
-    assert!(told.contains("./scripts/setup.sh --lab"), "{told}");
-}
-
-fn a_full_disk_is_told() {
-    needs::disposable_host();
-    needs::root();
-    let lab = Lab::new();
-    lab.has("qemu-system-x86_64", "exit 0");
-    let cache = lab.path("cache");
-    fs::create_dir(&cache).expect("mkdir");
-    mount("mount", &["-t", "tmpfs", "-o", "size=9m", "small"], &cache);
-    let output = lab.asked(&["true"]).output();
-    mount("umount", &[], &cache);
-    let told = error(&output);
-    assert_eq!(output.status.code(), Some(125), "{told}");
-    assert!(told.contains("the disk is full"), "{told}");
-    assert!(told.contains("needs 1000 MB"), "{told}");
-}
-
 fn a_machine_that_does_not_come_up_is_told_with_its_console() {
     let (lab, word) = (Lab::new(), token());
-    let panics =
-        format!("echo \"Kernel panic: {word}\" >$console; exec sleep 99");
-    lab.has("qemu-system-x86_64", &machine(&panics, &panics));
+    let waits = format!("echo {word} >$console; exec sleep 99");
+    lab.has_qemu(&machine(&waits, &waits));
     let told = lab.fails(lab.asked(&["true"]));
     assert!(told.contains(&word), "{told}");
-    assert!(told.contains("did not come up within 1 s"), "{told}");
+    assert!(told.contains("did not come up: not within 1 s"), "{told}");
     assert!(told.contains("LAB_BOOT_SECONDS"), "{told}");
 }
 
-fn a_machine_that_ends_at_once_is_told_with_its_reason() {
-    let (lab, word) = (Lab::new(), token());
-    let ends = format!("echo 'no such option {word}' >&2; exit 1");
-    lab.has("qemu-system-x86_64", &machine(&ends, &ends));
-    let told = lab.fails(lab.asked(&["true"]));
-    assert!(told.contains(&word), "{told}");
+/// While it boots, and while the command runs. Neither is waited for.
+#[track_caller]
+fn assert_told_at_once(end: &str, parts: &[&str]) {
+    for (comes_up, when) in [
+        ("", "the machine did not come up"),
+        ("echo up >$control; ", "the machine went down before"),
+    ] {
+        let lab = Lab::new();
+        let script = format!("echo boots >$console; {comes_up}{end}");
+        lab.has_qemu(&machine(&script, &script));
+        let mut asked = lab.asked(&["true"]);
+        asked.command().env("LAB_BOOT_SECONDS", "60");
+        let begin = Instant::now();
+        let told = lab.fails(asked);
+        for part in parts.iter().chain(&[when]) {
+            assert!(told.contains(part), "no {part:?}: {told}");
+        }
+        assert!(!told.contains("LAB_BOOT_SECONDS"), "{told}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{told}");
+    }
+}
+
+fn a_machine_that_ends_is_told_at_once_with_its_reason() {
+    let word = token();
+    let end = format!("echo 'no such option {word}' >&2; sleep 0.5; exit 1");
+    assert_told_at_once(&end, &[&word, "QEMU ended"]);
+}
+
+fn a_kernel_that_panics_is_told_at_once() {
+    let word = token();
+    let panics = format!(
+        "sleep 0.5; echo 'Kernel panic - not syncing: {word}' >>$console; \
+         exec sleep 99"
+    );
+    assert_told_at_once(&panics, &[&word, "its kernel panicked"]);
+}
+
+/// A slip of the hand, or a program's: and what is thrown away is no longer.
+fn a_broken_dev_null_does_not_hide_the_machine() {
+    needs::root();
+    let lab = Lab::new();
+    let script = "echo boots >$console; : >$out; : >$err
+        echo up >$control; sleep 2; echo 7 >$control; exec sleep 99";
+    lab.has_qemu(&machine(script, script));
+    let broken = "read_only=$(mktemp) &&
+        mount --bind $read_only /dev/null &&
+        mount -o remount,bind,ro /dev/null && rm $read_only || exit 99
+        exec scripts/lab.sh true";
+    let ask = format!("exec unshare --mount bash -c '{broken}'");
+    let mut asked = lab.around(Step::shell(&ask));
+    asked.command().env("LAB_BOOT_SECONDS", "60").current_dir(checkout());
+    let output = asked.output();
+    assert_eq!(output.status.code(), Some(7), "{}", error(&output));
+    lab.leaves_nothing();
 }
 
 /// Where there is none: a file of its name, which says as little.
@@ -250,7 +285,7 @@ fn a_kvm_that_says_nothing_is_left_within_seconds() {
     };
     let (lab, word) = (Lab::new(), token());
     let boots = format!("echo {word} >$console; exec sleep 99");
-    lab.has("qemu-system-x86_64", &machine("exec sleep 99", &boots));
+    lab.has_qemu(&machine("exec sleep 99", &boots));
     let begin = Instant::now();
     let told = lab.fails(lab.asked(&["true"]));
     assert!(told.contains("KVM does not work here"), "{told}");
@@ -280,7 +315,7 @@ fn a_file_that_can_not_be_read_stays_outside() {
         {debugfs} -R 'ls -p /checkout' $disk >{}",
         inside.display()
     );
-    lab.has("qemu-system-x86_64", &look);
+    lab.has_qemu(&look);
     let ask = format!(
         "cp -r scripts {0} && exec {0}/scripts/lab.sh true",
         checkout.display()
@@ -299,7 +334,7 @@ fn a_signal_ends_the_machine() {
         here.display()
     );
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
-        lab.has("qemu-system-x86_64", &machine(&boots, &boots));
+        lab.has_qemu(&machine(&boots, &boots));
         let mut asked = lab.asked(&["true"]);
         asked.command().env("LAB_BOOT_SECONDS", "60");
         let mut running = asked.start();

@@ -1,0 +1,374 @@
+//! What the lab makes once, and keeps: its image, and a QEMU where none is
+//! installed.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testbed::{Step, checkout, eventually, needs, skip, token};
+
+use super::{Lab, error, mount};
+
+/// A mirror where nobody answers, on this machine.
+const NO_MIRROR: &str = "http://127.0.0.1:9/debian";
+
+impl Lab {
+    /// Packages with a QEMU that says so, and whose loader is a script.
+    fn has_packages(&self, qemu: &str) {
+        self.has_no_qemu();
+        let tree = self.path("packages");
+        let libraries = tree.join("lib/x86_64-linux-gnu");
+        fs::create_dir_all(&libraries).expect("mkdir");
+        for directory in ["bin", "lib", "share/qemu", "share/seabios"] {
+            let directory = tree.join("usr").join(directory);
+            fs::create_dir_all(directory).expect("mkdir");
+        }
+        self.has("loader", qemu);
+        let loader = libraries.join("ld-linux-x86-64.so.2");
+        fs::rename(self.path("programs/loader"), loader).expect("rename");
+    }
+
+    /// An mmdebstrap that brings them, and counts how often.
+    fn has_mmdebstrap(&self) {
+        let script = format!(
+            "[[ $* != *=extract* ]] || {{ echo >>{}; tar -c -C {} .; }}",
+            self.path("brought").display(),
+            self.path("packages").display()
+        );
+        self.has("mmdebstrap", &script);
+    }
+
+    fn times_brought(&self) -> usize {
+        let brought = fs::read_to_string(self.path("brought"));
+        brought.unwrap_or_default().len()
+    }
+
+    /// For all that it keeps.
+    fn asked_for_image(&self) -> Step {
+        self.asked(&["--image"])
+    }
+
+    fn makes_image(&self) -> String {
+        let output = self.asked_for_image().output();
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+        self.leaves_nothing();
+        error(&output)
+    }
+
+    /// What it keeps of a kind.
+    fn kept(&self, kind: &str) -> Vec<PathBuf> {
+        let cache = self.path("cache/container-workshop-lab");
+        let entries = fs::read_dir(cache).into_iter().flatten().flatten();
+        let is_kind = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(kind)
+        };
+        entries.map(|entry| entry.path()).filter(is_kind).collect()
+    }
+
+    /// With the real mmdebstrap, and this as its mirror.
+    fn fails_with_mirror(&self, mirror: &str) -> String {
+        self.has_no_qemu();
+        fs::remove_file(self.path("programs/mmdebstrap")).expect("remove");
+        needs::command("mmdebstrap");
+        let mut asked = self.asked_for_image();
+        asked.command().env("LAB_MIRROR", mirror);
+        let told = self.fails(asked);
+        assert_eq!(self.kept("qemu"), [PathBuf::new(); 0]);
+        told
+    }
+}
+
+/// Once, and without a machine.
+pub fn its_image_can_be_made_beforehand() {
+    let lab = Lab::new();
+    let (made, booted) = (lab.path("made"), lab.path("booted"));
+    lab.has("mmdebstrap", &format!("echo >>{}", made.display()));
+    lab.has_qemu(&format!("echo >>{}", booted.display()));
+    for _ in 0..2 {
+        let output = lab.asked(&["--image"]).output();
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+        lab.leaves_nothing();
+    }
+    assert_eq!(fs::read_to_string(made).expect("an image"), "\n");
+    assert!(!booted.exists());
+}
+
+/// Once. Who could install something is asked for nothing.
+pub fn where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing() {
+    let lab = Lab::new();
+    lab.has_packages("echo QEMU emulator");
+    lab.has_mmdebstrap();
+    let asked = lab.path("asked");
+    for installs in ["apt-get", "apt", "dpkg", "sudo"] {
+        lab.has(installs, &format!("echo {installs} >>{}", asked.display()));
+    }
+    let told = lab.makes_image();
+    assert!(told.contains("unpacks a QEMU for itself"), "{told}");
+    assert_eq!(lab.kept("qemu").len(), 1);
+    assert!(!asked.exists(), "{:?}", fs::read_to_string(asked));
+    assert_eq!(lab.makes_image(), "");
+    assert_eq!(lab.times_brought(), 1);
+}
+
+/// The real one, which this machine's cache has where no QEMU is installed, from
+/// a checkout that only root may enter, where we are root.
+pub fn its_own_qemu_boots_offline() {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or(home.join(".cache"));
+    let kept = fs::read_dir(cache.join("container-workshop-lab"));
+    let kept = kept.into_iter().flatten().flatten();
+    if !kept
+        .map(|it| it.file_name())
+        .any(|name| name.to_string_lossy().starts_with("qemu-"))
+    {
+        skip(
+            "needs a QEMU of the lab's own: ./scripts/lab.sh --image makes it where none is installed",
+        );
+    }
+    let installed = || {
+        Command::new("dpkg-query")
+            .arg("--show")
+            .output()
+            .ok()
+            .map(|list| list.stdout)
+    };
+    let before = installed();
+    let lab = Lab::new();
+    lab.has_no_qemu();
+    let place = tempfile::tempdir_in(home).expect("a directory");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(checkout().join("scripts"))
+        .arg(place.path())
+        .status();
+    assert!(copied.expect("cp").success());
+    let ask = "exec scripts/lab.sh sh -c 'id -un; pwd; uname -r'";
+    let mut asked = lab.around(Step::shell(ask));
+    asked
+        .command()
+        .env("XDG_CACHE_HOME", &cache)
+        .env("LAB_MIRROR", NO_MIRROR)
+        .env("LAB_BOOT_SECONDS", "600")
+        .current_dir(place.path());
+    let output = asked.output();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    let here = format!("learner\n{}\n6.1.", place.path().display());
+    assert!(said.starts_with(&here), "{said}");
+    assert_eq!(installed(), before);
+}
+
+/// Also one that somebody has half removed.
+pub fn a_copy_of_qemu_that_breaks_is_replaced() {
+    let lab = Lab::new();
+    lab.has_packages("echo QEMU emulator");
+    lab.has_mmdebstrap();
+    lab.makes_image();
+    fs::remove_dir_all(lab.kept("qemu")[0].join("lib")).expect("remove");
+    lab.makes_image();
+    lab.makes_image();
+    assert_eq!(lab.times_brought(), 2);
+}
+
+/// Not the one that is installed: then there is still our own.
+pub fn a_qemu_that_does_not_run_is_told() {
+    let (lab, word) = (Lab::new(), token());
+    let lacks = format!("echo 'libz.so.1 is not there {word}' >&2; exit 127");
+    lab.has_packages("echo QEMU emulator");
+    lab.has("qemu-system-x86_64", &lacks);
+    lab.has_mmdebstrap();
+    lab.makes_image();
+    assert_eq!(lab.times_brought(), 1);
+
+    let lab = Lab::new();
+    lab.has_packages(&lacks);
+    lab.has_mmdebstrap();
+    let told = lab.fails(lab.asked_for_image());
+    assert!(told.contains("QEMU does not run"), "{told}");
+    assert!(told.contains(&word), "{told}");
+}
+
+/// By an error, and by a signal. The next run begins anew.
+pub fn an_interrupted_download_leaves_nothing() {
+    let lab = Lab::new();
+    lab.has_packages("echo QEMU emulator");
+    let half = format!(
+        "tar -c -C {} . | head -c 1500",
+        lab.path("packages").display()
+    );
+    lab.has(
+        "mmdebstrap",
+        &format!("{half}; echo 'E: it breaks off' >&2; exit 1"),
+    );
+    let told = lab.fails(lab.asked_for_image());
+    assert!(told.contains("E: it breaks off"), "{told}");
+    assert!(told.contains("QEMU can't be made"), "{told}");
+    assert_eq!(lab.kept("qemu").len(), 0);
+
+    // One that ends well, and brings half.
+    lab.has("mmdebstrap", &half);
+    let told = lab.fails(lab.asked_for_image());
+    assert!(told.contains("QEMU can't be unpacked"), "{told}");
+    assert_eq!(lab.kept("qemu").len(), 0);
+
+    let waits = lab.path("waits");
+    lab.has(
+        "mmdebstrap",
+        &format!("{half}; echo >{}; exec sleep 99", waits.display()),
+    );
+    let mut running = lab.asked_for_image().start();
+    eventually("half of it", || waits.exists().then_some(()));
+    // As Ctrl-C: to all of them.
+    for pid in lab.watch.processes() {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+    }
+    assert_ne!(running.ended(), 0);
+    lab.leaves_nothing();
+    assert_eq!(lab.kept("qemu").len(), 0);
+
+    lab.has_mmdebstrap();
+    lab.makes_image();
+    assert_eq!(lab.kept("qemu").len(), 1);
+}
+
+pub fn offline_it_says_what_it_needs_the_network_for() {
+    needs::root();
+    let told = Lab::new().fails_with_mirror(NO_MIRROR);
+    assert!(told.contains("Connection refused"), "{told}");
+    assert!(
+        told.contains("QEMU can't be made: its packages can't be fetched"),
+        "{told}"
+    );
+    assert!(told.contains("afterwards the lab works offline"), "{told}");
+}
+
+/// As that of a hotel does, which wants you to log in.
+pub fn a_network_that_answers_for_the_mirror_is_told() {
+    needs::root();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines();
+                while let Some(Ok(line)) = lines.next() {
+                    if line.is_empty() {
+                        let page = "<html>Please log in</html>";
+                        let _ = write!(
+                            &stream,
+                            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{page}",
+                            page.len()
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let told =
+        Lab::new().fails_with_mirror(&format!("http://{address}/debian"));
+    assert!(
+        told.contains("does the network require authentication?"),
+        "{told}"
+    );
+    assert!(told.contains("its packages can't be fetched"), "{told}");
+}
+
+/// A real apt, that has none, and mirrors in a directory.
+pub fn without_package_lists_it_asks_apt_for_its_mirrors() {
+    needs::command("apt-get");
+    let lab = Lab::new();
+    let mirrors = lab.path("mirrors");
+    let made = Command::new("bash")
+        .arg("-euc")
+        .arg(MIRRORS)
+        .arg("bash")
+        .arg(&mirrors)
+        .status();
+    assert!(made.expect("bash").success());
+    let sources = lab.path("sources");
+    lab.has("mmdebstrap", &format!("cat >{}", sources.display()));
+    lab.has_qemu("exit 0");
+    let mut asked = lab.asked(&["--image"]);
+    asked
+        .command()
+        .env_remove("LAB_MIRROR")
+        .env("APT_CONFIG", mirrors.join("apt.conf"));
+    let output = asked.output();
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let sources = fs::read_to_string(sources).expect("sources");
+    let place = mirrors.display();
+    for (mirror, suite) in [
+        ("debian", "bookworm"),
+        ("debian", "bookworm-updates"),
+        ("debian-security", "bookworm-security"),
+    ] {
+        let line = format!("deb file:{place}/{mirror}/ {suite} main\n");
+        assert!(sources.contains(&line), "{line}: {sources}");
+    }
+    lab.leaves_nothing();
+}
+
+const MIRRORS: &str = r#"
+mkdir -p "$1"/no-lists && cd "$1"
+printf 'Package: none\nVersion: 1\nArchitecture: all\n' >Packages
+hash=$(sha256sum Packages) size=$(stat -c %s Packages) arch=$(dpkg --print-architecture)
+while read -r directory label suite; do
+    mkdir -p "$directory/dists/$suite/main/binary-$arch"
+    cp Packages "$directory/dists/$suite/main/binary-$arch"
+    printf '%s\n' 'Origin: Debian' "Label: $label" "Codename: $suite" \
+        'Date: Sat, 01 Jan 2000 00:00:00 UTC' \
+        'SHA256:' " ${hash%% *} $size main/binary-$arch/Packages" >"$directory/dists/$suite/Release"
+    echo "deb [trusted=yes] file:$1/$directory $suite main" >>sources.list
+done <<END
+debian Debian bookworm
+debian-security Debian-Security bookworm-security
+END
+printf '%s "%s";\n' Dir::State::lists "$1/no-lists" Dir::Etc::sourcelist "$1/sources.list" \
+    Dir::Etc::sourceparts /dev/null >apt.conf
+"#;
+
+pub fn a_full_disk_is_told() {
+    needs::disposable_host();
+    needs::root();
+    let lab = Lab::new();
+    lab.has_qemu("exit 0");
+    let told = lab.fails_in_room_of("9m", lab.asked(&["true"]));
+    assert!(told.contains("the disk is full"), "{told}");
+    assert!(told.contains("needs 1000 MB"), "{told}");
+}
+
+/// There seemed to be room enough: somebody else was faster, or QEMU has grown.
+pub fn a_disk_that_fills_up_is_told() {
+    needs::disposable_host();
+    needs::root();
+    let lab = Lab::new();
+    lab.has_packages("echo QEMU emulator");
+    let large = lab.path("packages/usr/lib/large");
+    let made =
+        Command::new("truncate").args(["-s", "200M"]).arg(large).status();
+    assert!(made.expect("truncate").success());
+    lab.has_mmdebstrap();
+    let told = lab.fails_in_room_of("301m", lab.asked_for_image());
+    assert!(told.contains("No space left on device"), "{told}");
+    assert!(told.contains("QEMU can't be unpacked"), "{told}");
+}
+
+impl Lab {
+    fn fails_in_room_of(&self, size: &str, asked: Step) -> String {
+        let cache = self.path("cache");
+        fs::create_dir(&cache).expect("mkdir");
+        let room = ["-t", "tmpfs", "-o", &format!("size={size}"), "small"];
+        mount("mount", &room, &cache);
+        let output = asked.output();
+        mount("umount", &[], &cache);
+        assert_eq!(output.status.code(), Some(125), "{}", error(&output));
+        error(&output)
+    }
+}
