@@ -435,13 +435,19 @@ mount_overlays() { # DIR...
   mount_table "$table" 2>/dev/null || mount_the_rest_read_only "$@"
   while IFS=' ' read -r -d '' mode dir; do
     chmod "$mode" "$view$dir" 2>/dev/null || true # read-only, then
-  done < <(find "$@" -maxdepth 0 ! -perm 755 -printf '%m %p\0')
+  done < <(find_here "$@" -maxdepth 0 ! -perm 755 -printf '%m %p\0')
+}
+
+# The host goes on meanwhile: what is gone when we come to it is no error.
+find_here() { # ARGUMENTS OF find
+  find "$@" 2>/dev/null || true
 }
 
 # Two overlays can lie on each other, not three. Then: look, don't touch.
 mount_the_rest_read_only() { # DIR...
   local dir
   for dir in "$@"; do
+    [[ -d $dir ]] || { rmdir "$view$dir" && continue; }
     mountpoint --quiet "$view$dir" ||
       mount --bind -o ro,nodev,nosuid "$dir" "$view$dir" 2>/dev/null ||
       echo "playground: $dir stays empty here: its file system takes no overlay" >&2
@@ -455,10 +461,10 @@ show_entries_of() { # DIR, '' for /
     if is_replaced "$entry"; then continue; fi
     all+=("$view$entry")
     [[ $enterable == no ]] || shown+=("$entry")
-  done < <(find "$dir/" -mindepth 1 -maxdepth 1 -type d \
+  done < <(find_here "$dir/" -mindepth 1 -maxdepth 1 -type d \
     \( "${enterable_directory[@]}" -printf "yes $dir/%f\\0" -o -printf "no $dir/%f\\0" \))
   [[ ${#all[@]} -eq 0 ]] || make_directory 755 "${all[@]}"
-  find "$dir/" -mindepth 1 -maxdepth 1 \( -type l -o -type f -perm -o=r -size -1024k \) \
+  find_here "$dir/" -mindepth 1 -maxdepth 1 \( -type l -o -type f -perm -o=r -size -1024k \) \
     -exec cp --no-dereference --preserve=mode,timestamps -t "$view$dir" {} +
   for entry in "${shown[@]}"; do
     if has_mounts_below "$entry"; then show_entries_of "$entry"; else overlaid+=("$entry"); fi
@@ -496,10 +502,10 @@ bring_along() { # DIR
 give_checkout_to_inner_root() {
   local programs=$view$WORKSHOP_BIN
   [[ -d $programs ]] || programs=
-  { find "$view$checkout" \( -path '*/.git/objects' -o -name target -o -name node_modules \) \
+  { find_here "$view$checkout" \( -path '*/.git/objects' -o -name target -o -name node_modules \) \
       -prune -o -print0
-    [[ ! $programs ]] || find "$programs" -maxdepth 1 -print0
-  } | xargs -0 chown --no-dereference "$first_uid:$first_gid"
+    [[ ! $programs ]] || find_here "$programs" -maxdepth 1 -print0
+  } | xargs -0 chown --no-dereference "$first_uid:$first_gid" 2>/dev/null || true
 }
 
 mount_tmpfs() { # SIZE MODE DIR: bounded, since a tmpfs is the machine's memory
@@ -512,7 +518,7 @@ write_etc() {
   [[ -w $etc ]] || fail 'no overlay can be made here: /etc stays read-only.' \
     'Is this a playground in a playground in a playground, or one in a container?' \
     'Two overlays can lie on each other, not three. Leave the inner one.'
-  find /etc -maxdepth 1 -type f -perm -o=r -size -1024k \
+  find_here /etc -maxdepth 1 -type f -perm -o=r -size -1024k \
     -exec cp --remove-destination --preserve=mode,timestamps -t "$etc" {} +
   rm -f "$etc"/{hostname,hosts,resolv.conf,passwd,group,subuid,subgid}
   # A login shell, as tmux starts one, sets PATH anew.
@@ -657,9 +663,10 @@ set_hostname() {
 }
 
 connect_to_internet() {
-  command -v ip >/dev/null || return 0
   # shellcheck source=scripts/lib/internet.sh
   . "$checkout/scripts/lib/internet.sh"
+  begin_as_known_network
+  command -v ip >/dev/null || return 0
   connect_internet
   [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server 8>&-
 }
@@ -670,9 +677,11 @@ settle_in() {
   export PLAYGROUND=1 PLAYGROUND_IDS=$ids PLAYGROUND_CGROUP
   PLAYGROUND_CGROUP=$(cgroup_version)
   [[ ! -e /run/netns/internet ]] || export PLAYGROUND_INTERNET=203.0.113.10
-  export USER=root LOGNAME=root XDG_CACHE_HOME=/run/cache PATH=$WORKSHOP_BIN:$PATH
+  # Places of the host, and how it speaks to you.
+  unset TMPDIR TMP TEMP LANGUAGE "${!XDG_@}" "${!DBUS_@}" "${!SSH_@}" "${!TMUX@}" "${!LC_@}"
+  export USER=root LOGNAME=root LANG=C.UTF-8
+  export XDG_CACHE_HOME=/run/cache PATH=$WORKSHOP_BIN:$PATH
   mkdir -p "$XDG_CACHE_HOME"
-  unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK TMUX TMPDIR # the host's
   export -n checkout self outside_pid came_from through_user_namespace \
     playground_delegated playground cgroups first_uid first_gid ids stage view
 }
@@ -761,6 +770,7 @@ choose_playground() { # PID, or '' for the only one: sets playground, its PID 1
 join() { # --join OR --join=PID, COMMAND...
   local pid='' environment settings=''
   self=$(realpath "$0")
+  usual_limits
   need nsenter util-linux && need setpriv util-linux && need awk gawk
   enter_delegated_scope "$@"
   [[ $1 == --join ]] || pid=${1#*=}
@@ -844,6 +854,15 @@ choose_programs() {
   export WORKSHOP_BIN PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 }
 
+# Those of a login on any machine, as far as you may have them.
+usual_limits() {
+  # shellcheck disable=SC3045 # this is bash
+  ulimit -S -d hard -e hard -f hard -i hard -l hard -m hard -q hard -r hard -t hard -u hard -v hard
+  ulimit -S -c 0
+  ulimit -S -n 1024 2>/dev/null || ulimit -S -n hard
+  ulimit -S -s 8192 2>/dev/null || ulimit -S -s hard
+}
+
 # It outlives us, even kill -9: its input ends when the last process that holds
 # file descriptor 8 is gone. It says whether PID 1 came as far as the command.
 start_janitor() {
@@ -865,6 +884,8 @@ outside() { # ARGS...
   need unshare util-linux && need nsenter util-linux && need setpriv util-linux
   need mount mount && need awk gawk
   close_inherited_files
+  [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
+  usual_limits
   enter_delegated_scope -- "$@"
   [[ ! ${playground_delegated:-} ]] || step_aside_in_scope
   choose_programs

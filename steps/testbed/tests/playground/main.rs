@@ -7,7 +7,7 @@ mod second_terminal;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -44,6 +44,9 @@ testbed::main!(
     a_device_on_the_hosts_disk_does_not_open,
     a_setuid_program_of_the_host_gives_nothing,
     its_cgroups_limits_hold,
+    it_begins_as_a_known_host,
+    what_vanishes_while_it_looks_is_no_error,
+    the_demo_of_the_network_is_right_on_a_host_with_company,
     the_internet_is_reached_through_nat_only,
     the_second_playground_works_and_the_third_says_why_not,
     without_user_namespaces_it_says_so,
@@ -554,6 +557,136 @@ fn open_files_of_the_caller_stay_outside() {
 }
 
 // ── its network ─────────────────────────────────────────────────────────────
+
+/// All that could show through: what a network namespace inherits, names,
+/// limits, the environment.
+const SHOWN: &str = r#"
+networks() { grep -rs . /proc/sys/net/{ipv4/conf,ipv6/conf,bridge} | grep -v stable_secret; }
+networks
+if [[ ${PLAYGROUND_INTERNET-} ]]; then
+    export -f networks
+    nsenter --net=/run/netns/internet bash -c networks
+fi
+nft list ruleset; ip route; cat /etc/resolv.conf
+umask; ulimit -Sa; locale 2>/dev/null
+env | sort | grep -v -e ^_= -e ^PATH="#;
+
+/// A caller whose settings are odd, as far as they are theirs to choose.
+const ODD: &str = r#"
+umask 077
+ulimit -S -n 64 -c unlimited -f 99999 -u 9999 -s 4096
+export LC_ALL=of_the.host LANG=of_the.host LANGUAGE=of_the.host
+for name in TMPDIR TMP TEMP XDG_{RUNTIME_DIR,CACHE_HOME,CONFIG_HOME,DATA_DIRS} \
+    DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK TMUX; do
+    export $name=/of/the/host
+done
+unset HOME USER LOGNAME
+exec "$@""#;
+
+const COMPANY: &str = "./scripts/lib/company.sh";
+
+/// Whatever the real one has switched on, wherever docker runs.
+fn it_begins_as_a_known_host() {
+    needs::root();
+    needs::command("ip");
+    needs::command("nft");
+    for who in Who::all() {
+        let playground = || who.playground().args(["bash", "-c", SHOWN]);
+        let alone = playground().stdout();
+        for part in ["conf/all/forwarding:0", "LANG=C.UTF-8"] {
+            assert!(alone.contains(part), "{who:?}: {alone}");
+        }
+        // The company first: bash warns of a locale that it can't find.
+        let odd = playground().in_shell(ODD);
+        let odd = odd.in_shell(&format!("exec {COMPANY} \"$@\"")).output();
+        let shown = text(&odd.stdout);
+        let (alone, shown) = (alone.lines(), shown.trim_end().lines());
+        let other: Vec<_> = alone.clone().zip(shown.clone()).collect();
+        let other = other.iter().find(|(one, other)| one != other);
+        assert_eq!(other, None, "{who:?} {}", text(&odd.stderr));
+        assert_eq!(alone.count(), shown.count(), "{who:?}");
+    }
+}
+
+/// A program of this name, found before the true one, which it starts when it
+/// has done something else.
+fn in_front_of(name: &str, directory: &Path, script: &str) {
+    let program = directory.join(name);
+    let original = needs::command(name);
+    let script = format!("#!/bin/bash\noriginal={original:?}\n{script}\n");
+    fs::write(&program, script).expect("write a program");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
+        .expect("chmod");
+}
+
+/// A package that is being installed, an editor that saves a file.
+fn what_vanishes_while_it_looks_is_no_error() {
+    needs::root();
+    let programs = tempfile::tempdir_in("/").expect("a directory");
+    let gone = |name| PathBuf::from(name).join(testbed::token());
+    let (directory, link, file) = (gone("/"), gone("/"), gone("/etc"));
+    let all = format!("{directory:?} {link:?} {file:?}");
+    // When it has looked, and before it copies: both are gone.
+    let find = format!(
+        "\"$original\" \"$@\"; status=$?; \
+         [[ $* != *-printf* ]] || rm -df {directory:?}; exit $status"
+    );
+    let cp = format!("rm -df {all}; exec \"$original\" \"$@\"");
+    in_front_of("find", programs.path(), &find);
+    in_front_of("cp", programs.path(), &cp);
+    let path = std::env::var("PATH").expect("PATH");
+    let path = format!("{}:{path}", programs.path().display());
+    for who in Who::all() {
+        fs::create_dir(&directory).expect("a directory");
+        symlink("nowhere", &link).expect("a link");
+        fs::write(&file, "").expect("a file");
+        // Root's doing: nobody else may remove them.
+        let mut playground = who.playground().args(["echo", "started"]);
+        playground.command().env("PATH", &path);
+        let output = playground.output();
+        let left = [&directory, &link, &file].map(|it| {
+            let left = it.symlink_metadata().is_ok();
+            let _ = fs::remove_dir(it).or_else(|_| fs::remove_file(it));
+            left
+        });
+        if who == Who::Me {
+            assert_eq!(left, [false; 3], "it did not vanish");
+        }
+        assert!(output.status.success(), "{who:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "started\n", "{who:?}");
+        assert_eq!(text(&output.stderr), "", "{who:?}");
+    }
+}
+
+/// Docker, two uplinks, a host that forwards. What belongs to others is there
+/// after it, too.
+fn the_demo_of_the_network_is_right_on_a_host_with_company() {
+    needs::real_processor();
+    needs::root();
+    needs::command("ip");
+    needs::command("nft");
+    let real = "network() { ip -brief link; ip -4 address; ip route; \
+            nft list ruleset; sysctl -a -r forward 2>/dev/null; }
+        before=$(network)
+        env -u PLAYGROUND -u PLAYGROUND_INTERNET ./scripts/demo.sh --real --auto 8
+        for i in {1..50}; do
+            after=$(network)
+            [[ $after != \"$before\" ]] || exit 0
+            sleep 0.1
+        done
+        diff <(echo \"$before\") <(echo \"$after\")";
+    // A host is disposable in the playground, and has a playground elsewhere.
+    let script = if in_a_playground() {
+        real
+    } else {
+        needs::host_root();
+        "./scripts/record.sh --check 8"
+    };
+    let played = Step::script("lib/company.sh");
+    let played = played.args(["bash", "-e", "-c", script]).output();
+    let told = [played.stdout, played.stderr].map(|told| text(&told)).concat();
+    assert!(played.status.success(), "{told}");
+}
 
 /// A container's network as step 08 makes it, by hand. The web page, with
 /// NAT and without.
