@@ -2,8 +2,8 @@
 //! that it knows.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -129,7 +129,7 @@ fn follow(root: &Path, name: PathBuf) -> nix::Result<PathBuf> {
 }
 
 /// The umask is empty here: who may write it is said.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut new = OpenOptions::new();
     new.write(true).create(true).truncate(true).mode(0o644);
     new.open(path)?.write_all(text.as_bytes())
@@ -137,7 +137,12 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// The host's name servers, as the host has them.
 pub fn host_name_servers() -> String {
-    fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+    read("/etc/resolv.conf").unwrap_or_default()
+}
+
+/// A comment may be in the alphabet of another age.
+fn read(file: &str) -> io::Result<String> {
+    fs::read(file).map(|text| String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The host's name servers, as far as a container can reach them. One on the
@@ -145,21 +150,28 @@ pub fn host_name_servers() -> String {
 /// it asks itself stand in a second file.
 pub fn name_servers() -> String {
     let files = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
-    let read = files.iter().flat_map(fs::read_to_string);
-    let mut reachable = read.map(|text| only_reachable(&text));
+    let texts = files.iter().flat_map(|file| read(file));
+    let mut reachable = texts.map(|text| only_reachable(&text));
     reachable.find(|text| text.contains("nameserver")).unwrap_or_else(|| {
         "# The host's name server listens on the host's own loopback.\n".into()
     })
 }
 
 fn only_reachable(text: &str) -> String {
-    let keep = |line: &&str| match line.trim().strip_prefix("nameserver") {
-        Some(server) => server.trim().parse().is_ok_and(|server: IpAddr| {
-            server.is_ipv4() && !server.is_loopback()
-        }),
-        None => !line.trim().starts_with(['#', ';']),
+    let kept = |line: &str| {
+        let mut words = line.split_whitespace();
+        match (words.next()?, words.next()) {
+            ("nameserver", server) => {
+                let server: Ipv4Addr = server?.parse().ok()?;
+                let reachable =
+                    !server.is_loopback() && !server.is_unspecified();
+                reachable.then(|| format!("nameserver {server}\n"))
+            }
+            (word, _) if word.starts_with(['#', ';']) => None,
+            _ => Some(format!("{line}\n")),
+        }
     };
-    text.lines().filter(keep).flat_map(|line| [line, "\n"]).collect()
+    text.lines().filter_map(kept).collect()
 }
 
 #[cfg(test)]
@@ -169,10 +181,13 @@ mod tests {
     #[test]
     fn a_name_server_on_the_hosts_loopback_is_left_out() {
         let host = "# a comment\nnameserver 127.0.0.53\nnameserver ::1\n\
-                    nameserver\t192.0.2.53\nnameserver 2001:db8::53\nsearch example.org\n";
+                    nameserver\t192.0.2.53 # ours\nnameserver 2001:db8::53\n\
+                    nameserver fe80::1%eth0\nnameserver 0.0.0.0\nnameserver\n\r\n\
+                    nameserver 192.0.2.54\r\nsearch example.org\n";
         assert_eq!(
             only_reachable(host),
-            "nameserver\t192.0.2.53\nsearch example.org\n"
+            "nameserver 192.0.2.53\nnameserver 192.0.2.54\n\
+             search example.org\n"
         );
     }
 }

@@ -3,11 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use anyhow::{Result, bail};
 use nix::errno::Errno;
 use runtime::{Because, Failure, Host};
+
+/// How long a port may be that of somebody who dies.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What `-p [IP:]HOST:CONTAINER[/tcp|/udp]` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +70,8 @@ impl Published {
         let shell = format!("nc {options} {address} {host}");
         container
             .call(call, why, shell, || match protocol {
-                Protocol::Tcp => TcpListener::bind(socket).map(OwnedFd::from),
-                Protocol::Udp => UdpSocket::bind(socket).map(OwnedFd::from),
+                Protocol::Tcp => soon(|| Ok(TcpListener::bind(socket)?.into())),
+                Protocol::Udp => soon(|| Ok(UdpSocket::bind(socket)?.into())),
             })
             .because(
                 Errno::EADDRINUSE,
@@ -83,6 +88,23 @@ impl Published {
                 Errno::EACCES,
                 "ports below 1024 are root's; choose a higher one",
             )
+    }
+}
+
+/// A runtime that is killed in the moment in which it starts nft leaves a copy
+/// of itself, with its sockets, until that has become nft.
+fn soon(bind: impl Fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    let end = Instant::now() + MOMENT;
+    loop {
+        match bind() {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && Instant::now() < end =>
+            {
+                sleep(Duration::from_millis(10));
+            }
+            bound => return bound,
+        }
     }
 }
 

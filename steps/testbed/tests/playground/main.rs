@@ -45,6 +45,7 @@ testbed::main!(
     a_setuid_program_of_the_host_gives_nothing,
     its_cgroups_limits_hold,
     it_begins_as_a_known_host,
+    a_caller_without_a_home_has_that_of_their_account,
     what_vanishes_while_it_looks_is_no_error,
     the_demo_of_the_network_is_right_on_a_host_with_company,
     the_internet_is_reached_through_nat_only,
@@ -608,6 +609,26 @@ fn it_begins_as_a_known_host() {
     }
 }
 
+fn a_caller_without_a_home_has_that_of_their_account() {
+    let script = "cd && echo \"$HOME\"";
+    for who in Who::all() {
+        let mut playground = match who {
+            Who::Me => Step::script("playground.sh"),
+            // They have one from as-learner.sh.
+            _ => Step::script("as-learner.sh").args([
+                "--",
+                "env",
+                "--unset=HOME",
+                PLAYGROUND,
+            ]),
+        };
+        playground.command().env_remove("HOME");
+        let home = playground.args(["bash", "-c", script]).stdout();
+        assert!(home.starts_with("/"), "{who:?}: {home}");
+        assert!(who == Who::Me || home == "/home/learner", "{home}");
+    }
+}
+
 /// A program of this name, found before the true one, which it starts when it
 /// has done something else.
 fn in_front_of(name: &str, directory: &Path, script: &str) {
@@ -636,26 +657,19 @@ fn what_vanishes_while_it_looks_is_no_error() {
     in_front_of("cp", programs.path(), &cp);
     let path = std::env::var("PATH").expect("PATH");
     let path = format!("{}:{path}", programs.path().display());
-    for who in Who::all() {
-        fs::create_dir(&directory).expect("a directory");
-        symlink("nowhere", &link).expect("a link");
-        fs::write(&file, "").expect("a file");
-        // Root's doing: nobody else may remove them.
-        let mut playground = who.playground().args(["echo", "started"]);
-        playground.command().env("PATH", &path);
-        let output = playground.output();
-        let left = [&directory, &link, &file].map(|it| {
-            let left = it.symlink_metadata().is_ok();
-            let _ = fs::remove_dir(it).or_else(|_| fs::remove_file(it));
-            left
-        });
-        if who == Who::Me {
-            assert_eq!(left, [false; 3], "it did not vanish");
-        }
-        assert!(output.status.success(), "{who:?}: {output:?}");
-        assert_eq!(text(&output.stdout), "started\n", "{who:?}");
-        assert_eq!(text(&output.stderr), "", "{who:?}");
+    fs::create_dir(&directory).expect("a directory");
+    symlink("nowhere", &link).expect("a link");
+    fs::write(&file, "").expect("a file");
+    let mut playground = Who::Me.playground().args(["echo", "started"]);
+    playground.command().env("PATH", path);
+    let output = playground.output();
+    for place in [&directory, &link, &file] {
+        let left = fs::remove_dir(place).or_else(|_| fs::remove_file(place));
+        assert!(left.is_err(), "{place:?} did not vanish: {output:?}");
     }
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(text(&output.stdout), "started\n");
+    assert_eq!(text(&output.stderr), "");
 }
 
 /// Docker, two uplinks, a host that forwards. What belongs to others is there
