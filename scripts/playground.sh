@@ -28,7 +28,8 @@ usage: scripts/playground.sh [--join[=PID]] [--] [COMMAND [ARG...]]
 Runs COMMAND (default: an interactive shell) as root of a pretended host: own
 hostname, processes, mounts, network, cgroup, and a throw-away view of your
 filesystem. It needs no sudo. Nothing done inside reaches the real host, and
-nothing is left when COMMAND ends.
+nothing is left when COMMAND ends. It begins the same on every host: forwarding,
+firewall, limits, umask and language of yours do not show through.
 
   --join               runs COMMAND in the playground that you have started in
                        another terminal: the same root of the same host. It ends
@@ -856,7 +857,6 @@ choose_programs() {
 
 # Those of a login on any machine, as far as you may have them.
 usual_limits() {
-  # shellcheck disable=SC3045 # this is bash
   ulimit -S -d hard -e hard -f hard -i hard -l hard -m hard -q hard -r hard -t hard -u hard -v hard
   ulimit -S -c 0
   ulimit -S -n 1024 2>/dev/null || ulimit -S -n hard

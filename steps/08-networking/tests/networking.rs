@@ -41,6 +41,9 @@ const INTERNET: &str = "/run/netns/internet";
 /// The pretended host's own address, as the internet sees it.
 const HOST_ADDRESS: &str = "192.0.2.2";
 const INTERNET_ADDRESS: &str = "203.0.113.10";
+/// An address in a network for which this host would have to be the router.
+const NEIGHBOUR: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 80);
 /// How long to wait for what must come, however busy the machine is.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long to knock where nobody may open. That it was long enough is seen by
@@ -60,6 +63,7 @@ testbed::main!(
     a_port_published_at_one_address_is_closed_at_the_others,
     a_port_that_is_not_published_is_closed_to_the_outside,
     a_host_that_forwards_for_others_goes_on_and_opens_no_port,
+    a_host_that_begins_to_forward_meanwhile_goes_on_after_us,
     the_hosts_services_are_closed_to_containers,
     the_hosts_loopback_is_closed_to_packets_for_127_0_0_1,
     there_is_no_way_in_by_ipv6,
@@ -207,8 +211,8 @@ fn a_published_port_answers_at_every_address_of_the_host() {
 }
 
 /// The container sees a neighbour, and would answer it directly: with its own
-/// address, while the neighbour waits for the host's. With br_netfilter, which
-/// docker loads, that works by accident: the bridge then translates, too.
+/// address, while the neighbour waits for the host's. Where docker has loaded
+/// br_netfilter, the bridge translates, too, and hides it.
 fn containers_reach_a_published_port_by_the_hosts_address() {
     needs_a_pretended_internet();
     let switch = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
@@ -276,16 +280,15 @@ fn a_port_that_is_not_published_is_closed_to_the_outside() {
     let server = serve(&network(&container), "0.0.0.0");
     let direct = SocketAddr::new(address(&container).into(), server.port());
     ask_from(HOST, direct).expect("the host itself is let through");
-    let neighbour = SocketAddr::new("198.51.100.1".parse().unwrap(), 80);
-    let ways = ["198.51.100.0/24".into(), format!("{}/32", direct.ip())];
+    let ways = [NEIGHBOUR, direct].map(|it| format!("{}/32", it.ip()));
     for way in &ways {
-        ip(INTERNET, &["route", "add", way, "via", HOST_ADDRESS]);
+        ip(INTERNET, &["route", "replace", way, "via", HOST_ADDRESS]);
     }
     turned_away(INTERNET, direct);
     // The host is no router for its neighbours, unless it was one before.
     match forwards_for_all() {
-        true => passed_on(INTERNET, neighbour),
-        false => turned_away(INTERNET, neighbour),
+        true => passed_on(INTERNET, NEIGHBOUR),
+        false => turned_away(INTERNET, NEIGHBOUR),
     }
     for way in &ways {
         ip(INTERNET, &["route", "del", way]);
@@ -298,6 +301,22 @@ fn a_host_that_forwards_for_others_goes_on_and_opens_no_port() {
     a_port_that_is_not_published_is_closed_to_the_outside();
     needs_a_pretended_internet(); // until it is gone
     assert!(forwards_for_all(), "switched off");
+}
+
+/// Docker is started while a container runs: the switches are no longer ours.
+fn a_host_that_begins_to_forward_meanwhile_goes_on_after_us() {
+    needs_a_pretended_internet();
+    let first = start(&[]);
+    let _back = Setting::change(FORWARD_ALL, "1");
+    let second = start(&[]);
+    let way = format!("{}/32", NEIGHBOUR.ip());
+    ip(INTERNET, &["route", "replace", &way, "via", HOST_ADDRESS]);
+    passed_on(INTERNET, NEIGHBOUR);
+    ip(INTERNET, &["route", "del", &way]);
+    drop([first, second].map(Running::finish));
+    needs_a_pretended_internet(); // until the bridge is gone
+    let eth0 = fs::read_to_string("/proc/sys/net/ipv4/conf/eth0/forwarding");
+    assert!(forwards_for_all() && eth0.unwrap() == "1\n", "switched off");
 }
 
 fn the_hosts_services_are_closed_to_containers() {
@@ -444,6 +463,7 @@ fn no_device_is_on_before_the_rules_are_in_force() {
 /// Docker with its rules, a second uplink, and a host that forwards. It is told
 /// what the note advises: without, docker's rules drop all that is forwarded.
 fn it_all_holds_on_a_host_with_company() {
+    needs::real_processor();
     needs_a_pretended_internet();
     let company = Company::arrives();
     for direction in ["iifname", "oifname"] {
