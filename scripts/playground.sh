@@ -52,6 +52,9 @@ Inside
 The internet has no route back to a network of yours (10.0.0.0/8, say): a
 container reaches it through NAT only.
 
+COMMAND begins with the signals' defaults, whatever the caller ignores (by nohup,
+say). One that is to outlive your terminal starts with: setsid
+
 Exit status: the command's own; 125 when the playground can't start, or when
 there is none to join.
 USAGE
@@ -674,6 +677,8 @@ connect_to_internet() {
 
 # What the first command finds here, and each that joins it.
 settle_in() {
+  # shellcheck source=scripts/lib/signals.sh
+  . "$checkout/scripts/lib/signals.sh"
   cd "$came_from" 2>/dev/null || cd "$checkout"
   export PLAYGROUND=1 PLAYGROUND_IDS=$ids PLAYGROUND_CGROUP
   PLAYGROUND_CGROUP=$(cgroup_version)
@@ -706,7 +711,7 @@ init() { # COMMAND...
   fi
   echo started >&8
   exec 8>&-
-  await env -- "$@"
+  await env "${default_signals[@]}" -- "$@"
   exit "$status"
 }
 
@@ -830,7 +835,7 @@ joined() { # COMMAND...
     set -- "${shell[@]}"
   fi
   trap - ERR
-  exec env -- "$@"
+  exec env "${default_signals[@]}" -- "$@"
 }
 
 # ── outside ─────────────────────────────────────────────────────────────────

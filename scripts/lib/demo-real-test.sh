@@ -12,7 +12,7 @@ usage: scripts/lib/demo-real-test.sh
 Plays each demo with --real on a pretended host, and compares what that host was
 before with what it is after: hostname, mounts, network, nft, forwarding, cgroups,
 processes, shared memory, files. Needs the steps to be built. Changes nothing on
-the host that you are on.
+the host that you are on, and what happens there meanwhile makes no difference.
 USAGE
 }
 
@@ -83,6 +83,10 @@ leaves_nothing_when_stopped() { # NAME SCENE SIGNAL CONDITION
 
 inside() {
   local demo script
+  # All that is compared is this host's own, but for a cache that shows through
+  # from the real one, where others may be at work.
+  mount -t tmpfs none /var/cache
+  mkdir /var/cache/container-workshop
   dir=$(mktemp -d)
   touch "$dir/why" "$dir/before"
   sleep 2 # until the network's addresses are no longer tentative
@@ -103,7 +107,9 @@ main() {
   case ${1-} in
     -h | --help) usage ;;
     --inside) inside ;;
-    *) exec "$scripts/playground.sh" -- "$scripts/lib/demo-real-test.sh" --inside ;;
+    # As nohup does, or a script for what it starts by `&`. The demos that are
+    # interrupted must end all the same.
+    *) trap '' HUP INT QUIT && exec "$scripts/playground.sh" -- "$scripts/lib/demo-real-test.sh" --inside ;;
   esac
 }
 

@@ -15,6 +15,8 @@ USAGE
 
 lib=$(realpath "${BASH_SOURCE[0]%/*}")
 scripts=${lib%/*}
+# shellcheck source-path=SCRIPTDIR source=signals.sh
+source "$lib/signals.sh"
 passed=0 failed=0
 # Nobody else's process sleeps that long: so we can tell whether ours is left.
 sleeps=9$((RANDOM + 10000)).$$
@@ -191,7 +193,7 @@ list_has_minutes() {
 is_stopped_by() { # SIGNAL group|alone
   local demo target
   # What bash starts in the background ignores SIGINT, and could not trap it.
-  (trap - INT && exec setsid "$dir/long.sh" </dev/null >"$dir/out" 2>"$dir/err") &
+  (trap - INT && exec env "${default_signals[@]}" -- setsid "$dir/long.sh" </dev/null >"$dir/out" 2>"$dir/err") &
   demo=$! target=$demo
   [[ $2 == alone ]] || target=-$demo
   eventually process_runs || return 1

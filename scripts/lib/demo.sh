@@ -28,6 +28,9 @@
 #   --perform     with a terminal of its own (script(1)), whose record is what
 #                 the expectations are about
 
+# shellcheck source-path=SCRIPTDIR source=signals.sh
+source "${BASH_SOURCE[0]%/*}/signals.sh"
+
 demo_usage() {
   cat <<USAGE
 usage: scripts/$name.sh [OPTIONS]
@@ -466,11 +469,11 @@ die() { # LINE...
 }
 
 # What signals us signals what we run, and at once: for a command in the
-# foreground bash would wait first.
+# foreground bash would wait first. What we run does not ignore what we may.
 accompany() { # COMMAND...
   local status stopped='' companion settings=''
   [[ ! -t 0 ]] || settings=$(stty -g)
-  (trap - INT QUIT && exec "$@") <&0 &
+  (trap - INT QUIT && exec env "${default_signals[@]}" -- "$@") <&0 &
   companion=$!
   trap 'stopped=1; kill -TERM "$companion" 2>/dev/null' INT TERM HUP
   while

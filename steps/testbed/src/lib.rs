@@ -21,15 +21,18 @@
 
 pub mod host;
 pub mod needs;
+mod patience;
 pub mod proc;
 pub mod record;
+mod said;
 mod step;
 mod terminal;
 pub mod watch;
 
-use std::panic::{self, AssertUnwindSafe};
+use std::os::unix::process::CommandExt;
+use std::panic;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
@@ -64,6 +67,7 @@ pub fn skip(reason: impl Into<String>) -> ! {
 /// What [`main!`] calls.
 #[must_use]
 pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
+    begin_with_default_signals();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let trial = |&(name, claim): &(&'static str, fn())| {
@@ -73,27 +77,54 @@ pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
         .exit_code()
 }
 
-fn judge(name: &str, claim: fn()) -> Result<Completion, Failed> {
+fn judge(name: &'static str, claim: fn()) -> Result<Completion, Failed> {
     record::begin(name);
-    match panic::catch_unwind(AssertUnwindSafe(claim)) {
-        Ok(()) => {
-            record::tell(name, "pass", "");
-            Ok(Completion::Completed)
+    let (result, hung) = patience::watched(name, claim);
+    let text = match result.map_err(|thrown| thrown.downcast::<Skip>()) {
+        Err(Ok(skip)) if !hung => {
+            record::tell(name, "skip", &skip.0);
+            return Ok(Completion::ignored_with(format!("SKIP: {}", skip.0)));
         }
-        Err(thrown) => match thrown.downcast::<Skip>() {
-            Ok(skip) => {
-                record::tell(name, "skip", &skip.0);
-                Ok(Completion::ignored_with(format!("SKIP: {}", skip.0)))
-            }
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text =
-                    text.or_else(|| panic.downcast_ref::<&str>().copied());
-                record::tell(name, "fail", text.unwrap_or("panicked"));
-                Err(text.unwrap_or("panicked").into())
-            }
-        },
+        Ok(()) if !hung => {
+            record::tell(name, "pass", "");
+            return Ok(Completion::Completed);
+        }
+        Err(Err(panic)) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            text.unwrap_or("panicked").to_owned()
+        }
+        _ => String::new(),
+    };
+    let text = match hung {
+        true => format!("it hung, and what it had started was killed. {text}"),
+        false => text,
+    };
+    record::tell(name, "fail", &text);
+    Err(text.into())
+}
+
+/// A caller that ignores signals, as nohup does, or a script for what it starts
+/// by `&`, has all our children ignore them, too: then a Ctrl-C that a claim
+/// sends would end nothing. env(1) of coreutils can undo that, and starts us
+/// again.
+fn begin_with_default_signals() {
+    const HUP_INT_QUIT: u64 = 0b111;
+    let ignored = proc::status(std::process::id() as i32, "SigIgn");
+    let ignored = ignored.and_then(|set| u64::from_str_radix(&set, 16).ok());
+    let env = || {
+        let mut env = Command::new("env");
+        env.arg("--default-signal=HUP,INT,QUIT");
+        env
+    };
+    if ignored.unwrap_or(0) & HUP_INT_QUIT == 0
+        || !env().arg("true").output().is_ok_and(|it| it.status.success())
+    {
+        return;
     }
+    let exe = std::env::current_exe().expect("our own path");
+    let error = env().arg(exe).args(std::env::args_os().skip(1)).exec();
+    panic!("start ourselves again: {error}");
 }
 
 /// A word that nobody can guess: facts of a test are made at random, so that

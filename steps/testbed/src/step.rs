@@ -1,18 +1,25 @@
 //! A step's binary at work.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::chown;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{
-    Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio,
-};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::patience::patience;
+use crate::said::{Said, listen};
 use crate::{Terminal, checkout, eventually, needs, proc, skip};
+
+/// A program may be silent for longer until its end than between its lines.
+fn patience_for_the_end() -> Duration {
+    patience() * 5
+}
 
 /// The path of a binary of this workspace: beside the tests, or where
 /// `WORKSHOP_BIN` says.
@@ -128,10 +135,18 @@ impl Step {
     /// Runs it to its end, without input.
     ///
     /// # Panics
-    /// When it can't be started.
+    /// When it can't be started, or does not end.
     #[must_use]
     pub fn output(mut self) -> Output {
-        self.command.stdin(Stdio::null()).output().expect("start the step")
+        self.command.stdin(Stdio::null());
+        self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Running::from(self.command);
+        let pipe = running.child.stderr.take().expect("stderr");
+        let (mut stderr, end) = (Said::by(pipe), running.patience_ends());
+        while listen(&mut [&mut running.stdout, &mut stderr], end) {}
+        let status = running.wait(end);
+        let stdout = std::mem::take(&mut running.stdout.all);
+        Output { status, stdout, stderr: stderr.all }
     }
 
     /// How much of the CPU it needs, in seconds: on a busy machine the clock
@@ -166,10 +181,7 @@ impl Step {
     #[must_use]
     pub fn start(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = self.command.spawn().expect("start the step");
-        let stdin = child.stdin.take();
-        let stdout = child.stdout.take().map(BufReader::new);
-        Running { child, stdin, stdout }
+        Running::from(self.command)
     }
 
     /// Starts it in a terminal, as the leader of a session.
@@ -215,10 +227,21 @@ impl Step {
 pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: Option<BufReader<ChildStdout>>,
+    stdout: Said,
 }
 
 impl Running {
+    fn from(mut command: Command) -> Running {
+        let mut child = command.spawn().expect("start the step");
+        let stdin = child.stdin.take();
+        let stdout = Said::by(child.stdout.take().expect("stdout"));
+        Running { child, stdin, stdout }
+    }
+
+    fn patience_ends(&self) -> Instant {
+        Instant::now() + patience_for_the_end()
+    }
+
     /// The runtime's process.
     #[must_use]
     pub fn runtime(&self) -> i32 {
@@ -235,15 +258,9 @@ impl Running {
     /// The next line of its stdout, without the line feed.
     ///
     /// # Panics
-    /// When it can't be read.
+    /// When none comes.
     pub fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout
-            .as_mut()
-            .expect("stdout")
-            .read_line(&mut line)
-            .expect("a line");
-        line.trim_end_matches('\n').to_owned()
+        self.stdout.line(Instant::now() + patience())
     }
 
     /// Says a line to it.
@@ -278,15 +295,23 @@ impl Running {
     /// was itself killed by signal n), and the rest of its stdout.
     ///
     /// # Panics
-    /// When it can't be waited for.
+    /// When it does not end.
     pub fn finish(mut self) -> (i32, String) {
         drop(self.stdin.take());
-        let mut rest = String::new();
-        if let Some(mut stdout) = self.stdout.take() {
-            let _ = stdout.read_to_string(&mut rest);
+        let end = self.patience_ends();
+        while listen(&mut [&mut self.stdout], end) {}
+        let status = self.wait(end);
+        (code_of(status), self.stdout.rest())
+    }
+
+    fn wait(&mut self, end: Instant) -> ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait for it") {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not end: {:?}", self.stdout);
+            sleep(Duration::from_millis(1));
         }
-        let status = self.child.wait().expect("wait for the step");
-        (code_of(status), rest)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
@@ -13,13 +13,8 @@ use nix::unistd::Pid;
 use pty_process::Size;
 use pty_process::blocking::{Pts, Pty};
 
-use crate::{eventually, needs};
-
-/// How long a person waits before they say that it hangs: longer before a
-/// machine that is known to be slow.
-fn patience() -> Duration {
-    Duration::from_secs(if needs::is_emulated() { 60 } else { 10 })
-}
+use crate::eventually;
+use crate::patience::patience;
 
 /// A terminal, and the program that was started in it. Dropped, it hangs up.
 pub struct Terminal {
@@ -63,7 +58,11 @@ impl Terminal {
         let end = Instant::now() + patience();
         let mut rest = keys.as_ref();
         while !rest.is_empty() {
-            assert!(Instant::now() < end, "nobody takes what is typed");
+            assert!(
+                Instant::now() < end,
+                "nobody takes what is typed; it shows {:?}",
+                self.unseen()
+            );
             let ready = self.poll(PollFlags::POLLIN | PollFlags::POLLOUT);
             if ready.contains(PollFlags::POLLIN) {
                 self.look();

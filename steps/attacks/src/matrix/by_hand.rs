@@ -99,12 +99,12 @@ pub fn type_into_terminal(place: Place) -> Verdict {
     // perl wants a /dev/null, and no step has one below 04.
     let _dev =
         (place.step < 4).then(|| Mount::bind("/dev", root.path().join("dev")));
-    let start = start(place, &root.path()).join(" ");
     let typed = token();
     let lines = in_a_terminal(
         &setsid,
+        &start(place, &root.path()),
         &format!(
-            "{start} /bin/attack type-into-terminal {typed}
+            "\"$@\" /bin/attack type-into-terminal {typed}
              IFS= read -r -t 0.3 typed
              echo \"typed $typed\""
         ),
@@ -132,11 +132,17 @@ fn add_program(root: &Path, program: &Path) {
     }
 }
 
-/// Runs a script in a session of its own, with a new terminal as its stdin.
-fn in_a_terminal(setsid: &Path, script: &str) -> Vec<String> {
+/// Runs a script in a session of its own, with a new terminal as its stdin. It
+/// has `words` for its arguments.
+fn in_a_terminal(
+    setsid: &Path,
+    words: &[String],
+    script: &str,
+) -> Vec<String> {
     let terminal = openpty(None, None).expect("a terminal");
     let mut session = Command::new(setsid)
-        .args(["--ctty", "--wait", "bash", "-c", script])
+        .args(["--ctty", "--wait", "bash", "-c", script, "bash"])
+        .args(words)
         .stdin(terminal.slave)
         .stdout(Stdio::piped())
         .spawn()

@@ -1,0 +1,69 @@
+//! No claim waits for ever. One that hangs fails by its name, and those after
+//! it are judged.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::exit;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::{needs, proc, record};
+
+/// How long a claim may take: not as long as test.sh waits for a whole binary.
+/// `CLAIM_SECONDS` in the environment asks for another limit.
+fn limit() -> Duration {
+    let asked = std::env::var("CLAIM_SECONDS").ok();
+    let asked = asked.and_then(|seconds| seconds.parse().ok());
+    let usual = if needs::is_emulated() { 420 } else { 180 };
+    Duration::from_secs(asked.unwrap_or(usual))
+}
+
+/// How long a claim waits for the next word of a program.
+pub(crate) fn patience() -> Duration {
+    limit() / 6
+}
+
+/// Runs a claim: how it ended, and whether it had to be helped. What it waits
+/// for is in the end a process that it has started: when its time is up, all of
+/// them are killed. Where even that does not end it, everything ends.
+pub(crate) fn watched(
+    name: &'static str,
+    claim: fn(),
+) -> (thread::Result<()>, bool) {
+    let (ended, end) = channel::<()>();
+    let guard = thread::spawn(move || {
+        if end.recv_timeout(limit()) != Err(RecvTimeoutError::Timeout) {
+            return false;
+        }
+        kill_all_below(std::process::id() as i32);
+        if end.recv_timeout(patience()) == Err(RecvTimeoutError::Timeout) {
+            let told = "it hangs, and waits for no process of its own";
+            record::tell(name, "fail", told);
+            eprintln!("\n{name}: {told}");
+            exit(101);
+        }
+        true
+    });
+    let result = catch_unwind(AssertUnwindSafe(claim));
+    drop(ended);
+    (result, guard.join().expect("the guard of a claim"))
+}
+
+fn kill_all_below(pid: i32) {
+    let parent = |pid: i32| proc::status(pid, "PPid")?.parse::<i32>().ok();
+    let all = proc::all().into_iter().map(|pid| (pid, parent(pid)));
+    let all: Vec<_> = all.collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        let is_child = |(_, its): &&(i32, Option<i32>)| *its == Some(parent);
+        found.extend(all.iter().filter(is_child).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    for pid in &found[1..] {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+}
