@@ -36,6 +36,8 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 pub use step::{Running, Step, binary, copy_default_root};
 pub use terminal::Terminal;
@@ -68,6 +70,7 @@ pub fn skip(reason: impl Into<String>) -> ! {
 #[must_use]
 pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
     begin_with_default_signals();
+    begin_with_mounts_of_our_own();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let trial = |&(name, claim): &(&'static str, fn())| {
@@ -125,6 +128,21 @@ fn begin_with_default_signals() {
     let exe = std::env::current_exe().expect("our own path");
     let error = env().arg(exe).args(std::env::args_os().skip(1)).exec();
     panic!("start ourselves again: {error}");
+}
+
+/// A copy of the host's mounts, shared as systemd has them: what leaks from a
+/// container is seen here, and what others mount meanwhile is not. An ordinary
+/// user can't have one.
+fn begin_with_mounts_of_our_own() {
+    let change = |flags| {
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | flags, none)
+    };
+    if needs::is_root() {
+        unshare(CloneFlags::CLONE_NEWNS).expect("unshare(CLONE_NEWNS)");
+        change(MsFlags::MS_PRIVATE).expect("make the mounts private");
+        change(MsFlags::MS_SHARED).expect("make the mounts shared");
+    }
 }
 
 /// A word that nobody can guess: facts of a test are made at random, so that

@@ -200,6 +200,9 @@ impl Step {
         let mut shell = Command::new("bash");
         shell.args(["-c", script, "bash"]);
         shell.arg(self.command.get_program()).args(self.command.get_args());
+        if let Some(directory) = self.command.get_current_dir() {
+            shell.current_dir(directory);
+        }
         for (name, value) in self.command.get_envs() {
             match value {
                 Some(value) => shell.env(name, value),

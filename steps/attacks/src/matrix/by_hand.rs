@@ -134,11 +134,7 @@ fn add_program(root: &Path, program: &Path) {
 
 /// Runs a script in a session of its own, with a new terminal as its stdin. It
 /// has `words` for its arguments.
-fn in_a_terminal(
-    setsid: &Path,
-    words: &[String],
-    script: &str,
-) -> Vec<String> {
+fn in_a_terminal(setsid: &Path, words: &[String], script: &str) -> Vec<String> {
     let terminal = openpty(None, None).expect("a terminal");
     let mut session = Command::new(setsid)
         .args(["--ctty", "--wait", "bash", "-c", script, "bash"])

@@ -129,12 +129,15 @@ fn the_worst_inside_changes_nothing_outside() {
             .over_script(who.playground())
             .args(["bash", "-c", worst, "worst", &outside.token, &survivor])
             .args(&outside.places)
+            .in_shell(&format!("exec {} \"$@\"", outside.enter_network()))
             .start();
         let marked = attack.line();
         for kind in ["ipc", "mnt", "net", "pid", "user", "uts"] {
             let namespace = attack.line();
             assert!(namespace.starts_with(kind), "{who:?}: {namespace:?}");
-            assert_ne!(namespace, proc::own_namespace(kind), "{who:?}");
+            for pid in [outside.survivor(), std::process::id() as i32] {
+                assert_ne!(namespace, proc::namespace(pid, kind), "{who:?}");
+            }
         }
         assert_eq!(attack.line(), "go?", "{who:?}");
         // Before anything is destroyed: is it the playground that it marks?

@@ -1,5 +1,5 @@
-//! What the playground must not change: the host, as far as nobody else is
-//! at work on it.
+//! What the playground must not change: of the host, what the worst that is done
+//! in there would change. Others may be at work on it meanwhile.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,23 +10,30 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use testbed::{checkout, host, proc, token};
+use testbed::{checkout, eventually, host, needs, proc, token};
 
-/// Numbers that the kernel changes by itself.
-const COUNTERS: [&str; 10] = [
-    "kernel/ns_last_pid",
-    "kernel/random",
-    "kernel/pty/nr",
-    "fs/dentry-state",
-    "fs/file-nr",
-    "fs/inode-nr",
-    "fs/inode-state",
-    "fs/aio-nr",
-    "fs/quota",
-    "net/netfilter/nf_conntrack_count",
+/// What worst.sh writes to /proc/sys: a value that nobody else would choose.
+const WRITTEN: [(&str, &str); 8] = [
+    ("kernel/shmmni", "777"),
+    ("kernel/msgmni", "777"),
+    ("kernel/pid_max", "777"),
+    ("fs/mqueue/msg_default", "777"),
+    ("net/ipv4/ip_forward", "7"),
+    ("net/ipv4/icmp_echo_ignore_all", "7"),
+    ("net/ipv4/tcp_fin_timeout", "7"),
+    ("net/ipv6/conf/all/hop_limit", "7"),
 ];
-/// Cables and bridges of containers, which come and go on a busy host.
-const OTHERS: [&str; 5] = ["veth", "br-", "docker", "virbr", "workshop"];
+/// The host's own devices, which a playground shows.
+const DEVICES: [&str; 7] =
+    ["null", "zero", "full", "random", "urandom", "tty", "net/tun"];
+/// A network as a host has it: what worst.sh takes away.
+const NETWORK: &str = "
+    ip link set lo up
+    ip link add eth0 type veth peer name eth1
+    ip address add 192.0.2.77/24 dev eth0
+    ip link set eth0 up; ip link set eth1 up
+    ip route add default via 192.0.2.1
+    nft add table ip planted";
 
 /// Files of our own making, and a process of ours.
 pub struct Outside {
@@ -34,8 +41,10 @@ pub struct Outside {
     pub home: String,
     pub checkout: String,
     pub places: Vec<PathBuf>,
+    /// A process of ours. Root's lives in a network of its own, which stands
+    /// for the host's: whatever changes in there is not of others.
     survivor: Child,
-    _planted: Vec<TempDir>,
+    planted: Vec<TempDir>,
     before: BTreeMap<String, String>,
 }
 
@@ -57,22 +66,55 @@ impl Outside {
         let plant = |place: &PathBuf| plant(place, &token).ok();
         let planted: Vec<_> = places.iter().filter_map(plant).collect();
         assert!(!planted.is_empty(), "nothing of ours to watch");
-        let survivor = Command::new("sleep")
-            .arg("1000")
+        let mut command = Command::new("unshare");
+        if needs::is_root() {
+            command.arg("--net");
+        }
+        let survivor = command
+            .args(["--", "sleep", "1000"])
             .stdin(Stdio::null())
             .spawn()
-            .expect("sleep");
+            .expect("unshare");
         let mut outside = Outside {
             token,
             home,
             checkout: checkout().display().to_string(),
             places,
             survivor,
-            _planted: planted,
+            planted,
             before: BTreeMap::new(),
         };
+        eventually("the survivor", || {
+            let exe = proc::exe(outside.survivor())?;
+            (!exe.ends_with("unshare")).then_some(())
+        });
+        outside.in_its_network(&["sh", "-c", NETWORK]);
         outside.before = outside.facts();
         outside
+    }
+
+    /// What runs its arguments in the network that stands for the host's.
+    pub fn enter_network(&self) -> String {
+        match needs::is_root() {
+            true => {
+                format!("nsenter --net=/proc/{}/ns/net --", self.survivor())
+            }
+            false => "env --".into(),
+        }
+    }
+
+    /// What a program says in the network that is ours to look at as a whole.
+    fn in_its_network(&self, program: &[&str]) -> String {
+        if !needs::is_root() {
+            return String::new();
+        }
+        let enter = self.enter_network();
+        said(
+            &enter
+                .split(' ')
+                .chain(program.iter().copied())
+                .collect::<Vec<_>>(),
+        )
     }
 
     pub fn survivor(&self) -> i32 {
@@ -94,7 +136,6 @@ impl Outside {
     }
 
     /// What was and is not, or is otherwise; and our marks, wherever they are.
-    /// Anything else that is new, somebody else has made.
     fn changes(&self) -> Vec<String> {
         let after = self.facts();
         let change = |(what, was): (&String, &String)| {
@@ -105,14 +146,15 @@ impl Outside {
             self.before.iter().filter_map(change).collect();
         let leaked = self.marks().filter(|mark| mark.exists());
         changes.extend(leaked.map(|mark| mark.display().to_string()));
-        let is_ours = |(what, is): (&String, &String)| {
-            let link = &self.token[..12];
-            (what.contains(link) || is.contains(link))
-                .then(|| format!("new: {what} {is}"))
-        };
-        let known = |what: &String| self.before.contains_key(what);
-        let new = after.iter().filter(|(what, _)| !known(what));
-        changes.extend(new.filter_map(is_ours));
+        let named = everything_with_a_name();
+        let ours = named.lines().filter(|it| it.contains(&self.token[..12]));
+        changes.extend(ours.map(|it| format!("new: {it}")));
+        for (name, value) in WRITTEN {
+            let is = fs::read_to_string(Path::new("/proc/sys").join(name));
+            if is.is_ok_and(|is| is.trim() == value) {
+                changes.push(format!("{name} is {value}"));
+            }
+        }
         if !proc::runs(self.survivor()) {
             changes.push("our process on the host is dead".into());
         }
@@ -125,87 +167,52 @@ impl Outside {
         self.places.iter().map(move |place| place.join(&name))
     }
 
+    /// What nobody else changes: the files that we planted, to the last bit;
+    /// whose the places are, and what is mounted there; our network.
     fn facts(&self) -> BTreeMap<String, String> {
         let mut facts = BTreeMap::new();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
-        for mount in mounts.lines() {
-            facts.insert(format!("mount {mount}"), String::new());
+        let planted = self.planted.iter().map(TempDir::path);
+        planted.for_each(|path| tree(path, &mut facts));
+        let mounts = proc::mounts(std::process::id() as i32);
+        let devices = DEVICES.map(|name| Path::new("/dev").join(name));
+        let above = self.places.iter().flat_map(|place| place.ancestors());
+        for path in above.chain(devices.iter().map(PathBuf::as_path)) {
+            let on = mounts.iter().filter(|it| path.starts_with(&it.place));
+            let on = on.max_by_key(|it| it.place.len());
+            let meta = fs::symlink_metadata(path);
+            let rights = meta.map(|meta| rights(&meta)).unwrap_or_default();
+            facts
+                .insert(path.display().to_string(), format!("{rights} {on:?}"));
         }
-        for what in [
-            &["-brief", "link"][..],
-            &["-brief", "address"],
-            &["route", "show", "table", "all"],
+        for program in [
+            "ip -brief link",
+            "ip -brief -4 address",
+            "ip -4 route show table all",
+            "nft list ruleset",
+            "grep -r . /proc/sys/net/ipv4/conf/eth0 /proc/sys/net/ipv4/ip_forward",
         ] {
-            links(what, &mut facts);
+            let words: Vec<_> = program.split(' ').collect();
+            facts.insert(program.into(), self.in_its_network(&words));
         }
-        for tree in ["kernel", "vm", "fs", "net"] {
-            sysctls(&Path::new("/proc/sys").join(tree), &mut facts);
-        }
-        self.files(&mut facts);
         facts
     }
+}
 
-    fn files(&self, facts: &mut BTreeMap<String, String>) {
-        for place in &self.places {
-            // Others write here. What we planted is ours, to the last bit.
-            for path in entries(place) {
-                let name = path.file_name().unwrap_or_default();
-                if name.to_string_lossy().starts_with(&self.token) {
-                    tree(&path, facts, &|path, meta| {
-                        let content = fs::read(path).unwrap_or_default();
-                        let mtime = (meta.mtime(), meta.mtime_nsec());
-                        format!("{} {mtime:?} {content:?}", rights(meta))
-                    });
-                }
-            }
-        }
-        let same = |_: &Path, meta: &fs::Metadata| rights(meta);
-        for entry in entries(&checkout()) {
-            // cargo may be at work there; the names below are enough.
-            let busy = entry.ends_with("target") || entry.ends_with(".git");
-            if !busy && !self.is_anothers(&entry) {
-                tree(&entry, facts, &same);
-            }
-        }
-        let whole = [
-            "/",
-            "/etc",
-            "/usr/bin",
-            "/usr/sbin",
-            "/opt",
-            "/srv",
-            "/var",
-            "/var/lib",
-            "/dev",
-        ];
-        let whole = whole.iter().map(PathBuf::from);
-        let git = checkout().join(".git");
-        let debug = checkout().join("target/debug");
-        for place in whole.chain([git, debug]) {
-            let lasting = |path: &PathBuf| {
-                path.extension().is_none_or(|e| e != "lock" && e != "d")
-                    && !self.is_anothers(path)
-            };
-            for path in entries(&place).into_iter().filter(lasting) {
-                if let Ok(meta) = fs::symlink_metadata(&path) {
-                    facts.insert(path.display().to_string(), rights(&meta));
-                }
-            }
-        }
-    }
+/// Mounts, network devices and tables of rules of the host, and its own name:
+/// that of what worst.sh makes begins with the token.
+fn everything_with_a_name() -> String {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("read");
+    let links = said(&["ip", "-brief", "link"]);
+    let tables = said(&["nft", "list", "tables"]);
+    [mounts, host, links, tables].join("\n")
+}
 
-    /// What another test has made: its name begins with a token that is not ours,
-    /// or as tempfile's do. The host and a playground are judged at the same time,
-    /// and the playground sees the host's files through its own.
-    fn is_anothers(&self, path: &Path) -> bool {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_hexadecimal =
-            |part: &str| part.chars().all(|c| c.is_ascii_hexdigit());
-        let is_token = |rest: &str| rest.get(..16).is_some_and(is_hexadecimal);
-        let by_a_test = name.starts_with(".tmp")
-            || name.strip_prefix('t').is_some_and(is_token);
-        by_a_test && !name.starts_with(&self.token)
-    }
+/// What a program says: nothing, where it is missing.
+fn said(words: &[&str]) -> String {
+    let output = Command::new(words[0]).args(&words[1..]).output();
+    let output = output.map(|it| it.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&output).into_owned()
 }
 
 impl Drop for Outside {
@@ -237,43 +244,13 @@ fn rights(meta: &fs::Metadata) -> String {
     format!("{:o} {}:{}", meta.mode(), meta.uid(), meta.gid())
 }
 
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).collect()
-}
-
 /// A fact for each file of a tree.
-fn tree(
-    path: &Path,
-    facts: &mut BTreeMap<String, String>,
-    fact: &dyn Fn(&Path, &fs::Metadata) -> String,
-) {
+fn tree(path: &Path, facts: &mut BTreeMap<String, String>) {
     let Ok(meta) = fs::symlink_metadata(path) else { return };
-    facts.insert(path.display().to_string(), fact(path, &meta));
-    if meta.is_dir() && !path.ends_with("node_modules") {
-        entries(path).iter().for_each(|entry| tree(entry, facts, fact));
-    }
-}
-
-/// What ip(8) says, without what belongs to the containers of others.
-fn links(what: &[&str], facts: &mut BTreeMap<String, String>) {
-    let Ok(told) = Command::new("ip").args(what).output() else { return };
-    for line in String::from_utf8_lossy(&told.stdout).lines() {
-        if !OTHERS.iter().any(|name| line.contains(name)) {
-            facts.insert(format!("ip {what:?}: {line}"), String::new());
-        }
-    }
-}
-
-fn sysctls(path: &Path, facts: &mut BTreeMap<String, String>) {
-    let name = path.display().to_string();
-    let varies = |part: &str| name.contains(&format!("/{part}"));
-    if COUNTERS.iter().chain(&OTHERS).any(|part| varies(part)) {
-        return;
-    }
-    if path.is_dir() {
-        entries(path).iter().for_each(|entry| sysctls(entry, facts));
-    } else if let Ok(value) = fs::read_to_string(path) {
-        facts.insert(name, value);
-    }
+    let content = fs::read(path).unwrap_or_default();
+    let mtime = (meta.mtime(), meta.mtime_nsec());
+    let fact = format!("{} {mtime:?} {content:?}", rights(&meta));
+    facts.insert(path.display().to_string(), fact);
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.for_each(|entry| tree(&entry.path(), facts));
 }
