@@ -70,7 +70,7 @@ bring_checkout() {
   local place=$home/${checkout##*/}
   "${as_learner[@]}" test -r "$checkout/scripts/as-learner.sh" 2>/dev/null && return
   mkdir "$place"
-  mount --no-canonicalize --bind . "$place"
+  mount --no-canonicalize --rbind . "$place"
   cd "$place"
   [[ ! ${WORKSHOP_BIN:-} ]] || export WORKSHOP_BIN="${WORKSHOP_BIN/#"$checkout"/$place}"
 }
@@ -104,6 +104,7 @@ main() {
   [[ $# -gt 0 ]] || { usage >&2 && exit 125; }
   [[ $UID -eq 0 ]] || fail 'only root can become another user.' "Try: sudo $0 …"
   checkout=$(realpath "$(dirname "$0")/..")
+  [[ ! ${WORKSHOP_BIN:-} ]] || WORKSHOP_BIN=$(realpath -m "$WORKSHOP_BIN")
   exec unshare --mount -- "$checkout/scripts/as-learner.sh" --inside "$@"
 }
 

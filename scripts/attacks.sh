@@ -26,9 +26,13 @@ USAGE
 
 # Those that are named, else freshly built ones: what is tested is what is here.
 build_programs() {
-    if [[ ${WORKSHOP_BIN:-} ]]; then return; fi
-    cargo build --workspace --bins --quiet
-    export WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
+    if [[ ! ${WORKSHOP_BIN:-} ]]; then
+        cargo build --workspace --bins --quiet
+        WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
+    fi
+    # A playground need not have the links that lead there.
+    WORKSHOP_BIN=$(realpath "$WORKSHOP_BIN")
+    export WORKSHOP_BIN
 }
 
 main() {

@@ -388,7 +388,7 @@ cgroup_version() {
 
 # These are never the host's: they get a file system of their own.
 is_replaced() { # PATH
-  [[ $1/ =~ ^/(proc|sys|dev|run|tmp|snap|var/lib/snapd)/ ]]
+  [[ $1/ =~ ^/(proc|sys|dev|run|tmp|snap|var/tmp|var/lib/snapd)/ ]]
 }
 
 # An ordinary user may not overlay a directory with mounts below it: that would
@@ -419,7 +419,7 @@ mount_table() { # LINES OF AN FSTAB
 
 # Reads come from the host's directory, writes go to a layer on our tmpfs.
 mount_overlays() { # DIR...
-  local dir escaped layer uppers=() works=() table='' options=userxattr mode
+  local dir escaped lower layer uppers=() works=() table='' options=userxattr mode
   # metacopy: a chown copies no data. It needs the marks of a real root.
   ((!first_uid)) || options=metacopy=on
   for dir in "$@"; do
@@ -431,8 +431,13 @@ mount_overlays() { # DIR...
       install -o "$first_uid" -g "$first_gid" -m 4755 -t "$layer/upper${setuid_programs#"$dir"}" \
         "$setuid_programs/newuidmap" "$setuid_programs/newgidmap"
     fi
-    escaped=${dir// /\\040}
-    table+="overlay $view$escaped overlay nodev,$options,lowerdir=$escaped"
+    escaped=${dir//\\/\\134}
+    escaped=${escaped// /\\040} lower=$escaped
+    if [[ $dir == *[,:\"\\]* ]]; then # which mean something among the options
+      lower=$layer.lower
+      ln -s "$dir" "$lower"
+    fi
+    table+="overlay $view$escaped overlay nodev,$options,lowerdir=$lower"
     table+=",upperdir=$layer/upper,workdir=$layer/work 0 0"$'\n'
   done
   make_directory 755 "${uppers[@]}" "${works[@]}"
@@ -571,9 +576,15 @@ build_view() { # COMMAND...
   mount_tmpfs 512m 755 "$view/run"
   show_entries_of ''
   mount_overlays "${overlaid[@]}"
-  [[ ! -d $view/var/tmp ]] || mount_tmpfs 512m 1777 "$view/var/tmp"
+  if [[ -d $view/var && -d /var/tmp ]]; then
+    [[ -d $view/var/tmp ]] || make_directory 755 "$view/var/tmp"
+    mount_tmpfs 512m 1777 "$view/var/tmp"
+  fi
   bring_along "$checkout"
   [[ $WORKSHOP_BIN/ == "$checkout"/* ]] || bring_along "$WORKSHOP_BIN"
+  # On a mount of its own, it is not seen through an overlay of the checkout.
+  [[ ! -e $WORKSHOP_BIN/01-chroot || -e $view$WORKSHOP_BIN/01-chroot ]] ||
+    mount_overlays "$WORKSHOP_BIN"
   ((!first_uid)) || give_checkout_to_inner_root
   [[ -d $view$HOME ]] || HOME=/root
   write_etc

@@ -295,7 +295,8 @@ DEMO
 
 # The playground stands for the real host, so that none is in danger.
 leaves_a_real_host_as_it_was() {
-  local run='before=$(cat /proc/self/mountinfo; ls /tmp); PLAYGROUND= "$0" --real --auto </dev/null >/tmp/out 2>&1 ||
+  # As by nohup, or by & in a script: what it plays has the defaults again.
+  local run='trap "" HUP INT QUIT; before=$(cat /proc/self/mountinfo; ls /tmp); PLAYGROUND= "$0" --real --auto </dev/null >/tmp/out 2>&1 ||
     exit 1; rm /tmp/out; [[ $before == "$(cat /proc/self/mountinfo; ls /tmp)" ]] || exit 2
     [[ $(hostname) == playground ]] || exit 3; ! grep -qsF -f "${0%/*}/sleeps" /proc/[0-9]*/cmdline || exit 4'
   "$scripts/playground.sh" bash -c "$run" "$dir/real.sh" >"$dir/out" 2>"$dir/err"
@@ -310,9 +311,11 @@ test_real() {
 cleanup 'the hostname' 'hostname playground'
 scene 'Real' 0:10
 background 'setsid sleep $sleeps'
+run 'bash -c "trap -p"'
+expect absent trap
 run 'mkdir mount; mount -t tmpfs none mount; touch mount/file; hostname changed'
 DEMO
-  check '--real leaves no mount, file, hostname or process' leaves_a_real_host_as_it_was
+  check '--real leaves no mount, file, hostname or process, and no signal ignored' leaves_a_real_host_as_it_was
 }
 
 # ── live views ──────────────────────────────────────────────────────────────

@@ -40,6 +40,7 @@ testbed::main!(
     veth,
     nat,
     container,
+    a_verdict_that_is_kept_names_no_mount_of_the_machine,
     // others
     a_program_that_hangs_is_stopped,
     a_fork_bomb_is_stopped,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use exercise::check::Place;
 use exercise::judge::{Failure, Told, Verdict};
 use exercise::{ALL, Exercise, Level, check, find};
+use nix::mount::{MsFlags, mount, umount};
 use regex_lite::Regex;
 use similar::TextDiff;
 use testbed::{binary, checkout, needs, skip};
@@ -121,7 +122,7 @@ fn kept(name: &str, told: &Told) -> String {
     let what = what.replace("\n  |", "\n|");
     let mut all = [what, cleaned.collect()];
     for (varies, word) in [
-        (r"mounts?: /.*", "mounts: …"),
+        (r"mounts( inside)?: /.*", "mounts${1}: …"),
         (r"\d+ mounts", "… mounts"),
         (r"\d+ are zombies", "… are zombies"),
         (r"\^+", "^"),
@@ -142,9 +143,13 @@ fn overwrite() -> bool {
     std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite")
 }
 
+fn verdicts(of: &Exercise) -> PathBuf {
+    let place = format!("exercises/{}/{}/verdicts.txt", of.step, of.name);
+    checkout().join(place)
+}
+
 fn settle(exercise: &Exercise, today: &str) {
-    let place = format!("exercises/{}/{}", exercise.step, exercise.name);
-    let file = checkout().join(place).join("verdicts.txt");
+    let file = verdicts(exercise);
     if overwrite() {
         fs::write(&file, today).expect("write what is told today");
     }
@@ -156,6 +161,27 @@ fn settle(exercise: &Exercise, today: &str) {
         file.display(),
         diff.unified_diff().context_radius(2)
     );
+}
+
+/// Seen as a checkout below /tmp is: a mount that other machines have not.
+pub fn a_verdict_that_is_kept_names_no_mount_of_the_machine() {
+    needs::playground();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (none, flags) = (None::<&str>, MsFlags::empty());
+    mount(Some("none"), directory.path(), Some("tmpfs"), flags, none)
+        .expect("mount a tmpfs");
+    let name = directory.path().display().to_string();
+    for (exercise, program) in
+        [("pivot-root", "chroot-instead"), ("container", "old-root-stays")]
+    {
+        let exercise = find(exercise).expect("an exercise");
+        let told = judged(exercise, program);
+        assert!(format!("{told:?}").contains(&name), "{told:?}");
+        let today = kept(program, &told);
+        let there = fs::read_to_string(verdicts(exercise)).expect("read");
+        assert!(there.contains(&today), "{today}");
+    }
+    umount(directory.path()).expect("umount");
 }
 
 pub fn every_exercise_is_proven() {

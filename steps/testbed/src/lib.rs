@@ -115,19 +115,15 @@ fn begin_with_default_signals() {
     const HUP_INT_QUIT: u64 = 0b111;
     let ignored = proc::status(std::process::id() as i32, "SigIgn");
     let ignored = ignored.and_then(|set| u64::from_str_radix(&set, 16).ok());
-    let env = || {
-        let mut env = Command::new("env");
-        env.arg("--default-signal=HUP,INT,QUIT");
-        env
-    };
-    if ignored.unwrap_or(0) & HUP_INT_QUIT == 0
-        || !env().arg("true").output().is_ok_and(|it| it.status.success())
-    {
-        return;
+    let ignores = ignored.unwrap_or(0) & HUP_INT_QUIT != 0;
+    if ignores && needs::env_resets_signals() {
+        let error = Command::new("env")
+            .arg("--default-signal=HUP,INT,QUIT")
+            .args(std::env::current_exe())
+            .args(std::env::args_os().skip(1))
+            .exec();
+        panic!("start ourselves again: {error}");
     }
-    let exe = std::env::current_exe().expect("our own path");
-    let error = env().arg(exe).args(std::env::args_os().skip(1)).exec();
-    panic!("start ourselves again: {error}");
 }
 
 /// A copy of the host's mounts, shared as systemd has them: what leaks from a

@@ -99,6 +99,13 @@ pub fn command(name: &str) -> PathBuf {
     })
 }
 
+/// Whether env(1) can give a signal its default again: no shell can.
+#[must_use]
+pub fn env_resets_signals() -> bool {
+    let env = Command::new("env").args(["--default-signal", "true"]).output();
+    env.is_ok_and(|it| it.status.success())
+}
+
 /// strace(1), where the kernel lets it trace.
 pub fn tracer() -> PathBuf {
     let strace = command("strace");

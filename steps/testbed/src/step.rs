@@ -93,6 +93,12 @@ impl Step {
         Step { command }
     }
 
+    /// No step either, but a program of the host.
+    #[must_use]
+    pub fn program(name: &str) -> Step {
+        Step { command: Command::new(name) }
+    }
+
     /// An option and its value, a path.
     #[must_use]
     pub fn arg(self, option: &str, value: impl AsRef<Path>) -> Step {

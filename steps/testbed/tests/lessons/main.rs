@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         ("step_06_commands", || commands("steps/06-cgroups/README.md")),
         ("step_07_commands", || commands("steps/07-overlayfs/README.md")),
         ("step_08_commands", || commands("steps/08-networking/README.md")),
+        ("a_path_may_have_spaces", a_path_may_have_spaces),
         ("no_page_is_forgotten", no_page_is_forgotten),
         ("quoted_code_is_in_the_source", quoted_code_is_in_the_source),
         ("diffs_are_those_of_today", diffs_are_those_of_today),
@@ -84,6 +85,25 @@ fn settle(page: &mut Page, changes: Vec<(std::ops::Range<usize>, String)>) {
 }
 
 // ── commands ────────────────────────────────────────────────────────────────
+
+/// A command that names a place of the machine quotes it.
+fn a_path_may_have_spaces() {
+    let mut quoted = 0;
+    for page in all_pages() {
+        for block in page.blocks("console") {
+            for (command, _) in block.commands(&page) {
+                for place in ["$WORKSHOP_BIN", "$PWD", "$HOME"] {
+                    for (at, _) in command.match_indices(place) {
+                        let before = command[..at].matches('"').count();
+                        assert!(before % 2 == 1, "{}: {command}", page.name);
+                        quoted += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(quoted > 0, "no command names a place");
+}
 
 /// Every console block of a page, in one shell, from the top to the bottom: as
 /// somebody does who learns from it.

@@ -41,6 +41,7 @@ testbed::main!(
     the_help_tells_the_truth_about_the_environment,
     the_steps_are_on_its_path,
     open_files_of_the_caller_stay_outside,
+    signals_that_the_caller_ignores_are_default_inside,
     a_device_on_the_hosts_disk_does_not_open,
     a_setuid_program_of_the_host_gives_nothing,
     its_cgroups_limits_hold,
@@ -556,6 +557,22 @@ fn open_files_of_the_caller_stay_outside() {
                 .in_shell("exec 7</ 8</etc 9</proc 11</ 200</; exec \"$@\"")
                 .stdout();
             assert_eq!(found, "looked", "{who:?}");
+        }
+    }
+}
+
+fn signals_that_the_caller_ignores_are_default_inside() {
+    if !needs::env_resets_signals() {
+        skip("needs env of coreutils 8.31 or newer");
+    }
+    for who in Who::all() {
+        let first = start(who, "true");
+        for playground in [who.playground(), join(who, first.runtime())] {
+            let ignored = playground
+                .args(["bash", "-c", "trap -p; echo and no more"])
+                .in_shell("trap '' HUP INT QUIT; exec \"$@\"")
+                .stdout();
+            assert_eq!(ignored, "and no more", "{who:?}");
         }
     }
 }
