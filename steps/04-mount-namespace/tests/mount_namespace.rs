@@ -20,6 +20,7 @@ testbed::main!(
     sys_is_read_only,
     a_volume_shows_a_directory_or_a_file,
     a_missing_place_for_a_volume_is_made,
+    what_is_mounted_below_the_root_comes_along,
     a_read_only_volume_refuses_writes_below_it_too,
     a_volume_keeps_the_options_of_its_mount,
     volumes_lie_over_each_other_in_their_order,
@@ -286,6 +287,19 @@ fn a_missing_place_for_a_volume_is_made() {
     assert_eq!(shown.stdout(), word.repeat(2));
 }
 
+fn what_is_mounted_below_the_root_comes_along() {
+    needs::root();
+    let (root, word) = (temporary(), token());
+    copy_default_root(root.path());
+    let script = format!(
+        r#"exec unshare --mount bash -c 'mount -t tmpfs x "{0}" &&
+           echo {word} >"{0}/f" && exec "$@"' bash "$@""#,
+        root.path().join("mnt").display(),
+    );
+    let shown = step().arg("--rootfs", &root).args(["cat", "/mnt/f"]);
+    assert_eq!(shown.in_shell(&script).stdout(), word);
+}
+
 fn a_read_only_volume_refuses_writes_below_it_too() {
     needs::root();
     let source = temporary();
@@ -373,7 +387,18 @@ fn a_link_in_the_root_leads_no_volume_out() {
     symlink(outside.path(), root.path().join("absolute")).expect("symlink");
     let up = Path::new("../../../../../../../..");
     let relative = up.join(outside.path().strip_prefix("/").expect("absolute"));
-    symlink(relative, root.path().join("relative")).expect("symlink");
+    symlink(&relative, root.path().join("relative")).expect("symlink");
+    // Such a link as the last part of the way: of a file that is not there.
+    let (new, file) = (outside.path().join("new"), source.path().join("f"));
+    symlink(&new, root.path().join("new")).expect("symlink");
+    symlink(relative.join("new"), root.path().join("newer")).expect("symlink");
+    for place in ["/new", "/newer"] {
+        let at_work = step().arg("--rootfs", &root);
+        let output = at_work.args(["-v", &volume(&file, place), "true"]);
+        let output = output.output();
+        assert_eq!(output.status.code(), Some(125), "{place}: {output:?}");
+        assert!(!new.exists(), "{place}: the runtime made it outside");
+    }
     // Inside, such a link means a place inside. There is none, then there is.
     for exists in [false, true] {
         let inside = outside.path().strip_prefix("/").expect("absolute");

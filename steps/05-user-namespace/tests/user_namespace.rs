@@ -14,6 +14,8 @@ testbed::main!(
     all_namespaces_belong_to_a_new_user_namespace,
     root_inside_is_a_subordinate_id_of_root,
     root_inside_of_an_ordinary_user_is_that_user,
+    the_ranges_are_the_first_of_ours_in_each_table,
+    without_newuidmap_an_ordinary_user_has_one_id,
     with_one_id_setgroups_is_denied_before_the_groups_are_mapped,
     no_group_of_the_caller_stays,
     what_is_made_in_a_volume_never_belongs_to_root_of_the_host,
@@ -145,6 +147,75 @@ fn root_inside_of_an_ordinary_user_is_that_user() {
         assert_eq!(map(container.pid(), file), expected, "{file}");
     }
     assert_eq!(Step::new(STEP).sh("id -u; id -g").stdout(), "0\n0");
+}
+
+/// By name or number, and none that would give ourselves away. Tables of this
+/// claim's own, for root and for an account that every machine has.
+fn the_ranges_are_the_first_of_ours_in_each_table() {
+    needs::root();
+    needs_many_ids();
+    needs::command("newuidmap");
+    let name = "daemon";
+    let account = User::from_name(name).expect("users").expect(name);
+    let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+    let (first, count) = granted("/etc/subuid").unwrap_or((100_000, 65_536));
+    assert!(count > 2000, "too few ids for this claim");
+    let home = volume();
+    for (owner, uid, gid) in [
+        ("root", 0, 0),
+        ("0", 0, 0),
+        (name, uid, gid),
+        (&uid.to_string(), uid, gid),
+    ] {
+        let table = |file: &str, first: u32, count: u32| {
+            let path = home.path().join(file);
+            let lines = format!(
+                "somebody:{first}:9\n{owner}:0:{}\n{owner}:{first}:{count}\n\
+                 {owner}:{}:77\n",
+                uid + 9,
+                first + count
+            );
+            fs::write(path, lines).expect("write");
+        };
+        table("subuid", first + 7, 1000);
+        table("subgid", first + 11, 999);
+        let script = format!(
+            r#"exec unshare --mount bash -c 'cd "{}" && mount --bind subuid \
+               /etc/subuid && mount --bind subgid /etc/subgid && cd / &&
+               exec setpriv --reuid {uid} --regid {gid} --clear-groups -- "$@"' \
+               bash "$@""#,
+            home.path().display()
+        );
+        if uid != 0 {
+            let _skips_where_nobody_can =
+                Step::new(STEP).as_somebody(volume().path());
+        }
+        let mut step = Step::new(STEP).sh("echo ready; read line");
+        let cache = home.path().join(uid.to_string());
+        step.command().env("XDG_CACHE_HOME", cache);
+        let mut container = step.in_shell(&script).start();
+        assert_eq!(container.line(), "ready", "{owner}");
+        for (file, own, first, count) in [
+            ("uid_map", uid, first + 7, 1000),
+            ("gid_map", gid, first + 11, 999),
+        ] {
+            let expected = match uid {
+                0 => vec![vec![0, first, count]],
+                _ => vec![vec![0, own, 1], vec![1, first, count]],
+            };
+            assert_eq!(map(container.pid(), file), expected, "{owner} {file}");
+        }
+    }
+}
+
+fn without_newuidmap_an_ordinary_user_has_one_id() {
+    needs::ordinary_user();
+    let mut step = Step::new(STEP).sh("echo ready; read line");
+    step.command().env("PATH", "/nowhere");
+    let mut container = step.start();
+    assert_eq!(container.line(), "ready");
+    let expected = [[0, getuid().as_raw(), 1]];
+    assert_eq!(map(container.pid(), "uid_map"), expected);
 }
 
 fn with_one_id_setgroups_is_denied_before_the_groups_are_mapped() {
@@ -433,6 +504,11 @@ fn a_read_only_volume_stays_so_for_root_inside() {
 }
 
 fn a_file_and_the_root_stay_read_only_too() {
+    // The root alone, and it stays so.
+    let script = UNLOCKS.map(|unlock| unlock.replace("/v", "/")).join("; ");
+    let script = format!("({script}) 2>&1; touch /new && rm /new");
+    let output = Step::new(STEP).args(["--read-only"]).sh(&script).output();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     let (directory, word) = (volume(), token());
     let file = directory.path().join("f");
     fs::write(&file, &word).expect("write");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
-use testbed::{Running, Step, eventually, needs, proc, skip, token};
+use testbed::{Running, Step, eventually, needs, patience, proc, skip, token};
 
 testbed::main!(
     the_limits_stand_in_the_containers_own_cgroup,
@@ -82,6 +82,14 @@ fn the_limits_stand_in_the_containers_own_cgroup() {
     let container = Step::new(STEP).args(ALL).start_waiting();
     let runtime = container.runtime();
     assert_eq!(memory_limit(runtime), (77 << 20).to_string());
+    // Where the kernel accounts it: no swap, said as such or as a sum.
+    let memory = file(runtime, "memory.max", "memory.limit_in_bytes");
+    for (swap, limit) in
+        [("memory.swap.max", 0), ("memory.memsw.limit_in_bytes", 77 << 20)]
+    {
+        let swap = memory.with_file_name(swap);
+        assert!(!swap.exists() || read(&swap) == limit.to_string(), "{swap:?}");
+    }
     assert_eq!(read(file(runtime, "pids.max", "pids.max")), "37");
     let quota = file(runtime, "cpu.max", "cpu.cfs_quota_us");
     let numbers = read(&quota);
@@ -157,14 +165,15 @@ fn limits_can_be_looked_at_inside_and_not_changed() {
     assert_eq!(step.sh(script).stdout(), (77 << 20).to_string());
 }
 
+/// What is left of a container must be ended, for it stays by itself.
 fn hogs() -> [(&'static str, Option<&'static str>); 5] {
-    let survivor = "tail /dev/zero; echo survived";
+    let survivor = "tail /dev/zero; echo survived; sleep 1000";
     [
         (HOG, None),
         (survivor, None),
         (survivor, Some("--init")),
-        ("tail /dev/zero & wait; sleep 60; echo survived", None),
-        ("dd if=/dev/zero of=/dev/shm/x bs=1M count=60; echo survived", None),
+        ("tail /dev/zero & wait; echo survived; sleep 1000", None),
+        ("dd if=/dev/zero of=/dev/shm/x bs=1M count=60; sleep 1000", None),
     ]
 }
 
@@ -177,7 +186,9 @@ fn a_memory_hog_ends_its_whole_container() {
     for (script, init) in hogs() {
         let watch = Watch::begin();
         let step = watch.over(Step::new(STEP)).args(["-m", "24M"]);
-        let output = step.args(init).sh(script).output();
+        let limit = patience().as_secs();
+        let soon = format!("exec timeout --foreground {limit} \"$@\"");
+        let output = step.args(init).sh(script).in_shell(&soon).output();
         assert_eq!(output.status.code(), Some(137), "{script}: {output:?}");
         let told = error(&output);
         let told = told.lines().last().expect("a message");

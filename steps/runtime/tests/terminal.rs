@@ -14,6 +14,7 @@ testbed::main!(
     ctrl_c_ends_the_foreground_job_and_not_the_shell,
     the_window_has_the_size_of_the_hosts_and_follows_it,
     the_terminal_is_not_the_hosts,
+    without_a_terminal_of_its_own_the_hosts_is_out_of_reach,
     from_step_04_the_terminal_has_a_name,
     the_hosts_terminal_is_set_as_before,
     ctrl_c_during_a_pause_ends_the_runtime,
@@ -125,15 +126,42 @@ fn the_terminal_is_not_the_hosts() {
             assert!(inside.starts_with("/dev/pts"), "{step}: {inside:?}");
             assert_ne!(inside, host, "{step}");
         }
-        // Field 7 of stat: the controlling terminal (proc_pid_stat(5)).
-        let controls = |pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
-            let stat = stat.expect("its stat");
-            let after = stat.rsplit_once(") ").expect("a name").1;
-            after.split(' ').nth(4).expect("a terminal").to_owned()
-        };
-        assert_ne!(controls(child), controls(terminal.pid()), "{step}");
-        assert_ne!(controls(child), "0", "{step}");
+        let hosts = controlling_terminal(terminal.pid());
+        assert_ne!(controlling_terminal(child), hosts, "{step}");
+        assert_ne!(controlling_terminal(child), "0", "{step}");
+    }
+}
+
+/// Field 7 of stat (proc_pid_stat(5)): "0" is none.
+fn controlling_terminal(pid: i32) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.expect("its stat");
+    let after = stat.rsplit_once(") ").expect("a name").1;
+    after.split(' ').nth(4).expect("a terminal").to_owned()
+}
+
+/// Else it could open /dev/tty, and type there. Input and output are pipes.
+fn without_a_terminal_of_its_own_the_hosts_is_out_of_reach() {
+    needs::root();
+    for step in STEPS {
+        for init in [None, (step >= "03").then_some("--init")] {
+            let waits = Step::new(step).args(init).sh("echo ready; read x");
+            let shell = waits.in_shell(r#"head -n 1 | "$@" 2>&1 | cat"#);
+            let mut terminal = shell.on_terminal();
+            terminal.shows("ready");
+            assert_ne!(controlling_terminal(terminal.pid()), "0");
+            let pipeline = proc::children(terminal.pid());
+            let inside = pipeline.into_iter().flat_map(proc::children);
+            let inside: Vec<_> = inside
+                .flat_map(|pid| [vec![pid], proc::children(pid)].concat())
+                .collect();
+            assert!(!inside.is_empty(), "{step}");
+            for pid in inside {
+                assert_eq!(controlling_terminal(pid), "0", "{step} {init:?}");
+            }
+            terminal.types("\r");
+            assert_eq!(terminal.finish().0, 0, "{step}");
+        }
     }
 }
 
