@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
-use testbed::{Running, Step, eventually, needs, proc, skip, token};
+use testbed::{Running, Step, eventually, needs, patience, proc, skip, token};
 
 testbed::main!(
     the_limits_stand_in_the_containers_own_cgroup,
@@ -285,21 +285,22 @@ fn processor_seconds(pid: i32) -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+/// So little that one turn on a processor is more, however busy the machine is.
 fn a_processor_hog_gets_its_share_and_no_more() {
     needs_cgroups();
-    let limited = hog_of(Step::new(STEP).args(["--cpus", "0.2"]));
+    let limited = hog_of(Step::new(STEP).args(["--cpus", "0.02"]));
     let began = (Instant::now(), processor_seconds(limited.pid()));
     std::thread::sleep(Duration::from_secs(1));
+    let statistics = file(limited.runtime(), "cpu.stat", "cpu.stat");
+    eventually("a hog that is held back", || {
+        let statistics = fs::read_to_string(&statistics).ok()?;
+        let mut lines = statistics.lines();
+        let count = lines.find_map(|it| it.strip_prefix("nr_throttled "))?;
+        (count.parse::<u32>().ok()? >= 5).then_some(())
+    });
     let used = processor_seconds(limited.pid()) - began.1;
     let share = used / began.0.elapsed().as_secs_f64();
-    assert!(share < 0.27, "{share} of a processor");
-    let statistics = read(file(limited.runtime(), "cpu.stat", "cpu.stat"));
-    let throttled: u32 = statistics
-        .lines()
-        .find_map(|line| line.strip_prefix("nr_throttled "))
-        .and_then(|count| count.parse().ok())
-        .expect("nr_throttled");
-    assert!(throttled >= 3, "{statistics}");
+    assert!(share < 0.1, "{share} of a processor");
 }
 
 fn hog_of(step: Step) -> Running {
@@ -344,7 +345,7 @@ fn a_container_that_is_being_made_keeps_no_other_waiting() {
         let begin = Instant::now();
         let other = Step::new(STEP).args(["-m", "64m", "true"]).output();
         assert!(other.status.success(), "{other:?}");
-        assert!(begin.elapsed() < Duration::from_secs(20));
+        assert!(begin.elapsed() < patience());
     }
     assert_eq!(cgroups_of(terminal.pid()), there);
     terminal.types("\n");

@@ -119,11 +119,11 @@ impl Terminal {
     }
 
     /// Waits for the program's end: its exit status (or 128+n), and what the
-    /// terminal showed since the last time.
+    /// terminal showed since the last time. The terminal stays.
     ///
     /// # Panics
     /// When it does not end.
-    pub fn finish(mut self) -> (i32, String) {
+    pub fn finish(&mut self) -> (i32, String) {
         let end = Instant::now() + patience();
         loop {
             let status = self.child.0.try_wait().expect("wait for it");
