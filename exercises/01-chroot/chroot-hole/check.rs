@@ -53,6 +53,11 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: ORDER,
         },
+        Wrong {
+            name: "no-chroot",
+            change: &[("chroot(&*root).context(\"chroot\")?;", "")],
+            hint: NO_CHROOT,
+        },
     ],
     check,
 };

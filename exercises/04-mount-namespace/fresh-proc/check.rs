@@ -21,7 +21,7 @@ pub const EXERCISE: Exercise = Exercise {
         "Move the mount of /proc to inside(), before the exec.",
     ],
     needs: &[],
-    errors: &[(Errno::ENOENT, STARTED_LATER)],
+    errors: &[(Errno::ENOMEM, FIRST_HAS_ENDED)],
     wrong: &[
         Wrong {
             name: "not-mounted",
@@ -48,6 +48,22 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: ON_THE_HOST,
         },
+        Wrong {
+            name: "mounted-by-a-child",
+            change: &[
+                (
+                    "    mount(Some(\"proc\"), \"/proc\", Some(\"proc\"), MsFlags::empty(), none)\n        \
+                     .context(\"mount /proc\")?;\n",
+                    "    let _ = none;\n",
+                ),
+                (
+                    "    let mut again =",
+                    "    Command::new(\"mount\").args([\"-t\", \"proc\", \"proc\", \
+                     \"/proc\"]).status()?;\n    let mut again =",
+                ),
+            ],
+            hint: FIRST_HAS_ENDED,
+        },
     ],
     check,
 };
@@ -60,9 +76,9 @@ const NO_PID_NAMESPACE: &str = "The command is in the host's PID namespace: its 
 const ON_THE_HOST: &str = "The new /proc was mounted over the host's own: there, \
                            nobody can see a process any more. CLONE_NEWNS, and \
                            private mounts, keep it inside.";
-const STARTED_LATER: &str = "/proc/self/exe is not there: a /proc of the new \
-                             namespace does not show a process that is not in \
-                             it. Mount it in inside().";
+const FIRST_HAS_ENDED: &str = "ENOMEM: number 1 of the new namespace has ended, \
+                               and nobody can join it any more. Who mounts /proc \
+                               has to stay: mount it in inside().";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let command = waiting();

@@ -22,7 +22,7 @@ pub const EXERCISE: Exercise = Exercise {
          MntFlags::MNT_DETACH), chdir(\"/\").",
     ],
     needs: &[],
-    errors: &[(Errno::EINVAL, PICKY), (Errno::EBUSY, BUSY)],
+    errors: &[(Errno::EINVAL, PICKY), (Errno::EBUSY, PICKY)],
     wrong: &[
         Wrong {
             name: "chroot-instead",
@@ -69,6 +69,25 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: NO_NAMESPACE,
         },
+        Wrong {
+            name: "never-goes-there",
+            change: &[("    chdir(&*root).context(\"chdir\")?;\n", "")],
+            hint: PICKY,
+        },
+        Wrong {
+            name: "stays-where-it-was",
+            change: &[
+                (
+                    "chdir(&*root).context(\"chdir\")?;",
+                    "let old = std::path::Path::new(&root).join(\"old\"); \
+                     std::fs::create_dir(&old)?;",
+                ),
+                ("pivot_root(\".\", \".\")", "pivot_root(&*root, &old)"),
+                ("umount2(\".\",", "umount2(\"/old\","),
+                ("    chdir(\"/\").context(\"chdir\")?;\n", ""),
+            ],
+            hint: STANDS,
+        },
     ],
     check,
 };
@@ -82,13 +101,10 @@ const STILL_THERE: &str = "The command's table still has the host's mounts. \
 const OLD_ROOT: &str = "After pivot_root(\".\", \".\") the old root lies on top \
                         of the new one. umount2(\".\", MntFlags::MNT_DETACH) \
                         takes it away, with all that is mounted below.";
-const PICKY: &str = "EINVAL from pivot_root has two causes: ROOT is no mount \
-                     point (bind it on itself), or a mount concerned is shared \
-                     (first make / private, with MS_REC, in a call of its own).";
-const BUSY: &str = "EBUSY: ROOT is on the same mount as the old root. Bind it \
-                    on itself, and chdir into it after that.";
-const OTHER_ROOT: &str = "The namespace has another root than ROOT. chdir(ROOT) \
-                          comes after the bind mount and before pivot_root.";
+const PICKY: &str = "EINVAL and EBUSY from pivot_root have three causes: ROOT is no \
+                     mount point (bind it on itself), you are not in it (chdir, \
+                     after that), or a mount concerned is shared (first make / \
+                     private, with MS_REC, in a call of its own).";
 const STANDS: &str = "The working directory is not in ROOT. End with \
                       chdir(\"/\").";
 
@@ -121,7 +137,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         same_file(its("root"), &root),
         format!("/proc/{pid}/root is another directory"),
         format!("it is {}", root.display()),
-        OTHER_ROOT,
+        STILL_THERE,
     )?;
     ensure(
         same_file(its("cwd"), &root),

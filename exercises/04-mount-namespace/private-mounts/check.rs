@@ -63,6 +63,15 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: NO_NAMESPACE,
         },
+        Wrong {
+            name: "no-tmpfs",
+            change: &[(
+                "    mount(Some(\"tmpfs\"), &*dir, Some(\"tmpfs\"), MsFlags::empty(), none)\n        \
+                 .context(\"mount a tmpfs\")?;\n",
+                "    let _ = dir;\n",
+            )],
+            hint: NO_TMPFS,
+        },
     ],
     check,
 };
@@ -80,6 +89,7 @@ const NOT_ALL: &str = "Only one mount was made private. MS_REC does it for all \
                        mounts below as well.";
 const SLAVE: &str = "The host does not see the tmpfs. But a slave still hears of \
                      the host's new mounts. Private means neither direction.";
+const NO_TMPFS: &str = "The tmpfs has to be mounted, too.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (dir, command) = (judge.directory(), waiting());
@@ -116,7 +126,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         its.iter().any(|it| it.place == dir && it.kind == "tmpfs"),
         format!("{dir} has no tmpfs in the command's table"),
         "a tmpfs there",
-        "The tmpfs has to be mounted, too.",
+        NO_TMPFS,
     )?;
     Ok(observed)
 }

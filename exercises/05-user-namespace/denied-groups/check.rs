@@ -61,6 +61,28 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: NOT_DENIED,
         },
+        Wrong {
+            name: "no-namespace",
+            change: &[
+                (
+                    "    unshare(CloneFlags::CLONE_NEWUSER).context(\"unshare\")?;\n",
+                    "",
+                ),
+                (".context(\"write uid_map\")?;", ".ok();"),
+                (".context(\"write setgroups\")?;", ".ok();"),
+                (".context(\"write gid_map\")?;", ".ok();"),
+            ],
+            hint: NO_NAMESPACE,
+        },
+        Wrong {
+            name: "no-users",
+            change: &[(
+                "    write(\"/proc/self/uid_map\", format!(\"0 {uid} 1\"))\n        \
+                 .context(\"write uid_map\")?;\n",
+                "    let _ = uid;\n",
+            )],
+            hint: NO_USERS,
+        },
     ],
     check,
 };
@@ -74,6 +96,7 @@ const NOT_DENIED: &str = "EPERM from gid_map: without privileges you map one \
 const ORDER: &str = "setgroups is denied now, but it came after gid_map was \
                      written, which failed. deny comes first.";
 const NO_NAMESPACE: &str = "The line with unshare has to stay.";
+const NO_USERS: &str = "The line for uid_map has to stay.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (uid, gid, somebody) = judge.somebody();
@@ -91,7 +114,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         users == format!("0 {uid} 1"),
         format!("uid_map is \"{users}\""),
         format!("\"0 {uid} 1\""),
-        "The line for uid_map has to stay.",
+        NO_USERS,
     )?;
     Ok(observed)
 }

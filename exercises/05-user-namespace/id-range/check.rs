@@ -66,6 +66,11 @@ pub const EXERCISE: Exercise = Exercise {
             change: &[("\"0 {first} {count}\"", "\"0 {first} 1\"")],
             hint: MAP,
         },
+        Wrong {
+            name: "begins-at-one",
+            change: &[("\"0 {first} {count}\"", "\"1 {first} {count}\"")],
+            hint: NOT_MAPPED_YET,
+        },
     ],
     check,
 };

@@ -36,6 +36,28 @@ pub const EXERCISE: Exercise = Exercise {
             change: &[("\"0 {uid} 1\"", "\"7 {uid} 1\"")],
             hint: NOT_ROOT,
         },
+        Wrong {
+            name: "no-namespace",
+            change: &[
+                (
+                    "    unshare(CloneFlags::CLONE_NEWUSER).context(\"unshare\")?;\n",
+                    "",
+                ),
+                (".context(\"write uid_map\")?;", ".ok();"),
+                (".context(\"write setgroups\")?;", ".ok();"),
+                (".context(\"write gid_map\")?;", ".ok();"),
+            ],
+            hint: NO_NAMESPACE,
+        },
+        Wrong {
+            name: "no-groups",
+            change: &[(
+                "    write(\"/proc/self/gid_map\", format!(\"0 {gid} 1\"))\n        \
+                 .context(\"write gid_map\")?;\n",
+                "",
+            )],
+            hint: NO_GROUPS,
+        },
     ],
     check,
 };
@@ -47,6 +69,7 @@ const REFUSED: &str = "EPERM from a map: without privileges you map one id, your
                        then 1.";
 const NOT_ROOT: &str = "The first number is the id inside. Root is 0.";
 const NO_NAMESPACE: &str = "The line with unshare has to stay.";
+const NO_GROUPS: &str = "The two lines for the groups have to stay.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (uid, gid, somebody) = judge.somebody();
@@ -65,7 +88,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         groups == format!("0 {gid} 1"),
         format!("gid_map is \"{groups}\""),
         format!("\"0 {gid} 1\""),
-        "The two lines for the groups have to stay.",
+        NO_GROUPS,
     )?;
     Ok(format!("{observed}: 0 inside, {outside} outside"))
 }

@@ -62,6 +62,19 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: NO_LIMIT,
         },
+        Wrong {
+            name: "not-joined",
+            change: &[(
+                "    write(procs, id().to_string()).context(\"join\")?;\n",
+                "    let _ = (procs, id());\n",
+            )],
+            hint: NOT_BELOW,
+        },
+        Wrong {
+            name: "removes-its-files",
+            change: &[("match remove_dir(", "match std::fs::remove_dir_all(")],
+            hint: NOT_REMOVED,
+        },
     ],
     check,
 };

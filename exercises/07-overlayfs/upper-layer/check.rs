@@ -56,6 +56,19 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: OPTIONS,
         },
+        Wrong {
+            name: "work-is-not-there",
+            change: &[("workdir={work}", "workdir={work}/work")],
+            hint: NO_DIRECTORY,
+        },
+        Wrong {
+            name: "over-the-lower-one",
+            change: &[(
+                "mount(kind, &**merged",
+                "let _ = merged; mount(kind, &**lower",
+            )],
+            hint: NO_OVERLAY,
+        },
     ],
     check,
 };

@@ -62,6 +62,11 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: TOO_MUCH,
         },
+        Wrong {
+            name: "makes-the-path-itself",
+            change: &[("path.parent().context(\"no parent\")?", "path")],
+            hint: THERE,
+        },
     ],
     check,
 };

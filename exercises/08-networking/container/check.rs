@@ -80,6 +80,31 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: IDS,
         },
+        Wrong {
+            name: "no-limit",
+            change: &[(
+                "    write(format!(\"{cgroup}/pids.max\"), max).context(\"limit\")?;\n",
+                "    let _ = max;\n",
+            )],
+            hint: CGROUP,
+        },
+        Wrong {
+            name: "mounts-in-public",
+            change: &[(
+                "    change(\"/\", MsFlags::MS_PRIVATE).context(\"make / private\")?;\n    \
+                 let merged",
+                "    let merged",
+            )],
+            hint: MOUNTS,
+        },
+        Wrong {
+            name: "no-proc",
+            change: &[(
+                "    mount(Some(\"proc\"), \"proc\", Some(\"proc\"), flags, NONE).context(\"proc\")?;\n",
+                "    let _ = flags;\n",
+            )],
+            hint: PROCESSES,
+        },
     ],
     check,
 };
@@ -121,7 +146,7 @@ const DESCRIPTORS: &str = "A file of the host is open inside: fchdir leads out. 
 const LIVES_ON: &str = "The container outlives your program when that is killed. \
                         SIGKILL can't be passed on. set_pdeathsig, in each \
                         child, after its ids have changed.";
-const MOUNTS: &str = "A mount made inside appears on the host: private mounts, \
+const MOUNTS: &str = "A mount of the container appears on the host: private mounts, \
                       recursively, before anything is mounted (step 04).";
 const CGROUP: &str = "The container sees or misses its cgroup. Join CGROUP, after \
                       MAX is written to its pids.max; unshare the cgroup \
@@ -169,6 +194,7 @@ fn asks_the_kernel(judge: &Judge, facts: &Facts) -> Result<(), Failure> {
     let (work, command) = (judge.directory(), waiting());
     let Facts { root, first, count, cgroup, max } = facts;
     let words_of = [first, count].map(u32::to_string);
+    let before = all_mounts(judge.host());
     let run = judge.program().args([root, &work]).args(&words_of);
     let run = run.args([cgroup]).args([max.to_string()]);
     let mut run = run.args(&command).start();
@@ -202,6 +228,25 @@ fn asks_the_kernel(judge: &Judge, facts: &Facts) -> Result<(), Failure> {
         format!("{} mounts inside: {}", places.len(), some(&places)),
         "one tree of mounts: / and /proc, perhaps /dev and more of its own",
         ROOT,
+    )?;
+    ensure(
+        all_mounts(judge.host()) == before,
+        "what was mounted shows up in the host's own table",
+        "the host's mounts as they were",
+        MOUNTS,
+    )?;
+    let of = |pid| proc::namespace(pid, "pid");
+    let all = proc::all().into_iter().filter(|it| of(*it) == of(pid)).count();
+    let entries = fs::read_dir(format!("/proc/{pid}/root/proc"));
+    let names =
+        entries.into_iter().flatten().flatten().map(|it| it.file_name());
+    let shown = names.filter(|it| it.to_string_lossy().parse::<u32>().is_ok());
+    let shown = shown.count();
+    ensure(
+        shown == all,
+        format!("the container's /proc shows {shown} processes"),
+        format!("it shows those of its PID namespace: {all}"),
+        PROCESSES,
     )?;
     let name = testbed::token();
     let written = fs::write(format!("/proc/{pid}/root/{name}"), "");

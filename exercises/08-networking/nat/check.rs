@@ -63,6 +63,17 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: NFT,
         },
+        Wrong {
+            name: "no-namespace-and-no-route",
+            change: &[
+                ("CLONE_NEWNET", "CLONE_NEWUTS"),
+                (
+                    "    ip(&format!(\"route add default via {gateway}\"))?;\n",
+                    "    let _ = gateway;\n",
+                ),
+            ],
+            hint: NO_NAMESPACE,
+        },
     ],
     check,
 };

@@ -49,6 +49,11 @@ pub const EXERCISE: Exercise = Exercise {
             )],
             hint: NO_ADDRESS,
         },
+        Wrong {
+            name: "no-namespace",
+            change: &[("CLONE_NEWNET", "CLONE_NEWUTS")],
+            hint: NO_NAMESPACE,
+        },
     ],
     check,
 };

@@ -27,6 +27,7 @@ fn failure(told: Told) -> Failure {
 pub fn a_program_that_hangs_is_stopped() {
     let failure = failure(told("chroot", "hang"));
     assert!(failure.observed.contains("it hangs"), "{failure:?}");
+    assert!(failure.hint.starts_with("What does it wait"), "{failure:?}");
 }
 
 pub fn a_fork_bomb_is_stopped() {
@@ -35,6 +36,7 @@ pub fn a_fork_bomb_is_stopped() {
     assert!(cleaned.contains(" processes"), "{cleaned}");
     let failure = failure(told);
     assert!(failure.observed.contains("a fork bomb"), "{failure:?}");
+    assert!(failure.hint.starts_with("Something starts"), "{failure:?}");
 }
 
 pub fn what_a_program_leaves_is_told() {

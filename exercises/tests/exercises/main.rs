@@ -16,6 +16,7 @@ use session::*;
 testbed::main!(
     every_exercise_is_proven,
     every_exercise_is_whole,
+    every_hint_is_told_to_somebody,
     chroot,
     chroot_hole,
     break_out,

@@ -189,6 +189,36 @@ pub fn every_exercise_is_proven() {
     assert_eq!(PROVEN, all);
 }
 
+/// A hint that no kept answer is told says what it likes. `verdicts.txt` has
+/// what they are told: the claims above see to that.
+pub fn every_hint_is_told_to_somebody() {
+    let regex = |text| Regex::new(text).expect("a regex");
+    let constant = regex(r#"(?ms)^const \w+: &str =\s*"((?:[^"\\]|\\.)*)";"#);
+    let (goes_on, bare) = (regex(r"\\\n\s*"), regex(r#""[,\s]*\)\?"#));
+    let mut never = Vec::new();
+    for exercise in ALL {
+        let place = format!("exercises/{}/{}", exercise.step, exercise.name);
+        let read =
+            |name| fs::read_to_string(checkout().join(&place).join(name));
+        let check = read("check.rs").expect("the check");
+        let told = read("verdicts.txt").expect("what is told");
+        let hints = constant.captures_iter(&check).map(|found| {
+            goes_on.replace_all(&found[1], "").replace("\\\"", "\"")
+        });
+        // An address is no hint: those have words.
+        let hints: Vec<_> = hints.filter(|text| text.contains(' ')).collect();
+        assert!(!hints.is_empty(), "{place}: no hints");
+        let untold =
+            |hint: &String| !told.contains(&format!("\nhint: {hint}\n"));
+        never.extend(hints.into_iter().filter(untold));
+        let (_, looks) = check.split_once("\nfn check").expect("a check");
+        let bare =
+            bare.find(looks).and_then(|it| looks[..it.end()].lines().last());
+        assert_eq!(bare, None, "{place}: give this hint a name");
+    }
+    assert!(never.is_empty(), "a wrong answer for: {never:#?}");
+}
+
 pub fn every_exercise_is_whole() {
     for exercise in ALL {
         let name = exercise.name;
