@@ -15,12 +15,16 @@ export const web = 'http://slides.invalid/some/path/';
 
 export async function open() {
   const profile = mkdtempSync(join(tmpdir(), 'slides-'));
+  const forget = () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: findChromium(),
     headless: true,
     viewport: { width: 1280, height: 720 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND'],
+  }).catch((error) => {
+    forget();
+    throw error;
   });
   await browser.route(/^https?:/, (route) => {
     const url = new URL(route.request().url());
@@ -31,7 +35,7 @@ export async function open() {
   });
   const close = async () => {
     await browser.close();
-    rmSync(profile, { recursive: true, force: true });
+    forget();
   };
   return { browser, close };
 }
@@ -64,6 +68,9 @@ export const place = (page) => page.evaluate(() => {
   const slide = document.querySelector('section.present:not(.stack)');
   return { id: slide.id, fragments: slide.querySelectorAll('.fragment.visible').length };
 });
+
+export const arrives = (page, id) => page.waitForFunction(
+  (wanted) => document.querySelector('section.present:not(.stack)')?.id === wanted, id);
 
 // All slides and all their fragments, by the key that goes on.
 export async function* walk(page) {

@@ -16,7 +16,7 @@ before(async () => {
   ids = await page.$$eval('.slides section:not(.stack)', (all) => all.map(({ id }) => id));
   await page.close();
 });
-after(() => close());
+after(() => close?.());
 
 for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']), [SIZES[0], 'dark']]) {
   test(`every slide and every fragment at ${width}×${height}, ${theme}`, async () => {
@@ -81,7 +81,11 @@ test('a broken page is seen: an error, a missing asset, a request to elsewhere',
     await new Promise((resolve) => { picture.onerror = resolve; });
   });
   for (const what of ['error: broken', 'failed: https://example.org/', 'missing.png']) {
-    assert(wrong.some((one) => one.includes(what)), `${what}: ${wrong}`);
+    const end = Date.now() + 30_000;
+    while (!wrong.some((one) => one.includes(what))) {
+      assert(Date.now() < end, `${what}: ${wrong}`);
+      await page.waitForTimeout(20);
+    }
   }
   await page.close();
 });

@@ -1,0 +1,12 @@
+// A reporter: what failed, at the end of all that is said, by its name and with
+// the first of its words.
+export default async function* failures(source) {
+  const failed = [];
+  for await (const { type, data } of source) {
+    if (type !== 'test:fail') continue;
+    const { cause, message } = data.details.error;
+    const words = (cause?.message ?? message).split('\n').filter(Boolean);
+    failed.push([data.name, ...words.slice(0, 5)].join('\n        '));
+  }
+  for (const claim of failed) yield `FAILED  ${claim}\n`;
+}
