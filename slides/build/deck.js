@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { parse } from 'node-html-parser';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
-import { checkCast, cutOutput, readCast, toHtml } from './output.js';
+import { checkCast, cutOutput, cutWords, readCast, toHtml } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
 import { wall } from './wall.js';
@@ -49,7 +49,11 @@ export function assemble(root) {
 
     'deck-picture': ({ name, label }) => {
       if (!label) throw new Error(`the picture ${name} needs a label, for who can't see it`);
-      return `<div class="picture" role="img" aria-label="${label}">${read(note(join(slides, 'pictures', `${name}.svg`)))}</div>`;
+      const svg = read(note(join(slides, 'pictures', `${name}.svg`))).replace(/<deck-cut [^>]*><\/deck-cut>/g, (element) => {
+        const { demo, command, match, add } = parse(element).firstChild.attributes;
+        return cutWords(castOf(demo)[1], command, match, add);
+      });
+      return `<div class="picture" role="img" aria-label="${label}">${svg}</div>`;
     },
 
     'deck-code': ({ file, items, folds, steps: lit, documented }) => {

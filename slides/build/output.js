@@ -47,6 +47,15 @@ export function cutOutput(cast, command, lines = []) {
   return all.filter((_, at) => lines.some((text) => plain[at].includes(text)));
 }
 
+// What a picture shows of a command or its output: what the groups of `match`
+// find there; with `add`, their sum and that.
+export function cutWords(cast, command, match, add) {
+  const text = [command, ...cutOutput(cast, command)].join('\n').replace(/\x1b\[[0-9;]*m/g, '');
+  const found = text.match(new RegExp(match, 'm'))?.slice(1);
+  if (!found) throw new Error(`neither "${command}" nor its output has: ${match}`);
+  return toHtml(add === undefined ? found.join(', ') : String(found.reduce((sum, one) => sum + Number(one), Number(add))));
+}
+
 const SGR = { 1: 'bold', 2: 'dim', 31: 'red', 32: 'green', 33: 'yellow', 34: 'blue', 35: 'magenta', 36: 'cyan' };
 const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 

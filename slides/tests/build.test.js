@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { cutItem, cutItems, fold, highlight, stepsOf } from '../build/code.js';
 import { assemble } from '../build/deck.js';
 import { checkMatrix } from '../build/matrix.js';
-import { checkCast, cutOutput, readCast, toHtml } from '../build/output.js';
+import { checkCast, cutOutput, cutWords, readCast, toHtml } from '../build/output.js';
 import { demoOf, minutes, seconds } from '../build/plan.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -152,13 +152,49 @@ test('no picture and no recording lies around unused', () => {
   }
 });
 
-test('the numbers in pictures are those of the recordings', () => {
-  const cast = (name) => readCast(readFileSync(join(root, `slides/casts/${name}.cast`), 'utf8'), name);
-  const picture = (name) => readFileSync(join(root, `slides/pictures/${name}.svg`), 'utf8');
-  const [map] = cutOutput(cast('05-user-namespace'), 'box=$(pgrep -P $!); cat /proc/$box/uid_map');
-  assert(picture('05-user-namespace').includes(map.trim().split(/\s+/).join('   ')), map);
-  const [address] = cutOutput(cast('08-networking'), '08-networking -q attack bridge-service 8001', ['STOPPED'])[0].match(/10\.77\.\d+\.\d+/);
-  assert(picture('08-networking').includes(address), address);
+// What no run says: the names of eth0, PID 1 and root, and history.
+const FACTS = {
+  '03-pid-namespace': '1',
+  '05-user-namespace': '0 1000 0 0 1',
+  '08-networking': 'eth0 eth0',
+  'cgroup-trees': 'v1 v2',
+  history: '1979 V7 1983 4.2BSD 2000 4 2002 2.4.19 2005 10 2006 2.6.19 2008 2.6.24 2009 2.6.29 2013 3.8 2015 2016 v2 4.5 4.6 2020 5.6',
+  image: 'debian:12 3 2 1',
+  missing: '41 14',
+  system: '1 1',
+  title: '1 2 3 4 5 6 7 8',
+  vm: '300+',
+};
+const numbers = (text) => text.replace(/\w+\(\d\)/g, '').match(/[\w.:-]*\d([\w.:+-]*[\w+])?/g) ?? [];
+const words = (svg) => [...svg.matchAll(/<text[^>]*>([^<]*)/g)].map(([, text]) => text);
+
+test('a number in a picture is cut from a recording, or a fact', () => {
+  for (const name of readdirSync(join(root, 'slides/pictures'))) {
+    const svg = readFileSync(join(root, 'slides/pictures', name), 'utf8').replace(/<deck-cut [^>]*><\/deck-cut>/g, '');
+    assert.equal(words(svg).flatMap(numbers).join(' '), FACTS[name.slice(0, -4)] ?? '', name);
+  }
+  const [all] = cutOutput(readCast(readFileSync(join(root, 'slides/casts/08-networking.cast'), 'utf8'), '08'),
+    'grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/$box/status', ['CapEff']);
+  assert.equal(BigInt(`0x${all.match(/\w+$/)[0]}`).toString(2).length, 41, 'the bits of the picture "missing"');
+});
+
+test('what a picture shows of a run is what the recording shows', () => {
+  const cast = readCast(record, 'x');
+  assert.equal(cutWords(cast, 'attack x', ': (\\w+)$'), 'tries');
+  assert.equal(cutWords(cast, 'sleep 1000 &', '(\\d+) &'), '1000');
+  assert.equal(cutWords(cast, 'sleep 1000 &', '1(0)(00)', '-1'), '-1');
+  assert.throws(() => cutWords(cast, 'attack x', '(STOPPED)'), /nor its output has/);
+  assert(!html.includes('<deck-'), 'nothing is left to cut');
+});
+
+test('a number or a file of a cgroup that a label or a picture names is there', () => {
+  const cgroups = readdirSync(join(root, 'steps/06-cgroups/src')).map((name) => readFileSync(join(root, 'steps/06-cgroups/src', name), 'utf8')).join();
+  for (const [, label, svg] of html.matchAll(/<div class="picture" role="img" aria-label="([^"]*)">([^]*?)<\/svg>/g)) {
+    for (const number of numbers(label)) assert(words(svg).join(' ').includes(number), `${number}, of: ${label}`);
+    for (const [file] of words(svg).join(' ').matchAll(/\b(memory|cpu|pids|cgroup)\.\w[\w.]*/g)) {
+      assert(new RegExp(`\\b${file}\\b`).test(cgroups), file);
+    }
+  }
 });
 
 // ── a checkout with one thing wrong in it has no deck ──
@@ -191,6 +227,7 @@ const FAULTS = {
   'the matrix is gone': ['steps', (at) => rmSync(`${at}/attacks/matrix.json`), /15-matrix.*ENOENT/],
   'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /15-matrix.*stale.*new-one/],
   'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/vm.svg`), /03-vm.*ENOENT/],
+  'a picture shows what no run has shown': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'I am (', 'You are ('), /09-step-03.*nor its output has/],
   'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/03-vm.html`, '<aside', '<pre>$ ls</pre><aside'), /03-vm.*no output is typed/],
   'a slide without notes': ['slides/deck', (at) => edit(`${at}/03-vm.html`, 'class="notes"', 'class="note"'), /no notes/],
 };
