@@ -4,6 +4,8 @@
 //!
 //! `LESSONS=overwrite` puts into the files what is so today.
 
+mod docker;
+mod links;
 mod page;
 mod pattern;
 mod session;
@@ -11,10 +13,15 @@ mod session;
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use page::{Block, Page, slug};
+use docker::the_table_beside_docker_is_true;
+use links::{
+    glossary_entries_are_linked, links_lead_somewhere,
+    links_lead_where_they_say,
+};
+use page::{Block, Page};
 use pattern::Bindings;
 use session::Session;
 use similar::TextDiff;
@@ -39,6 +46,8 @@ fn main() -> ExitCode {
         ("diffs_are_those_of_today", diffs_are_those_of_today),
         ("the_matrix_is_what_the_attacks_say", matrix),
         ("links_lead_somewhere", links_lead_somewhere),
+        ("links_lead_where_they_say", links_lead_where_they_say),
+        ("the_table_beside_docker_is_true", the_table_beside_docker_is_true),
         ("glossary_entries_are_linked", glossary_entries_are_linked),
         ("lessons_have_one_shape", lessons_have_one_shape),
         ("words_are_spelled_right", words_are_spelled_right),
@@ -252,102 +261,6 @@ fn matrix() {
     let from = before.len() + begin.len();
     let length = after.find(end).expect("its end");
     settle(&mut page, vec![(from..from + length, table)]);
-}
-
-// ── links ───────────────────────────────────────────────────────────────────
-
-/// Where links may lead: places that stay.
-const HOSTS: [&str; 13] = [
-    "man7.org",
-    "docs.kernel.org",
-    "lwn.net",
-    "nvd.nist.gov",
-    "www.rfc-editor.org",
-    "www.freedesktop.org",
-    "github.com",
-    "docs.docker.com",
-    "docs.podman.io",
-    "wiki.nftables.org",
-    "www.cni.dev",
-    "passt.top",
-    "rustup.rs",
-];
-
-fn links_lead_somewhere() {
-    let root = checkout();
-    let mut dead = Vec::new();
-    let mut count = (0, 0);
-    for page in all_pages() {
-        for (line, link) in &page.links {
-            let fault = match link.split_once("://") {
-                Some((scheme, rest)) => {
-                    count.1 += 1;
-                    let host =
-                        rest.split(['/', '#', '?']).next().unwrap_or_default();
-                    let stays = scheme == "https" && HOSTS.contains(&host);
-                    (!stays)
-                        .then(|| "no place that stays: see HOSTS".to_owned())
-                }
-                None => {
-                    count.0 += 1;
-                    inside(&root, &page, link)
-                }
-            };
-            dead.extend(
-                fault
-                    .map(|f| format!("{} line {line}: {link}: {f}", page.name)),
-            );
-        }
-    }
-    assert!(dead.is_empty(), "{}", dead.join("\n"));
-    println!("{} links within the repository, {} to outside", count.0, count.1);
-}
-
-/// What is wrong with a link within the repository, if anything is.
-fn inside(root: &Path, page: &Page, link: &str) -> Option<String> {
-    let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
-    let target = match path {
-        "" => root.join(&page.name),
-        path => page.directory(root).join(path),
-    };
-    if !target.exists() {
-        return Some("nothing is there".into());
-    }
-    if !fragment.is_empty() && target.extension().is_some_and(|e| e == "md") {
-        let name = without_dots(target.strip_prefix(root).ok()?);
-        let slugs = Page::read(root, &name).headings;
-        if !slugs.iter().any(|heading| slug(heading) == fragment) {
-            return Some("no such heading there".into());
-        }
-    }
-    None
-}
-
-fn without_dots(path: &Path) -> String {
-    let mut parts = Vec::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(parts.pop()),
-            part => parts.push(part.as_os_str().to_string_lossy().into_owned()),
-        }
-    }
-    parts.join("/")
-}
-
-/// A word that no lesson leads to is not a word of the course.
-fn glossary_entries_are_linked() {
-    let root = checkout();
-    let pages = all_pages();
-    let links: BTreeSet<_> = pages
-        .iter()
-        .flat_map(|page| &page.links)
-        .filter_map(|(_, link)| link.split_once("GLOSSARY.md#"))
-        .map(|(_, slug)| slug)
-        .collect();
-    let entries = Page::read(&root, "steps/GLOSSARY.md").entries;
-    let never: Vec<_> =
-        entries.iter().filter(|entry| !links.contains(&*slug(entry))).collect();
-    assert!(never.is_empty(), "never linked: {never:?}");
 }
 
 // ── shape ───────────────────────────────────────────────────────────────────

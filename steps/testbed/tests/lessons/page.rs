@@ -12,8 +12,7 @@ use pulldown_cmark::{
 pub struct Page {
     pub name: String,
     pub text: String,
-    /// With the line that they are in.
-    pub links: Vec<(usize, String)>,
+    pub links: Vec<Link>,
     pub headings: Vec<String>,
     /// The headings of the second level.
     pub parts: Vec<String>,
@@ -21,6 +20,19 @@ pub struct Page {
     pub entries: Vec<String>,
     blocks: Vec<Block>,
     root: PathBuf,
+}
+
+/// A link or a picture.
+pub struct Link {
+    pub line: usize,
+    pub text: String,
+    pub to: String,
+}
+
+impl Link {
+    pub fn is_picture(&self) -> bool {
+        self.to.ends_with(".svg")
+    }
 }
 
 /// A fenced block.
@@ -112,6 +124,12 @@ impl Page {
         names.iter().map(|name| Page::read(root, name)).collect()
     }
 
+    /// Of which step a file of it is; 0 if none.
+    pub fn number(name: &str) -> u32 {
+        let name = name.strip_prefix("steps/").unwrap_or_default();
+        name.get(..2).and_then(|it| it.parse().ok()).unwrap_or(0)
+    }
+
     pub fn directory(&self, root: &Path) -> PathBuf {
         root.join(&self.name).parent().expect("a directory").to_owned()
     }
@@ -125,8 +143,8 @@ impl Page {
     /// The source files that links before a block name, the last one last.
     pub fn files_before(&self, block: &Block) -> Vec<PathBuf> {
         let links = self.links[..block.links_before].iter();
-        let files = links.filter(|(_, link)| link.ends_with(".rs"));
-        files.map(|(_, link)| self.directory(&self.root).join(link)).collect()
+        let files = links.filter(|link| link.to.ends_with(".rs"));
+        files.map(|link| self.directory(&self.root).join(&link.to)).collect()
     }
 
     /// The text with other parts in place of some.
@@ -144,6 +162,7 @@ impl Page {
         let line = |at: usize| text[..at].matches('\n').count() + 1;
         let mut heading = None;
         let mut open: Option<Block> = None;
+        let mut in_link = false;
         for (event, range) in
             Parser::new_ext(&text, Options::ENABLE_TABLES).into_offset_iter()
         {
@@ -151,9 +170,14 @@ impl Page {
                 Event::Start(
                     Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. },
                 ) => {
-                    self.links
-                        .push((line(range.start), dest_url.into_string()));
+                    self.links.push(Link {
+                        line: line(range.start),
+                        text: String::new(),
+                        to: dest_url.into_string(),
+                    });
+                    in_link = true;
                 }
+                Event::End(TagEnd::Link | TagEnd::Image) => in_link = false,
                 Event::Start(Tag::Heading { level, .. }) => {
                     heading = Some((level, String::new()));
                 }
@@ -184,8 +208,15 @@ impl Page {
                 Event::Text(words) | Event::Code(words) => {
                     if let Some(block) = &mut open {
                         block.text.end = range.end;
-                    } else if let Some((_, heading)) = &mut heading {
+                        continue;
+                    }
+                    if let Some((_, heading)) = &mut heading {
                         heading.push_str(&words);
+                    }
+                    if let Some(link) = self.links.last_mut()
+                        && in_link
+                    {
+                        link.text.push_str(&words);
                     }
                 }
                 _ => {}
