@@ -145,6 +145,19 @@ test('everything asked for is there', () => {
   assert.equal(html.match(/class="output stopped/g).length, 8);
 });
 
+test('a link leads where its text says, and a script that is named is there', () => {
+  const links = [...html.matchAll(/<a href="([^"]+)">([^<]+)<\/a>/g)];
+  assert(links.length > 0);
+  for (const [link, address, text] of links) {
+    const [, name, section] = text.match(/^(\w+)\((\d)\)$/) ?? [];
+    if (name) assert.equal(address, `https://man7.org/linux/man-pages/man${section}/${name}.${section}.html`, link);
+    else assert(text.split(' ').some((word) => address.includes(`/${word}-`)), link);
+  }
+  for (const [, script] of html.matchAll(/([\w-]+\.sh)\b/g)) {
+    assert(readdirSync(join(root, 'scripts')).includes(script), script);
+  }
+});
+
 test('no picture and no recording lies around unused', () => {
   for (const name of readdirSync(join(root, 'slides/pictures'))) assert(used.some((path) => path.endsWith(`pictures/${name}`)), name);
   for (const name of readdirSync(join(root, 'slides/casts')).filter((one) => one.endsWith('.cast'))) {

@@ -52,5 +52,6 @@ testbed::main!(
     reset_keeps_what_was_there,
     a_copy_is_never_overwritten,
     what_is_wrong_is_no_verdict,
+    one_wrong_solution_makes_all_of_them_fail,
     each_save_is_checked,
 );

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use exercise::find;
+use exercise::{ALL, Exercise, find};
 use tempfile::TempDir;
 use testbed::{Terminal, binary, checkout, needs, skip};
+
+use crate::programs::program;
 
 /// A learner's directory, gone with it.
 struct Learner(TempDir);
@@ -185,4 +188,39 @@ pub fn each_save_is_checked() {
     terminal.types("q\n");
     assert_eq!(terminal.finish().0, 0);
     assert!(learner.progress().contains("\nchroot-hole skipped 1 0\n"));
+}
+
+/// With programs that are compiled already, and a cargo that has nothing to do.
+/// The wrong one is the one that would take longest.
+pub fn one_wrong_solution_makes_all_of_them_fail() {
+    needs::playground();
+    let wrong = find("container").expect("an exercise");
+    if let Some(lack) = wrong.needs.iter().find_map(|need| need.lacks()) {
+        skip(lack);
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let made = place.path().join("target/debug");
+    let bin = place.path().join("bin");
+    fs::create_dir_all(&made).expect("mkdir");
+    fs::create_dir(&bin).expect("mkdir");
+    symlink("/bin/true", bin.join("cargo")).expect("link");
+    for Exercise { name, .. } in ALL {
+        let answer = if *name == wrong.name { "start" } else { "solution" };
+        symlink(program(name, answer), made.join(name)).expect("link");
+    }
+    let path = std::env::var("PATH").expect("a PATH");
+    let output = Command::new(binary("exercise"))
+        .args(["check", "--all"])
+        .env("EXERCISES", place.path())
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .env_remove("CARGO_TARGET_DIR")
+        .current_dir(checkout())
+        .stdin(Stdio::null())
+        .output()
+        .expect("start exercise");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("FAIL container\n"), "{said}");
+    let sum = format!("\n{} passed, 1 failed, 0 skipped", ALL.len() - 1);
+    assert!(said.contains(&sum), "{said}");
 }

@@ -1,0 +1,204 @@
+#![forbid(unsafe_code)]
+//! Whatever judges can say no. Each of these scripts is given something that is
+//! not as it should be, and ends with exit status 1 and its name. The doctor's
+//! sick machines are in doctor.rs, wrong solutions in the tests of exercises.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+use testbed::{binary, checkout, needs, skip};
+
+testbed::main!(
+    attacks_sh_is_red_when_a_cell_differs,
+    record_sh_is_red_when_a_cast_or_the_picture_is_stale,
+    demo_sh_is_red_when_a_demo_does_not_show_what_it_should,
+    npm_test_is_red_when_a_claim_is_or_there_is_no_browser,
+);
+
+/// A directory of ours beside the programs: the playground shows it.
+fn place() -> TempDir {
+    if std::env::var_os("PLAYGROUND").is_some() || needs::in_the_lab() {
+        skip("a script says the same everywhere: judged outside");
+    }
+    let programs = binary("01-chroot").with_file_name("");
+    let made = tempfile::Builder::new().prefix("gates-").tempdir_in(programs);
+    let place = made.unwrap_or_else(|_| skip("needs programs of ours"));
+    let everyone = Permissions::from_mode(0o755);
+    fs::set_permissions(&place, everyone).expect("chmod");
+    place
+}
+
+/// A script: its exit status, and all that it said.
+fn runs(script: &Path, words: &[&str], programs: &Path) -> (i32, String) {
+    let output = Command::new("bash")
+        .args(["-c", r#"exec "$0" "$@" 2>&1"#])
+        .arg(script)
+        .args(words)
+        .env("WORKSHOP_BIN", programs)
+        .stdin(Stdio::null())
+        .output()
+        .expect("start bash");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code().unwrap_or(-1), said)
+}
+
+fn programs() -> PathBuf {
+    binary("01-chroot").parent().expect("a directory").to_owned()
+}
+
+#[track_caller]
+fn is_green((status, said): (i32, String)) {
+    assert_eq!(status, 0, "{said}");
+}
+
+#[track_caller]
+fn is_red((status, said): (i32, String), name: &str) {
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains(name), "no word of {name}: {said}");
+}
+
+fn write_script(file: &Path, text: &str) {
+    fs::write(file, text).expect("write a script");
+    fs::set_permissions(file, Permissions::from_mode(0o755)).expect("chmod");
+}
+
+/// A step 01 that forgets its chroot, in the playground.
+fn attacks_sh_is_red_when_a_cell_differs() {
+    let place = place();
+    for program in ["attack", "attack-matrix", "01-chroot"] {
+        symlink(binary(program), place.path().join(program)).expect("link");
+    }
+    let attacks = || {
+        let words = ["--step", "1", "--attack", "read-host-file"];
+        runs(&checkout().join("scripts/attacks.sh"), &words, place.path())
+    };
+    is_green(attacks());
+    let step = place.path().join("01-chroot");
+    fs::remove_file(&step).expect("remove a link");
+    let forgets =
+        "#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done\nexec \"$@\"\n";
+    write_script(&step, forgets);
+    is_red(attacks(), "read-host-file");
+}
+
+/// A checkout with one small demo.
+struct Stage(TempDir);
+
+const DEMO: &str = "04-mount-namespace";
+
+impl Stage {
+    fn new() -> Stage {
+        let stage = Stage(place());
+        let scripts = stage.path("scripts");
+        let copied = Command::new("cp")
+            .args(["-r", "--"])
+            .args([checkout().join("scripts"), scripts.clone()])
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "copy scripts");
+        for entry in fs::read_dir(scripts).expect("read").flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with(|c: char| c.is_ascii_digit())
+            {
+                fs::remove_file(entry.path()).expect("remove a demo");
+            }
+        }
+        stage.plays("apple", "apple");
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The demo's one command says this, and should say that.
+    fn plays(&self, says: &str, expected: &str) {
+        let demo = format!(
+            "#!/usr/bin/env bash\nset -euo pipefail\n\
+             source \"${{BASH_SOURCE[0]%/*}}/lib/demo.sh\"\ndemo 'A test'\n\
+             scene 'The attacks' 0:10\nrun 'echo {says}'\n\
+             expect text {expected}\n\
+             scene 'The step' 0:10\nrun 'echo the end'\nplay \"$@\"\n"
+        );
+        write_script(&self.path(&format!("scripts/{DEMO}.sh")), &demo);
+    }
+
+    fn runs(&self, script: &str, words: &[&str]) -> (i32, String) {
+        runs(&self.path(&format!("scripts/{script}")), words, &programs())
+    }
+}
+
+fn record_sh_is_red_when_a_cast_or_the_picture_is_stale() {
+    let stage = Stage::new();
+    let check = || stage.runs("record.sh", &["--check"]);
+    let (status, said) = stage.runs("record.sh", &[]);
+    if said.contains("Record as root") {
+        skip("needs a cgroup of ours");
+    }
+    is_green((status, said));
+    is_green(check());
+    stage.plays("pear", "pear");
+    is_red(check(), "\n-apple\n+playground# echo pear\n+pear\n");
+    stage.plays("apple", "pear");
+    is_red(check(), &format!("{DEMO}       FAIL  the demo fails"));
+    stage.plays("apple", "apple");
+    let picture = stage.path("slides/casts/attack.svg");
+    let drawn = fs::read_to_string(&picture).expect("a picture");
+    fs::write(&picture, drawn.replace("apple", "pear")).expect("write");
+    is_red(check(), "attack.svg");
+    fs::write(&picture, drawn).expect("write");
+    let casts = stage.path("slides/casts");
+    let cast = casts.join(format!("{DEMO}.cast"));
+    fs::copy(cast, casts.join("05-gone.cast")).expect("copy a cast");
+    is_red(check(), "05-gone");
+}
+
+fn demo_sh_is_red_when_a_demo_does_not_show_what_it_should() {
+    let stage = Stage::new();
+    let play = || stage.runs("demo.sh", &["--auto"]);
+    is_green(play());
+    stage.plays("apple", "pear");
+    is_red(play(), &format!("not as expected:\ndemo: scripts/{DEMO}.sh"));
+}
+
+/// In a copy of the slides with two small claims, and no deck to build.
+fn npm_test_is_red_when_a_claim_is_or_there_is_no_browser() {
+    let place = place();
+    needs::command("npm");
+    let slides = checkout().join("slides");
+    if !slides.join("node_modules/.package-lock.json").exists() {
+        skip("needs the slides' packages (./scripts/present.sh --build)");
+    }
+    let path = |name: &str| place.path().join(name);
+    for name in ["steps", "scripts"] {
+        symlink(checkout().join(name), path(name)).expect("link");
+    }
+    for directory in ["slides/tests", "slides/dist"] {
+        fs::create_dir_all(path(directory)).expect("mkdir");
+    }
+    for name in ["node_modules", "build", "package-lock.json"] {
+        let copy = path("slides").join(name);
+        symlink(slides.join(name), copy).expect("link");
+    }
+    for name in ["package.json", "tests/browser.js", "tests/failures.js"] {
+        fs::copy(slides.join(name), path("slides").join(name)).expect("copy");
+    }
+    let test = |claim: &str| {
+        let claims = "import { test } from 'node:test';\n\
+                      import { open } from './browser.js';\n";
+        let file = path("slides/tests/one.test.js");
+        fs::write(file, claims.to_owned() + claim).expect("write");
+        // The newest file: it is the deck of today.
+        fs::write(path("slides/dist/index.html"), "a deck").expect("write");
+        let start = r#"cd "$0" && CHROMIUM=/bin/false npm test"#;
+        let slides = path("slides").to_string_lossy().into_owned();
+        runs(Path::new("/bin/bash"), &["-c", start, &slides], &programs())
+    };
+    is_green(test("test('one is one', () => {});"));
+    let red = "test('one is two', () => { throw new Error('its words'); });";
+    is_red(test(red), "\nFAILED  one is two\n        its words\n");
+    let blind = "test('a browser', async () => { await open(); });";
+    is_red(test(blind), "\nFAILED  a browser\n");
+}
