@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
-use testbed::{Running, Step, eventually, needs, patience, proc, skip, token};
+use testbed::{Running, Step, eventually, needs, proc, skip, token};
 
 testbed::main!(
     the_limits_stand_in_the_containers_own_cgroup,
@@ -345,7 +345,7 @@ fn a_container_that_is_being_made_keeps_no_other_waiting() {
         let begin = Instant::now();
         let other = Step::new(STEP).args(["-m", "64m", "true"]).output();
         assert!(other.status.success(), "{other:?}");
-        assert!(begin.elapsed() < patience());
+        assert!(begin.elapsed() < testbed::patience::patience());
     }
     assert_eq!(cgroups_of(terminal.pid()), there);
     terminal.types("\n");

@@ -21,7 +21,7 @@
 
 pub mod host;
 pub mod needs;
-mod patience;
+pub mod patience;
 pub mod proc;
 pub mod record;
 mod said;

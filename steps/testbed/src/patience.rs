@@ -22,7 +22,8 @@ fn limit() -> Duration {
 }
 
 /// How long a claim waits for the next word of a program.
-pub(crate) fn patience() -> Duration {
+#[must_use]
+pub fn patience() -> Duration {
     limit() / 6
 }
 

@@ -78,7 +78,7 @@ impl Lab {
         let mut asked = self.asked_for_image();
         asked.command().env("LAB_MIRROR", mirror);
         let told = self.fails(asked);
-        assert_eq!(self.kept("qemu"), [PathBuf::new(); 0]);
+        assert!(self.kept("qemu").is_empty());
         told
     }
 }

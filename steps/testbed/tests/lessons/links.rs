@@ -214,7 +214,7 @@ fn says(root: &Path, page: &Page, link: &Link, target: &str) -> bool {
     let numbers =
         words.iter().filter(|it| it.contains(|c: char| c.is_ascii_digit()));
     numbers.clone().all(|it| address.contains(&it.to_lowercase()))
-        && words.iter().any(|it| word_is_there(&it))
+        && words.iter().any(word_is_there)
 }
 
 /// A word that no lesson leads to is not a word of the course.

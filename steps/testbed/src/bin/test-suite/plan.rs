@@ -35,8 +35,8 @@ const IDS_ARE_THE_SAME: &[&str] = &[
 /// in the playground.
 const USER_IS_THE_SAME: &[&str] = &["enemy_root", "setup"];
 
-/// They judge what judges, and that is one program everywhere.
-const ONCE: &[&str] = &["red"];
+/// They judge what judges, or a script: that is the same everywhere.
+const ONCE: &[&str] = &["gates", "patience", "places", "red"];
 
 /// Where the claims of `ONCE` are judged.
 fn at_home() -> &'static str {
@@ -48,7 +48,7 @@ fn at_home() -> &'static str {
 pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
     let is_one_of = |list: &[&str]| list.contains(&binary);
     if is_one_of(ONCE) && environment != at_home() {
-        return Some("judges the suite itself: once is enough");
+        return Some("judges what judges, or a script: once is enough");
     }
     if environment.starts_with("lab-") {
         if is_one_of(NOT_IN_THE_LAB) {
