@@ -286,7 +286,9 @@ impl Run {
         lab.arg("--").arg(programs.join("test-suite"));
         lab.args(["judge", &format!("lab-{kernel}")]);
         lab.args(self.binaries.iter().map(place));
-        // Each binary has its limit inside.
+        // Each binary has its limit inside. A machine that is dead is told at
+        // once; one that only boots slowly has time.
+        lab.env("LAB_BOOT_SECONDS", "600");
         let status = log.run("boot", &mut lab, Duration::from_secs(3600))?;
         Ok(status.is_some_and(|status| status.success()))
     }
