@@ -529,7 +529,7 @@ write_etc() {
     'Two overlays can lie on each other, not three. Leave the inner one.'
   find_here /etc -maxdepth 1 -type f -perm -o=r -size -1024k \
     -exec cp --remove-destination --preserve=mode,timestamps -t "$etc" {} +
-  rm -f "$etc"/{hostname,hosts,resolv.conf,passwd,group,subuid,subgid}
+  rm -rf "$etc"/{hostname,hosts,resolv.conf,passwd,group,subuid,subgid}
   # A login shell, as tmux starts one, sets PATH anew.
   # shellcheck disable=SC2016 # for the shell that reads it
   [[ ! -f $etc/profile ]] || printf 'PATH=%q:$PATH\n' "$WORKSHOP_BIN" >>"$etc/profile"

@@ -125,8 +125,8 @@ pub fn load(container: &Host, kernel: &Netlink) -> Result<Note> {
         if let Some(chain) = one_that_drops(&feed(nft, &wanted.rules)?) {
             container.note(format!(
                 "{chain} drops what the host forwards (docker and ufw set it so): containers may \
-                 not reach the outside until it accepts what comes from and goes to {BRIDGE}; \
-                 with docker: iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and with -o"
+                 reach neither the outside nor each other until it accepts what comes from and \
+                 goes to {BRIDGE}; with docker: iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and with -o"
             ));
         }
     }

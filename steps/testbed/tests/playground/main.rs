@@ -47,6 +47,7 @@ testbed::main!(
     its_cgroups_limits_hold,
     it_begins_as_a_known_host,
     a_caller_without_a_home_has_that_of_their_account,
+    a_resolv_conf_of_any_kind_is_no_hindrance,
     what_vanishes_while_it_looks_is_no_error,
     the_demo_of_the_network_is_right_on_a_host_with_company,
     the_internet_is_reached_through_nat_only,
@@ -646,6 +647,38 @@ fn a_caller_without_a_home_has_that_of_their_account() {
         let home = playground.args(["bash", "-c", script]).stdout();
         assert!(home.starts_with("/"), "{who:?}: {home}");
         assert!(who == Who::Me || home == "/home/learner", "{home}");
+    }
+}
+
+/// The host's /etc, with another resolv.conf, in a mount namespace.
+const WITH_RESOLV_CONF: &str = r#"
+mount -t tmpfs etc /mnt && mkdir /mnt/{upper,work}
+mount -t overlay -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work etc /etc
+rm -f /etc/resolv.conf
+eval "$MAKE"
+exec "$@""#;
+
+fn a_resolv_conf_of_any_kind_is_no_hindrance() {
+    needs::real_processor();
+    needs::host_root(); // a third overlay would lie on the playground's
+    let kinds = [
+        "true",
+        ": >/etc/resolv.conf",
+        "mkdir /etc/resolv.conf",
+        "ln -s ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf",
+        r"printf 'nameserver fe80::1%%eth0\r\n' >/etc/resolv.conf",
+    ];
+    for (kind, who) in kinds
+        .iter()
+        .flat_map(|kind| Who::all().into_iter().map(move |who| (kind, who)))
+    {
+        let playground = who.playground().args(["cat", "/etc/resolv.conf"]);
+        let mut playground = playground
+            .in_shell(WITH_RESOLV_CONF)
+            .in_shell("exec unshare --mount -- \"$@\"");
+        playground.command().env("MAKE", kind);
+        let told = playground.stdout();
+        assert!(told.starts_with("# no name server"), "{kind} {who:?}: {told}");
     }
 }
 
