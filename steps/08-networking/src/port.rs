@@ -11,8 +11,9 @@ use anyhow::{Result, bail};
 use nix::errno::Errno;
 use runtime::{Because, Failure, Host};
 
-/// How long a port may be that of somebody who dies.
-const MOMENT: Duration = Duration::from_millis(500);
+/// How long a port may be that of somebody who dies: a tenth of it was seen on a
+/// busy machine.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What `-p [IP:]HOST:CONTAINER[/tcp|/udp]` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
