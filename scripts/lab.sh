@@ -39,10 +39,10 @@ network card: no packet leaves it. Its internet is as pretended as that of the
 playground. Ctrl-C while it boots ends it.
 
 The image is made from Debian's packages, from the mirror that apt uses here.
-Where that is not Debian, name one: LAB_MIRROR=http://MIRROR/debian. So is a
-QEMU, where none is installed: it is unpacked, and nothing is installed. That
+Where that is not Debian, name one: LAB_MIRROR=http://MIRROR/debian. Where no
+QEMU is installed, the lab unpacks one for itself; it installs nothing. All this
 needs the network once, three minutes, and 1 GB in
-~/.cache/container-workshop-lab. To make all anew, delete that directory.
+~/.cache/container-workshop-lab. To make it anew, delete that directory.
 
 Exit status: COMMAND's own (root,learner: the first that is not 0); 125 when the
 machine can't start, or goes down.
@@ -66,8 +66,8 @@ need() { # PROGRAM...
     done
 }
 
-# If it has not ended. Not by a redirection of what kill says, which would hang
-# on /dev/null.
+# Asks first whether it is there: what kill says about one that has ended would
+# have to be thrown away, and where /dev/null is broken, that kill never runs.
 end() { # PID [SIGNAL]
     [[ ! -e /proc/$1 ]] || kill "-${2:-TERM}" "$1" || true
 }

@@ -173,11 +173,11 @@ require_space() { # DIRECTORY MB
 show_progress() {
     local begin=$SECONDS
     while sleep 1; do
-        printf '\r\e[Klab: %3d s  %s' $((SECONDS - begin)) "$(sed -n 's/^I: //p' "$log" | tail -n 1)" >&2
+        printf '\r\e[Klab: %3d s  %.60s' $((SECONDS - begin)) "$(sed -n 's/^I: //p' "$log" | tail -n 1)" >&2
     done
 }
 
-# Its standard output is that of mmdebstrap.
+# Has mmdebstrap make it, whose standard output is ours.
 from_debian() { # WHAT OPTION...
     local what=$1 log=$cache/log made=yes
     need mmdebstrap

@@ -209,13 +209,13 @@ pub fn an_interrupted_download_leaves_nothing() {
     let told = lab.fails(lab.asked_for_image());
     assert!(told.contains("E: it breaks off"), "{told}");
     assert!(told.contains("QEMU can't be made"), "{told}");
-    assert_eq!(lab.kept("qemu").len(), 0);
+    assert!(lab.kept("qemu").is_empty());
 
     // One that ends well, and brings half.
     lab.has("mmdebstrap", &half);
     let told = lab.fails(lab.asked_for_image());
     assert!(told.contains("QEMU can't be unpacked"), "{told}");
-    assert_eq!(lab.kept("qemu").len(), 0);
+    assert!(lab.kept("qemu").is_empty());
 
     let waits = lab.path("waits");
     lab.has(
@@ -230,7 +230,7 @@ pub fn an_interrupted_download_leaves_nothing() {
     }
     assert_ne!(running.ended(), 0);
     lab.leaves_nothing();
-    assert_eq!(lab.kept("qemu").len(), 0);
+    assert!(lab.kept("qemu").is_empty());
 
     lab.has_mmdebstrap();
     lab.makes_image();
