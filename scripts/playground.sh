@@ -386,6 +386,8 @@ cgroup_version() {
 
 # ── the view of the host's files ────────────────────────────────────────────
 
+may_hold_a_checkout='/(run|tmp|var/tmp)'
+
 # These are never the host's: they get a file system of their own.
 is_replaced() { # PATH
   [[ $1/ =~ ^/(proc|sys|dev|run|tmp|snap|var/tmp|var/lib/snapd)/ ]]
@@ -398,7 +400,7 @@ find_mount_points() {
   mount_points=
   while read -r _ _ _ _ point _; do
     printf -v point %b "$point" # a space is written as \040
-    if is_replaced "$point"; then continue; fi
+    if is_replaced "$point" && [[ ! $point/ =~ ^$may_hold_a_checkout/ ]]; then continue; fi
     [[ ! -d $point && ! $through_user_namespace ]] || mount_points+=$'\n'$point
   done </proc/self/mountinfo
 }
@@ -467,7 +469,7 @@ mount_the_rest_read_only() { # DIR...
 show_entries_of() { # DIR, '' for /
   local dir=$1 enterable entry all=() shown=()
   while IFS=' ' read -r -d '' enterable entry; do
-    if is_replaced "$entry"; then continue; fi
+    if is_replaced "$entry" && ! is_replaced "$dir"; then continue; fi
     all+=("$view$entry")
     [[ $enterable == no ]] || shown+=("$entry")
   done < <(find_here "$dir/" -mindepth 1 -maxdepth 1 -type d \
@@ -504,7 +506,13 @@ bring_along() { # DIR
       chmod o+x "$path" # your own home: the learner inside needs the way
     fi
   done
-  [[ ! $hidden ]] || mount_overlays "$dir"
+  [[ $hidden ]] || return 0
+  overlaid=("$dir")
+  if has_mounts_below "$dir"; then # its programs, say
+    overlaid=()
+    show_entries_of "$dir"
+  fi
+  mount_overlays "${overlaid[@]}"
 }
 
 # Big directories of built files stay as they are: readable is enough.
@@ -582,9 +590,6 @@ build_view() { # COMMAND...
   fi
   bring_along "$checkout"
   [[ $WORKSHOP_BIN/ == "$checkout"/* ]] || bring_along "$WORKSHOP_BIN"
-  # On a mount of its own, it is not seen through an overlay of the checkout.
-  [[ ! -e $WORKSHOP_BIN/01-chroot || -e $view$WORKSHOP_BIN/01-chroot ]] ||
-    mount_overlays "$WORKSHOP_BIN"
   ((!first_uid)) || give_checkout_to_inner_root
   [[ -d $view$HOME ]] || HOME=/root
   write_etc
