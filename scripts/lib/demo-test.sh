@@ -198,8 +198,7 @@ is_stopped_by() { # SIGNAL group|alone
   [[ $2 == alone ]] || target=-$demo
   eventually process_runs || return 1
   kill "-$1" -- "$target"
-  wait "$demo" || true
-  nothing_is_left
+  ! wait "$demo" && nothing_is_left
 }
 
 test_signals() {
