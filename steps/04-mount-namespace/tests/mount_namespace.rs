@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 
 use nix::sys::stat::{major, minor};
+use nix::sys::statvfs::statvfs;
 use testbed::{Running, Step, copy_default_root, needs, proc, token};
 
 testbed::main!(
@@ -245,6 +246,16 @@ fn terminals_and_shared_memory_are_its_own() {
     }
     let shm = fs::metadata(format!("/proc/{pid}/root/dev/shm")).expect("shm");
     assert_eq!(shm.mode() & 0o7777, 0o1777);
+    // What lies there is memory of the machine: it has an end.
+    for (place, kib) in [("dev/shm", 64 << 10), ("dev", 64)] {
+        let place = format!("/proc/{pid}/root/{place}");
+        let there = statvfs(place.as_str()).expect("a filesystem");
+        assert_eq!(
+            there.blocks() * there.fragment_size(),
+            kib << 10,
+            "{place}"
+        );
+    }
 }
 
 fn sys_is_read_only() {
@@ -349,13 +360,20 @@ fn a_volume_keeps_the_options_of_its_mount() {
 fn volumes_lie_over_each_other_in_their_order() {
     needs::root();
     let (first, second, word) = (temporary(), temporary(), token());
+    let third = temporary();
     fs::create_dir(first.path().join("in")).expect("mkdir");
     fs::write(second.path().join("f"), &word).expect("write");
-    let (outer, inner) =
-        (volume(first.path(), "/mnt"), volume(second.path(), "/mnt/in:ro"));
-    let shown = step().args(["-v", &outer, "-v", &inner]);
-    assert_eq!(shown.sh("cat /mnt/in/f && touch /mnt/x").stdout(), word);
+    let volumes = [
+        volume(first.path(), "/mnt"),
+        // Its name begins as that of one that is read-only.
+        volume(third.path(), "/mnt/inner"),
+        volume(second.path(), "/mnt/in:ro"),
+    ];
+    let volumes = volumes.iter().flat_map(|volume| ["-v", volume]);
+    let script = "cat /mnt/in/f && touch /mnt/x /mnt/inner/x";
+    assert_eq!(step().args(volumes).sh(script).stdout(), word);
     assert!(first.path().join("x").exists());
+    assert!(third.path().join("x").exists());
 }
 
 fn read_only_is_the_root_alone() {
@@ -372,8 +390,9 @@ fn read_only_is_the_root_alone() {
     // The host may go on writing: the mount is read-only, not the filesystem.
     let root = temporary();
     copy_default_root(root.path());
-    let at_work = step().args(["--read-only"]).arg("--rootfs", &root);
-    let container = at_work.start_waiting();
+    let shown = volume(source.path(), "/new/place");
+    let at_work = step().args(["--read-only", "-v", &shown]);
+    let container = at_work.arg("--rootfs", &root).start_waiting();
     fs::write(root.path().join("tmp/x"), "").expect("the host writes");
     drop(container);
 }

@@ -169,12 +169,14 @@ fn the_ranges_are_the_first_of_ours_in_each_table() {
     ] {
         let table = |file: &str, first: u32, count: u32| {
             let path = home.path().join(file);
-            let lines = format!(
-                "somebody:{first}:9\n{owner}:0:{}\n{owner}:{first}:{count}\n\
-                 {owner}:{}:77\n",
-                uid + 9,
-                first + count
+            // Nobody's, ourselves, none, and beyond what there is.
+            let passed_over = format!(
+                "somebody:{first}:9\n{owner}:0:{}\n{owner}:{first}:0\n\
+                 {owner}:4294967290:9\n",
+                uid + 9
             );
+            let ours = format!("{owner}:{first}:{count}\n{owner}:{first}:77\n");
+            let lines = passed_over + &ours;
             fs::write(path, lines).expect("write");
         };
         table("subuid", first + 7, 1000);
@@ -216,6 +218,19 @@ fn without_newuidmap_an_ordinary_user_has_one_id() {
     assert_eq!(container.line(), "ready");
     let expected = [[0, getuid().as_raw(), 1]];
     assert_eq!(map(container.pid(), "uid_map"), expected);
+    // One that refuses is an error.
+    let directory = volume();
+    let helper = directory.path().join("newuidmap");
+    fs::write(&helper, "#!/bin/sh\necho not you >&2; exit 1").expect("write");
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755))
+        .expect("chmod");
+    let mut step = Step::new(STEP).args(["true"]);
+    step.command().env("PATH", directory.path());
+    let output = step.output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let expected = if granted("/etc/subuid").is_some() { 125 } else { 0 };
+    assert_eq!(output.status.code(), Some(expected), "{told}");
+    assert_eq!(told.contains("not you"), expected == 125, "{told}");
 }
 
 fn with_one_id_setgroups_is_denied_before_the_groups_are_mapped() {
@@ -358,7 +373,8 @@ fn the_command_runs_as_the_user_that_was_asked_for() {
         }
     }
     let inside = Step::new(STEP).args(["-u", &format!("{uid}:{gid}")]);
-    assert_eq!(inside.sh("id -u; id -g").stdout(), format!("{uid}\n{gid}"));
+    let script = "id -u; id -g; : <>/dev/ptmx >/dev/null >/dev/shm/x";
+    assert_eq!(inside.sh(script).stdout(), format!("{uid}\n{gid}"));
 }
 
 fn a_user_that_is_not_mapped_is_refused() {
