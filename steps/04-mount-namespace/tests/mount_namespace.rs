@@ -296,6 +296,12 @@ fn a_missing_place_for_a_volume_is_made() {
         step().arg("--rootfs", &root).args(["-v", &directory, "-v", &file]);
     let shown = shown.sh("cat '/a/b c/d/f' && cat /e/f/g");
     assert_eq!(shown.stdout(), word.repeat(2));
+    // For root alone to write: no umask is in force then.
+    for (made, expected) in [("a", 0o755), ("a/b c/d", 0o755), ("e/f/g", 0o644)]
+    {
+        let made = fs::metadata(root.path().join(made)).expect("it is made");
+        assert_eq!(made.mode() & 0o777, expected, "{made:?}");
+    }
 }
 
 fn what_is_mounted_below_the_root_comes_along() {
@@ -338,7 +344,7 @@ fn a_volume_keeps_the_options_of_its_mount() {
     needs::root();
     let source = temporary();
     let script = format!(
-        r#"exec unshare --mount bash -c 'mount -t tmpfs -o nosuid,nodev,noexec,noatime x "{}" &&
+        r#"exec unshare --mount bash -c 'mount -t tmpfs -o nosuid,nodev,noexec,noatime,nodiratime x "{}" &&
            exec "$@"' bash "$@""#,
         source.path().display(),
     );
@@ -349,7 +355,7 @@ fn a_volume_keeps_the_options_of_its_mount() {
         assert_eq!(container.line(), "ready");
         let mounts = proc::mounts(container.pid());
         let mount = mounts.iter().find(|m| m.place == "/mnt").expect("it");
-        for option in ["nosuid", "nodev", "noexec", "noatime"] {
+        for option in ["nosuid", "nodev", "noexec", "noatime", "nodiratime"] {
             assert!(mount.options.iter().any(|o| o == option), "{mount:?}");
         }
         let read_only = mount.options.iter().any(|option| option == "ro");

@@ -31,6 +31,7 @@ testbed::main!(
     a_read_only_volume_refuses_writes,
     a_read_only_volume_stays_so_for_root_inside,
     a_file_and_the_root_stay_read_only_too,
+    a_mount_that_can_not_be_locked_is_told,
     with_locked_mounts_root_inside_can_do_the_rest,
     nothing_is_left_after_sigkill_before_any_call,
     nothing_is_left_after_sigint_before_any_call,
@@ -539,6 +540,21 @@ fn a_file_and_the_root_stay_read_only_too() {
     let output = step.sh(&script).output();
     assert_ne!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(fs::read_to_string(&file).expect("it is there"), word);
+}
+
+/// The helper, and nobody else, calls dup2(2). strace answers in the kernel's
+/// place.
+fn a_mount_that_can_not_be_locked_is_told() {
+    needs::root();
+    let script = format!(
+        "exec {} -f -qq -o /dev/null -e inject=dup2,dup3:error=EBUSY \"$@\"",
+        needs::tracer().display()
+    );
+    let step = Step::new(STEP).args(["--read-only", "true"]);
+    let output = step.in_shell(&script).output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("CLONE_FILES") && told.contains("EBUSY"), "{told}");
 }
 
 /// The mounts belong to another user namespace then; the rest is still ours.
