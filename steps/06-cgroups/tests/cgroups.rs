@@ -24,6 +24,7 @@ testbed::main!(
     a_processor_hog_gets_its_share_and_no_more,
     a_limit_touches_no_other_container,
     a_container_that_is_being_made_keeps_no_other_waiting,
+    a_cgroup_that_is_not_locked_yet_is_swept_away_by_nobody,
     many_at_once_leave_nothing,
     nothing_is_left_after_success_error_and_signals,
     nothing_is_left_after_sigint_before_any_call,
@@ -313,8 +314,12 @@ fn a_limit_touches_no_other_container() {
     needs_cgroups();
     let one = Step::new(STEP).args(["-m", "48m"]).start_waiting();
     let other = Step::new(STEP).args(["-m", "96m"]).start_waiting();
+    // Nobody's that we know, and empty: whoever sweeps leaves it alone.
+    let of_others = cgroups_of(one.runtime())[0].with_file_name(token());
+    fs::create_dir(&of_others).expect("mkdir");
     let hog = Step::new(STEP).args(["-m", "24m"]).sh(HOG).output();
     assert_eq!(hog.status.code(), Some(137));
+    fs::remove_dir(&of_others).expect("it is still there");
     for (container, mib) in [(&one, 48), (&other, 96)] {
         let limit = memory_limit(container.runtime());
         assert_eq!(limit, (mib << 20).to_string());
@@ -354,6 +359,22 @@ fn a_container_that_is_being_made_keeps_no_other_waiting() {
     }
     let (status, screen) = terminal.finish();
     assert_eq!(status, 0, "{screen}");
+}
+
+/// The first runtime is slow to lock what it has made.
+fn a_cgroup_that_is_not_locked_yet_is_swept_away_by_nobody() {
+    needs_cgroups();
+    let slow = format!(
+        "exec {} -qq -o /dev/null -e inject=flock:delay_enter=200000 \"$@\"",
+        needs::tracer().display()
+    );
+    let limited = || Step::new(STEP).args(["-m", "64m", "true"]);
+    let mut first = limited().in_shell(&slow).start();
+    while proc::runs(first.runtime()) {
+        let other = limited().output();
+        assert!(other.status.success(), "{other:?}");
+    }
+    assert_eq!(first.ended(), 0);
 }
 
 fn many_at_once_leave_nothing() {

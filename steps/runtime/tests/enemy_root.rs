@@ -72,7 +72,7 @@ fn ten_thousand_directories_in_each_other_keep_nobody_waiting() {
 }
 
 /// Nobody waits longer.
-const PATIENT: &str = "timeout --foreground --kill-after=1 10 \"$@\"";
+const PATIENT: &str = "timeout --foreground --kill-after=1 30 \"$@\"";
 
 /// What the enemy does to the root directory, and what we do then.
 struct Attack {

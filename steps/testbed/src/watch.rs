@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::{Step, Terminal, needs, proc, token};
+use crate::{Step, Terminal, needs, patience, proc, token};
 
 /// A mark by which a container's processes are found, and a place of its own
 /// for temporary files: what others do on this machine does not matter.
@@ -55,7 +55,7 @@ impl Watch {
     /// # Panics
     /// When something is new, or gone.
     pub fn assert_nothing_left(&self, of: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + patience();
         loop {
             let after = self.look();
             let changed: Vec<_> =
