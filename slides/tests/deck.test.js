@@ -158,6 +158,7 @@ test('present.sh serves it on localhost, and says where', { timeout: 120_000 }, 
       said += chunk;
       if (/http:\/\/\S+/.test(said)) break;
     }
+    assert.doesNotMatch(said, /:4173\b/, 'port 0 is a free one');
     const [address] = said.match(/http:\/\/(127\.0\.0\.1|localhost):\d+\S*/);
     const answer = await fetch(address);
     assert.match(await answer.text(), /<title>What is a container/);

@@ -156,6 +156,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn all_that_the_machine_has_can_be_asked_for_and_no_more() {
+        let all = memory_of_the_machine().expect("/proc/meminfo");
+        assert_eq!(size(&all.to_string()).map(|size| size.bytes), Ok(all));
+        assert!(size(&format!("{}k", (all >> 10) + 1)).is_err());
+        let there = available_parallelism().map_or(1, usize::from);
+        assert_eq!(processors(&there.to_string()), Ok(there as f64));
+        assert!(processors(&(there + 1).to_string()).is_err());
+    }
+
+    #[test]
+    fn limits_are_what_was_asked_for() {
+        let none = || Limits { memory: None, cpus: None, pids_limit: None };
+        let memory = Limits { memory: size("64m").ok(), ..none() };
+        let cpus = Limits { cpus: Some(0.5), ..none() };
+        let pids = Limits { pids_limit: Some(20), ..none() };
+        assert_eq!(memory.memory(), Some(64 << 20));
+        assert_eq!(memory.memory_as_typed(), Some("64m"));
+        assert_eq!(cpus.quota(), Some(PERIOD / 2));
+        assert_eq!(pids.pids(), Some(20));
+        let any = [none(), memory, cpus, pids].map(|limits| limits.any());
+        assert_eq!(any, [false, true, true, true]);
+    }
+
     /// What a person may type, and what nobody would.
     fn text() -> impl Strategy<Value = String> {
         prop_oneof![

@@ -16,6 +16,7 @@ testbed::main!(
     the_process_is_in_its_cgroup_before_its_first_instruction,
     a_container_sees_its_own_cgroup_as_the_root,
     limits_can_be_looked_at_inside_and_not_changed,
+    the_watcher_shows_the_limits_and_what_is_used,
     a_memory_hog_ends_its_whole_container,
     a_memory_hog_below_the_limit_is_left_alone,
     memory_that_runs_out_before_the_command_is_told_as_such,
@@ -164,6 +165,24 @@ fn limits_can_be_looked_at_inside_and_not_changed() {
         (: > $d/y) 2>/dev/null && echo wrote $d/y; done; true";
     let step = Step::new(STEP).args(ALL);
     assert_eq!(step.sh(script).stdout(), (77 << 20).to_string());
+}
+
+fn the_watcher_shows_the_limits_and_what_is_used() {
+    needs_cgroups();
+    let container = Step::new(STEP).args(ALL).start_waiting();
+    let watcher = Step::script("watch-cgroup.sh").args(["--once"]);
+    let shown = watcher.args([container.pid().to_string()]).stdout();
+    for part in [
+        " of 77.0MiB\n",
+        "OOM kills: 0\n",
+        " of 0.31 CPUs\n",
+        "throttled: 0 of ",
+        "   2% 1 of 37\n",
+        "refused forks: 0",
+    ] {
+        assert!(shown.contains(part), "no {part:?}: {shown}");
+    }
+    container.finish();
 }
 
 /// What is left of a container must be ended, for it stays by itself.
@@ -350,7 +369,7 @@ fn a_container_that_is_being_made_keeps_no_other_waiting() {
         let begin = Instant::now();
         let other = Step::new(STEP).args(["-m", "64m", "true"]).output();
         assert!(other.status.success(), "{other:?}");
-        assert!(begin.elapsed() < testbed::patience::patience());
+        assert!(begin.elapsed() < testbed::patience());
     }
     assert_eq!(cgroups_of(terminal.pid()), there);
     terminal.types("\n");

@@ -21,7 +21,7 @@
 
 pub mod host;
 pub mod needs;
-pub mod patience;
+mod patience;
 pub mod proc;
 pub mod record;
 mod said;
@@ -40,6 +40,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 pub use step::{Running, Step, binary, copy_default_root};
+pub use patience::patience;
 pub use terminal::Terminal;
 
 /// The steps that share one contract on the command line, whatever kernel

@@ -16,6 +16,7 @@ testbed::main!(
     record_sh_is_red_when_a_cast_or_the_picture_is_stale,
     demo_sh_is_red_when_a_demo_does_not_show_what_it_should,
     npm_test_is_red_when_a_claim_is_or_there_is_no_browser,
+    a_deck_that_is_older_than_its_sources_is_built_anew,
 );
 
 /// A directory of ours beside the programs: the playground shows it.
@@ -143,6 +144,8 @@ fn record_sh_is_red_when_a_cast_or_the_picture_is_stale() {
     is_red(check(), "\n-apple\n+playground# echo pear\n+pear\n");
     stage.plays("apple", "pear");
     is_red(check(), &format!("{DEMO}       FAIL  the demo fails"));
+    stage.plays("$(uname -r)", ".");
+    is_red(check(), "FAIL  it shows a path or the kernel of this machine");
     stage.plays("apple", "apple");
     let picture = stage.path("slides/casts/attack.svg");
     let drawn = fs::read_to_string(&picture).expect("a picture");
@@ -159,46 +162,85 @@ fn demo_sh_is_red_when_a_demo_does_not_show_what_it_should() {
     let stage = Stage::new();
     let play = || stage.runs("demo.sh", &["--auto"]);
     is_green(play());
+    // All are played: the last one counts, too.
+    let demo = |name| stage.path(&format!("scripts/{name}.sh"));
+    fs::copy(demo(DEMO), demo("03-pid-namespace")).expect("copy a demo");
     stage.plays("apple", "pear");
     is_red(play(), &format!("not as expected:\ndemo: scripts/{DEMO}.sh"));
 }
 
-/// In a copy of the slides with two small claims, and no deck to build.
+/// A copy of the slides, with a deck that is of today.
+struct Slides(TempDir);
+
+impl Slides {
+    fn new() -> Slides {
+        let slides = Slides(place());
+        needs::command("npm");
+        let ours = checkout().join("slides");
+        if !ours.join("node_modules/.package-lock.json").exists() {
+            skip("needs the slides' packages (./scripts/present.sh --build)");
+        }
+        for name in ["steps", "scripts"] {
+            let copy = slides.0.path().join(name);
+            symlink(checkout().join(name), copy).expect("link");
+        }
+        for directory in ["tests", "dist"] {
+            fs::create_dir_all(slides.path(directory)).expect("mkdir");
+        }
+        for name in ["node_modules", "build", "package-lock.json"] {
+            symlink(ours.join(name), slides.path(name)).expect("link");
+        }
+        for name in ["package.json", "tests/browser.js", "tests/failures.js"] {
+            fs::copy(ours.join(name), slides.path(name)).expect("copy");
+        }
+        slides
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join("slides").join(name)
+    }
+
+    /// The newest file.
+    fn is_built(&self) {
+        fs::write(self.path("dist/index.html"), "a deck").expect("write");
+    }
+
+    fn runs(&self, command: &str) -> (i32, String) {
+        let slides = self.path("").to_string_lossy().into_owned();
+        let command = format!("cd \"$0\" && {command}");
+        let bash = Path::new("/bin/bash");
+        runs(bash, &["-c", &command, &slides], &programs())
+    }
+}
+
+/// Two small claims.
 fn npm_test_is_red_when_a_claim_is_or_there_is_no_browser() {
-    let place = place();
-    needs::command("npm");
-    let slides = checkout().join("slides");
-    if !slides.join("node_modules/.package-lock.json").exists() {
-        skip("needs the slides' packages (./scripts/present.sh --build)");
-    }
-    let path = |name: &str| place.path().join(name);
-    for name in ["steps", "scripts"] {
-        symlink(checkout().join(name), path(name)).expect("link");
-    }
-    for directory in ["slides/tests", "slides/dist"] {
-        fs::create_dir_all(path(directory)).expect("mkdir");
-    }
-    for name in ["node_modules", "build", "package-lock.json"] {
-        let copy = path("slides").join(name);
-        symlink(slides.join(name), copy).expect("link");
-    }
-    for name in ["package.json", "tests/browser.js", "tests/failures.js"] {
-        fs::copy(slides.join(name), path("slides").join(name)).expect("copy");
-    }
+    let slides = Slides::new();
     let test = |claim: &str| {
         let claims = "import { test } from 'node:test';\n\
                       import { open } from './browser.js';\n";
-        let file = path("slides/tests/one.test.js");
+        let file = slides.path("tests/one.test.js");
         fs::write(file, claims.to_owned() + claim).expect("write");
-        // The newest file: it is the deck of today.
-        fs::write(path("slides/dist/index.html"), "a deck").expect("write");
-        let start = r#"cd "$0" && CHROMIUM=/bin/false npm test"#;
-        let slides = path("slides").to_string_lossy().into_owned();
-        runs(Path::new("/bin/bash"), &["-c", start, &slides], &programs())
+        slides.is_built();
+        slides.runs("CHROMIUM=/bin/false npm test")
     };
     is_green(test("test('one is one', () => {});"));
     let red = "test('one is two', () => { throw new Error('its words'); });";
     is_red(test(red), "\nFAILED  one is two\n        its words\n");
     let blind = "test('a browser', async () => { await open(); });";
     is_red(test(blind), "\nFAILED  a browser\n");
+}
+
+/// By a vite that only says so.
+fn a_deck_that_is_older_than_its_sources_is_built_anew() {
+    let slides = Slides::new();
+    let vite = r#"{"type":"module","scripts":{"build":"echo built #"}}"#;
+    fs::write(slides.path("package.json"), vite).expect("write");
+    slides.is_built();
+    let build = || slides.runs("../scripts/present.sh --build");
+    assert_eq!(build(), (0, String::new()));
+    fs::write(slides.path("tests/new.js"), "no part of it").expect("write");
+    assert_eq!(build(), (0, String::new()));
+    fs::write(slides.path("new.html"), "a slide").expect("write");
+    assert_eq!(build(), (0, "building …\nbuilt\n".into()));
 }

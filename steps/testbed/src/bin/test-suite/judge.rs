@@ -49,7 +49,11 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Where a path leads through a directory that is closed to a user, they
+    /// reach the program all the same from the checkout that we are in.
     fn command(&self, program: &Path) -> Command {
+        let here = std::env::current_dir().unwrap_or_default();
+        let program = program.strip_prefix(here).unwrap_or(program);
         let mut words = self.prefix.iter();
         let mut command = match words.next() {
             Some(first) => {

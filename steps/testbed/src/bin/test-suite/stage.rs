@@ -16,6 +16,9 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use testbed::record::MARK;
+
+use crate::judge::CANARY;
 
 /// Where the output of a stage goes, and what it took.
 pub struct Log {
@@ -227,16 +230,24 @@ fn took(wall: Duration, log: &Log) -> String {
     format!("{wall:5} s {cpu:5} s cpu   {}", longest.join(", "))
 }
 
-/// How a failure begins, in the words of all that a stage may run.
-const FAILURE: &[&str] = &[
-    "FAIL", "not ok", "error", "panicked", "SC1", "SC2", "Diff in", "differs",
-];
+/// How a failure is told by what a stage may run: shells, libtest, node's test
+/// runner, rustc, rustfmt, shellcheck.
+const FAILURE: &[&str] =
+    &["FAIL", "not ok ", "error:", "error[", "panicked", "(error)", "Diff in"];
 
-/// What a failed stage says of its failures: each line that tells of one and
-/// what follows it; where no line does, the end.
+/// What a failed stage says of its failures: the claims that failed, in their
+/// own words; else each line that tells of one and what follows it, and the end.
 fn own_words(text: &str) -> String {
     const AFTER: usize = 12;
     const ALL: usize = 150;
+    let claims = text.lines().filter_map(|line| {
+        let record: Vec<_> = line.strip_prefix(MARK)?.split('\t').collect();
+        let [_, _, binary, claim, "fail", words] = record[..] else {
+            return None;
+        };
+        Some(format!("{binary}: {claim}: {words}"))
+    });
+    let claims: Vec<_> = claims.filter(|it| !it.contains(CANARY)).collect();
     let lines: Vec<_> = text
         .lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
@@ -249,8 +260,12 @@ fn own_words(text: &str) -> String {
     }
     let from = lines.len().saturating_sub(20);
     shown[from..].fill(true);
-    let shown = lines.iter().zip(shown).filter_map(|(l, s)| s.then_some(l));
-    shown.take(ALL).map(|line| format!("    {line}\n")).collect()
+    let shown = lines.iter().zip(shown).filter_map(|(l, s)| s.then_some(*l));
+    let shown: Vec<_> = match claims.is_empty() {
+        true => shown.take(ALL).collect(),
+        false => claims.iter().map(String::as_str).collect(),
+    };
+    shown.iter().map(|line| format!("    {line}\n")).collect()
 }
 
 /// The process groups that run: no Ctrl-C of a terminal reaches them.
@@ -368,6 +383,15 @@ mod tests {
         let shown = own_words(&text);
         assert!(shown.contains("    not ok 3 - a wall\n    why\n"), "{shown}");
         assert!(!shown.contains("a 39") && shown.contains("b 39"), "{shown}");
+    }
+
+    #[test]
+    fn of_an_environment_the_claims_that_failed_are_shown() {
+        let text = "test a ... FAILED\nnoise\n\
+            #record\tlab\tcanary\tthe_canary_is_red\tfail\tas it should\n\
+            #record\tlab\tnetworking\ta\tfail\tits words\n\
+            #record\tlab\tnetworking\tb\tpass\t\n";
+        assert_eq!(own_words(text), "    networking: a: its words\n");
     }
 
     #[test]
