@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
-use testbed::{binary, checkout, needs, skip};
+use testbed::{Terminal, binary, checkout, needs, skip};
 
 testbed::main!(
     attacks_sh_is_red_when_a_cell_differs,
@@ -69,20 +69,23 @@ fn write_script(file: &Path, text: &str) {
 /// A step 01 that forgets its chroot, in the playground.
 fn attacks_sh_is_red_when_a_cell_differs() {
     let place = place();
+    // Not beside the real steps: those come first.
+    let bin = place.path().join("bin");
+    fs::create_dir(&bin).expect("mkdir");
     for program in ["attack", "attack-matrix", "01-chroot"] {
-        symlink(binary(program), place.path().join(program)).expect("link");
+        fs::hard_link(binary(program), bin.join(program)).expect("link");
     }
     let attacks = || {
         let words = ["--step", "1", "--attack", "read-host-file"];
-        runs(&checkout().join("scripts/attacks.sh"), &words, place.path())
+        runs(&checkout().join("scripts/attacks.sh"), &words, &bin)
     };
     is_green(attacks());
-    let step = place.path().join("01-chroot");
+    let step = bin.join("01-chroot");
     fs::remove_file(&step).expect("remove a link");
     let forgets =
         "#!/bin/bash\nwhile [[ $1 == -* ]]; do shift; done\nexec \"$@\"\n";
     write_script(&step, forgets);
-    is_red(attacks(), "read-host-file");
+    is_red(attacks(), "read-host-file at 01: works");
 }
 
 /// A checkout with one small demo.
@@ -166,7 +169,12 @@ fn demo_sh_is_red_when_a_demo_does_not_show_what_it_should() {
     let demo = |name| stage.path(&format!("scripts/{name}.sh"));
     fs::copy(demo(DEMO), demo("03-pid-namespace")).expect("copy a demo");
     stage.plays("apple", "pear");
-    is_red(play(), &format!("not as expected:\ndemo: scripts/{DEMO}.sh"));
+    let name = format!("demo: scripts/{DEMO}.sh");
+    is_red(play(), &name);
+    // Nor does it wait for anybody on a terminal.
+    let mut command = Command::new(stage.path("scripts/demo.sh"));
+    command.args(["--auto", "--speed", "0"]).env("WORKSHOP_BIN", programs());
+    is_red(Terminal::start(command).finish(), &name);
 }
 
 /// A copy of the slides, with a deck that is of today.
@@ -177,22 +185,26 @@ impl Slides {
         let slides = Slides(place());
         needs::command("npm");
         let ours = checkout().join("slides");
-        if !ours.join("node_modules/.package-lock.json").exists() {
+        let browser = "node_modules/playwright-core";
+        if !ours.join(browser).exists() {
             skip("needs the slides' packages (./scripts/present.sh --build)");
         }
         for name in ["steps", "scripts"] {
             let copy = slides.0.path().join(name);
             symlink(checkout().join(name), copy).expect("link");
         }
-        for directory in ["tests", "dist"] {
+        for directory in ["tests", "dist", "node_modules"] {
             fs::create_dir_all(slides.path(directory)).expect("mkdir");
         }
-        for name in ["node_modules", "build", "package-lock.json"] {
+        for name in [browser, "build", "package-lock.json"] {
             symlink(ours.join(name), slides.path(name)).expect("link");
         }
         for name in ["package.json", "tests/browser.js", "tests/failures.js"] {
             fs::copy(ours.join(name), slides.path(name)).expect("copy");
         }
+        // Installed after the list of packages was written.
+        let installed = slides.path("node_modules/.package-lock.json");
+        fs::write(installed, "{}").expect("write");
         slides
     }
 
@@ -229,6 +241,9 @@ fn npm_test_is_red_when_a_claim_is_or_there_is_no_browser() {
     is_red(test(red), "\nFAILED  one is two\n        its words\n");
     let blind = "test('a browser', async () => { await open(); });";
     is_red(test(blind), "\nFAILED  a browser\n");
+    // Without vite there is no deck of today.
+    fs::write(slides.path("new.html"), "a slide").expect("write");
+    is_red(slides.runs("npm test"), "The deck was not built");
 }
 
 /// By a vite that only says so.
