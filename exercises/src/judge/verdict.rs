@@ -109,5 +109,6 @@ mod tests {
         }
         assert_eq!(Told::from_text("pass\0cut o"), None);
         assert_eq!(Told::from_text(""), None);
+        assert_eq!(Told::from_text("else\0seen\0wanted\0a hint\0"), None);
     }
 }

@@ -53,5 +53,7 @@ testbed::main!(
     a_copy_is_never_overwritten,
     what_is_wrong_is_no_verdict,
     one_wrong_solution_makes_all_of_them_fail,
+    what_cannot_be_checked_here_is_told_with_a_way_out,
+    a_task_is_shown_as_text,
     each_save_is_checked,
 );

@@ -190,14 +190,10 @@ pub fn each_save_is_checked() {
     assert!(learner.progress().contains("\nchroot-hole skipped 1 0\n"));
 }
 
-/// With programs that are compiled already, and a cargo that has nothing to do.
-/// The wrong one is the one that would take longest.
-pub fn one_wrong_solution_makes_all_of_them_fail() {
+/// In the playground, with programs that are compiled already, and a cargo that
+/// has nothing to do: how `exercise` ends, and what it says. One answer is wrong.
+fn with_one_wrong_answer(wrong: &str, words: &[&str]) -> (i32, String) {
     needs::playground();
-    let wrong = find("container").expect("an exercise");
-    if let Some(lack) = wrong.needs.iter().find_map(|need| need.lacks()) {
-        skip(lack);
-    }
     let place = tempfile::tempdir().expect("a directory");
     let made = place.path().join("target/debug");
     let bin = place.path().join("bin");
@@ -205,12 +201,12 @@ pub fn one_wrong_solution_makes_all_of_them_fail() {
     fs::create_dir(&bin).expect("mkdir");
     symlink("/bin/true", bin.join("cargo")).expect("link");
     for Exercise { name, .. } in ALL {
-        let answer = if *name == wrong.name { "start" } else { "solution" };
+        let answer = if *name == wrong { "start" } else { "solution" };
         symlink(program(name, answer), made.join(name)).expect("link");
     }
     let path = std::env::var("PATH").expect("a PATH");
     let output = Command::new(binary("exercise"))
-        .args(["check", "--all"])
+        .args(words)
         .env("EXERCISES", place.path())
         .env("PATH", format!("{}:{path}", bin.display()))
         .env_remove("CARGO_TARGET_DIR")
@@ -219,8 +215,47 @@ pub fn one_wrong_solution_makes_all_of_them_fail() {
         .output()
         .expect("start exercise");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    (output.status.code().unwrap_or(-1), said)
+}
+
+/// What the container lacks here.
+fn lack() -> Option<&'static str> {
+    let container = find("container").expect("an exercise");
+    container.needs.iter().find_map(|need| need.lacks())
+}
+
+/// The wrong one is the one that would take longest.
+pub fn one_wrong_solution_makes_all_of_them_fail() {
+    needs::playground();
+    if let Some(lack) = lack() {
+        skip(lack);
+    }
+    let (status, said) =
+        with_one_wrong_answer("container", &["check", "--all"]);
+    assert_eq!(status, 1, "{said}");
     assert!(said.contains("FAIL container\n"), "{said}");
     let sum = format!("\n{} passed, 1 failed, 0 skipped", ALL.len() - 1);
     assert!(said.contains(&sum), "{said}");
+}
+
+pub fn what_cannot_be_checked_here_is_told_with_a_way_out() {
+    needs::playground();
+    let Some(lack) = lack() else { skip("this host has all that it takes") };
+    let (status, said) = with_one_wrong_answer("", &["check", "container"]);
+    assert_eq!(status, 3, "{said}");
+    assert!(said.starts_with("SKIPPED container\n      why  "), "{said}");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(lack), "{said}");
+    assert!(said.contains("cargo exercise check container --lab"), "{said}");
+}
+
+pub fn a_task_is_shown_as_text() {
+    let learner = Learner::new();
+    let said = learner.says(&["task", "chroot"], 0);
+    let (title, text) = said.trim_start().split_once('\n').expect("lines");
+    assert_eq!(title, "Another root directory");
+    assert!(!text.contains(title), "{said}");
+    assert!(!text.contains("](") && !text.contains("```"), "{said}");
+    assert!(text.contains("\n    nix::unistd::chroot"), "{said}");
+    assert!(text.contains("chroot.rs\n"), "{said}");
 }
