@@ -228,20 +228,25 @@ impl Slides {
 /// Two small claims.
 fn npm_test_is_red_when_a_claim_is_or_there_is_no_browser() {
     let slides = Slides::new();
-    let test = |claim: &str| {
+    let write = |claim: &str| {
         let claims = "import { test } from 'node:test';\n\
                       import { open } from './browser.js';\n";
         let file = slides.path("tests/one.test.js");
         fs::write(file, claims.to_owned() + claim).expect("write");
+    };
+    let test = |claim: &str| {
+        write(claim);
         slides.is_built();
         slides.runs("CHROMIUM=/bin/false npm test")
     };
-    is_green(test("test('one is one', () => {});"));
+    let green = "test('one is one', () => {});";
+    is_green(test(green));
     let red = "test('one is two', () => { throw new Error('its words'); });";
     is_red(test(red), "\nFAILED  one is two\n        its words\n");
     let blind = "test('a browser', async () => { await open(); });";
     is_red(test(blind), "\nFAILED  a browser\n");
     // Without vite there is no deck of today.
+    write(green);
     fs::write(slides.path("new.html"), "a slide").expect("write");
     is_red(slides.runs("npm test"), "The deck was not built");
 }
