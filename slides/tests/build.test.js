@@ -76,6 +76,7 @@ test('output is cut from a recording, by the command that was typed', () => {
   const cast = readCast(record, 'x');
   assert.deepEqual(cast.commands.map(({ command }) => command), ['attack x', 'sleep 1000 &']);
   assert.deepEqual(cutOutput(cast, 'attack x')[0], 'x: tries');
+  assert.equal(cutOutput(cast, 'attack x', ['tries', 'WORKED']).length, 2);
   assert.equal(toHtml(cutOutput(cast, 'attack x', ['WORKED'])[0]), '<span class="bold red">WORKED</span>: &lt;b&gt;');
 });
 

@@ -107,6 +107,10 @@ mod tests {
             let told = Told { verdict, cleaned: vec!["a mount".into()] };
             assert_eq!(Told::from_text(&told.to_text()), Some(told));
         }
+        // No program writes a field of ours.
+        let told = Told::from(Verdict::Pass("pass\0observed\0".into()));
+        let passed = Verdict::Pass("passobserved".into());
+        assert_eq!(Told::from_text(&told.to_text()), Some(passed.into()));
         assert_eq!(Told::from_text("pass\0cut o"), None);
         assert_eq!(Told::from_text(""), None);
         assert_eq!(Told::from_text("else\0seen\0wanted\0a hint\0"), None);
