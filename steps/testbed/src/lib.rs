@@ -39,8 +39,8 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-pub use step::{Running, Step, binary, copy_default_root};
 pub use patience::patience;
+pub use step::{Running, Step, binary, copy_default_root};
 pub use terminal::Terminal;
 
 /// The steps that share one contract on the command line, whatever kernel

@@ -99,18 +99,15 @@ fn suite(choice: Choice) -> Result<bool> {
     // takes what they leave of the processors.
     thread::scope(|scope| {
         scope.spawn(|| run.in_the_lab());
-        let here = scope.spawn(|| {
+        scope.spawn(|| {
             run.sources();
             run.on_this_host();
             run.what_is_shown();
         });
-        let there = scope.spawn(|| {
+        scope.spawn(|| {
             run.in_the_playground();
             run.demos_in_the_playground();
         });
-        here.join().and(there.join()).expect("no panic in a lane");
-        // Alone on this host but for the lab: it compares before and after.
-        run.whole("demos-real", &["./scripts/lib/demo-real-test.sh"]);
     });
     run.close(begin)
 }
@@ -219,6 +216,7 @@ impl Run {
 
     fn what_is_shown(&self) {
         self.whole("demo-language", &["./scripts/lib/demo-test.sh"]);
+        self.whole("demos-real", &["./scripts/lib/demo-real-test.sh"]);
         self.whole(
             "slides",
             &["npm", "--prefix", "slides", "--silent", "test"],
