@@ -808,6 +808,8 @@ join() { # --join OR --join=PID, COMMAND...
   if playground_has_ended; then
     # What was killed with it did not give the terminal back.
     [[ ! $settings ]] || (trap '' TTOU && stty "$settings")
+    # nsenter's own status: no command was killed with it, for none had begun.
+    ((status != 1)) || fail 'no playground of yours runs here any more: it ended just now.'
     echo 'playground: it has ended, and all that ran in it.' >&2
   fi
   exit "$status"

@@ -14,7 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads commands that end with a NUL, and ends the output of each with one.
 /// After a command in the background it waits as long as a person would: until
-/// the program, and the container that it starts, are really there.
+/// the program, and the container that it starts, are really there. Before each
+/// it waits as long as a person types: until the last container's cable, which
+/// has lost its socket, is gone, too, and its address is free again.
 const LOOP: &str = r#"
 exec 2>&1
 background=()
@@ -35,7 +37,14 @@ settle() {
     done
     sleep 0.1
 }
+address_is_free() {
+    local cable
+    for cable in /sys/class/net/workshop-*; do
+        [[ ! -e $cable ]] || grep -q "@${cable##*/}\$" /proc/net/unix || return 1
+    done
+}
 while IFS= read -r -d '' command; do
+    for _ in {1..250}; do ! address_is_free || break; sleep 0.02; done
     eval "$command" </dev/null
     [[ $command != *\& ]] || settle $!
     printf '\0'
