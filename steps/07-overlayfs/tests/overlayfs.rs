@@ -14,11 +14,14 @@ use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
-use testbed::{Step, copy_default_root, needs, proc, skip, token};
+use testbed::{
+    Step, copy_default_root, eventually, needs, patience, proc, skip, token,
+};
 
 testbed::main!(
     the_root_is_an_overlay_whose_upper_layer_is_memory,
@@ -36,6 +39,9 @@ testbed::main!(
     nothing_in_a_tar_file_leads_out,
     devices_are_left_out_with_a_note,
     a_tar_file_is_unpacked_once_and_again_when_it_changes,
+    what_was_unpacked_stays_while_somebody_uses_it,
+    who_interrupts_while_a_tar_file_is_unpacked_is_heard,
+    a_tar_file_is_unpacked_for_each_who_is_root_inside,
     eight_containers_at_once_share_one_tar_file,
     what_is_no_tar_file_is_told_and_leaves_nothing,
     bad_input_is_told_in_one_line,
@@ -560,6 +566,73 @@ fn a_tar_file_is_unpacked_once_and_again_when_it_changes() {
         assert_eq!(unpacked.len(), 1, "what is outdated is gone");
         assert!(!seen.contains(&unpacked[0]));
         seen.extend(unpacked);
+    }
+}
+
+fn what_was_unpacked_stays_while_somebody_uses_it() {
+    let (place, word) = (Place::new(), token());
+    let file = place.path("tar");
+    let layered = |word: &str| {
+        let tar = Tar::new().file("word", word, 0o644);
+        fs::write(&file, tar.bytes()).expect("write");
+        later(&file);
+        place.step().arg("--layer", &file)
+    };
+    let mut first =
+        layered(&word).sh("echo ready; read line; cat /word").start();
+    assert_eq!(first.line(), "ready");
+    assert!(layered("x").args(["true"]).output().status.success());
+    first.say("");
+    assert_eq!(first.finish(), (0, word));
+}
+
+/// strace makes each file take so long that nobody would wait for all.
+fn who_interrupts_while_a_tar_file_is_unpacked_is_heard() {
+    let place = Place::new();
+    default_root(&place);
+    let mut tar = Tar::new();
+    for number in 0..patience().as_secs() * 10 {
+        tar = tar.file(&number.to_string(), "", 0o644);
+    }
+    let file = place.path("tar");
+    fs::write(&file, tar.bytes()).expect("write");
+    let slow = format!(
+        "exec {} -qq -o /dev/null -e inject=chmod,fchmodat:delay_enter=200000 \
+         \"$@\"",
+        needs::tracer().display()
+    );
+    let step = place.step().arg("--layer", &file).args(["true"]);
+    let mut strace = step.in_shell(&slow).start();
+    eventually("it unpacks", || (!place.unpacked().is_empty()).then_some(()));
+    let runtime = proc::children(strace.runtime())[0];
+    kill(Pid::from_raw(runtime), Signal::SIGINT).expect("kill");
+    assert_eq!(strace.ended(), 130);
+    assert_eq!(place.unpacked(), [] as [PathBuf; 0]);
+}
+
+/// Who that is, /etc/subuid says: another one for the second run.
+fn a_tar_file_is_unpacked_for_each_who_is_root_inside() {
+    needs::root();
+    let (place, (uid, gid)) = (Place::new(), root_inside());
+    if uid == 0 {
+        skip("needs more than one id inside");
+    }
+    let file = place.path("tar");
+    let tar = Tar::new().file("f", "", 0o644);
+    fs::write(&file, tar.bytes()).expect("write");
+    for (name, first) in [("subuid", uid), ("subgid", gid)] {
+        let table = format!("root:{}:1000\n", first + 1000);
+        fs::write(place.path(name), table).expect("write");
+    }
+    let other = format!(
+        r#"cd {}; exec unshare --mount bash -c 'mount --bind subuid /etc/subuid \
+           && mount --bind subgid /etc/subgid && exec "$@"' bash "$@""#,
+        place.0.path().display()
+    );
+    for script in [r#"exec "$@""#, &other] {
+        let step = place.step().arg("--layer", &file);
+        let step = step.args(["stat", "-c", "%u %g", "/f"]);
+        assert_eq!(step.in_shell(script).stdout(), "0 0", "{script}");
     }
 }
 
