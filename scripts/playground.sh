@@ -475,7 +475,7 @@ show_entries_of() { # DIR, '' for /
   done < <(find_here "$dir/" -mindepth 1 -maxdepth 1 -type d \
     \( "${enterable_directory[@]}" -printf "yes $dir/%f\\0" -o -printf "no $dir/%f\\0" \))
   [[ ${#all[@]} -eq 0 ]] || make_directory 755 "${all[@]}"
-  find_here "$dir/" -mindepth 1 -maxdepth 1 \( -type l -o -type f -perm -o=r -size -1024k \) \
+  find_here "$dir/" -mindepth 1 -maxdepth 1 \( -type l -o -type f "${readable_file[@]}" -size -1024k \) \
     -exec cp --no-dereference --preserve=mode,timestamps -t "$view$dir" {} +
   for entry in "${shown[@]}"; do
     if has_mounts_below "$entry"; then show_entries_of "$entry"; else overlaid+=("$entry"); fi
@@ -571,9 +571,9 @@ build_view() { # COMMAND...
   choose_ids
   give_and_join_cgroups
   export HOME stage=/dev/shm view=/dev/shm/view
-  layers=0 overlaid=() enterable_directory=(-readable -executable)
+  layers=0 overlaid=() enterable_directory=(-readable -executable) readable_file=(-readable)
   if ((first_uid)); then
-    HOME=/root enterable_directory=(-perm -o=rx)
+    HOME=/root enterable_directory=(-perm -o=rx) readable_file=(-perm -o=r)
   fi
   find_mount_points
   setuid_programs=$(type -P newuidmap) && setuid_programs=$(dirname "$(realpath "$setuid_programs")")
@@ -701,6 +701,7 @@ settle_in() {
   [[ ! -e /run/netns/internet ]] || export PLAYGROUND_INTERNET=203.0.113.10
   # Places of the host, and how it speaks to you.
   unset TMPDIR TMP TEMP LANGUAGE "${!XDG_@}" "${!DBUS_@}" "${!SSH_@}" "${!TMUX@}" "${!LC_@}"
+  unset INVOCATION_ID JOURNAL_STREAM MANAGERPID NOTIFY_SOCKET "${!SYSTEMD_@}" # what systemd tells a service
   export USER=root LOGNAME=root LANG=C.UTF-8
   export XDG_CACHE_HOME=/run/cache PATH=$WORKSHOP_BIN:$PATH
   mkdir -p "$XDG_CACHE_HOME"

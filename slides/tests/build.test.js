@@ -144,6 +144,23 @@ test('everything asked for is there', () => {
   }
   assert.equal(html.match(/class="output worked/g).length, 8);
   assert.equal(html.match(/class="output stopped/g).length, 8);
+  assert.equal(html.match(/class="bold red">WORKED</g).length, 7, 'and one plain cat');
+  assert.equal(html.match(/class="bold green">STOPPED</g).length, 8);
+  for (let step = 1; step <= 8; step += 1) {
+    const walls = html.match(new RegExp(`<section id="step-0${step}"[^]*?</svg>`))[0];
+    const kinds = [...walls.matchAll(/class="brick (\w+)"/g)].map(([, kind]) => kind).join(' ');
+    assert.equal(kinds, [...Array(step - 1).fill('laid'), 'new', ...Array(8 - step).fill('open')].join(' '));
+  }
+});
+
+test('the matrix on its slide is that of the attacks', () => {
+  const { columns, attacks } = JSON.parse(readFileSync(join(root, 'steps/attacks/matrix.json'), 'utf8'));
+  const cells = [...html.matchAll(/<td class="(\w+)"><span aria-hidden="true"><\/span><span class="unseen">[^:]*: ([^<]*)</g)];
+  const all = attacks.flatMap(({ cells: of }) => columns.map((column) => of[column].is));
+  assert.deepEqual(cells.map(([, , is]) => is), all);
+  for (const [, kind, is] of cells) {
+    assert.equal(kind, { works: 'works', stopped: 'stopped' }[is] ?? (is.startsWith('stopped with ') ? 'option' : 'nothing'), is);
+  }
 });
 
 test('a link leads where its text says, and a script that is named is there', () => {
@@ -195,6 +212,7 @@ test('a number in a picture is cut from a recording, or a fact', () => {
 test('what a picture shows of a run is what the recording shows', () => {
   const cast = readCast(record, 'x');
   assert.equal(cutWords(cast, 'attack x', ': (\\w+)$'), 'tries');
+  assert.equal(cutWords(cast, 'attack x', '(x): (\\w+)$'), 'x, tries');
   assert.equal(cutWords(cast, 'sleep 1000 &', '(\\d+) &'), '1000');
   assert.equal(cutWords(cast, 'sleep 1000 &', '1(0)(00)', '-1'), '-1');
   assert.throws(() => cutWords(cast, 'attack x', '(STOPPED)'), /nor its output has/);

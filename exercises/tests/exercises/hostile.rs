@@ -13,7 +13,7 @@ fn told(exercise: &str, hostile: &str) -> Told {
     let host = Host::now();
     let exercise = find(exercise).expect("an exercise of this name");
     let told = told_of(exercise, &program("hostile", hostile));
-    host.assert_unchanged();
+    host.assert_nothing_new();
     told
 }
 

@@ -176,7 +176,7 @@ fn the_watcher_shows_the_limits_and_what_is_used() {
         " of 77.0MiB\n",
         "OOM kills: 0\n",
         " of 0.31 CPUs\n",
-        "throttled: 0 of ",
+        "throttled: ",
         "   2% 1 of 37\n",
         "refused forks: 0",
     ] {

@@ -1,57 +1,51 @@
 //! The host before and after: what a container leaves behind.
 
 use std::collections::BTreeSet;
+use std::env::temp_dir;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use crate::{binary, eventually, proc};
+use crate::{binary, eventually, patience, proc};
 
-/// All of the host that a container could have changed for good.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Host {
-    hostname: String,
-    mounts: BTreeSet<String>,
-    links: BTreeSet<String>,
-    cgroups: BTreeSet<PathBuf>,
-    cache: BTreeSet<PathBuf>,
-    temporary: BTreeSet<PathBuf>,
-    /// Processes that come from this workspace, or live in a root of its making.
-    processes: BTreeSet<i32>,
-}
+/// What of the host a container could leave behind.
+#[derive(Debug)]
+pub struct Host(BTreeSet<String>);
 
 impl Host {
     /// How it is now.
     #[must_use]
     pub fn now() -> Host {
-        Host {
-            hostname: fs::read_to_string("/proc/sys/kernel/hostname")
-                .unwrap_or_default(),
-            mounts: lines("/proc/self/mountinfo"),
-            links: names("/sys/class/net")
-                .iter()
-                .map(|p| p.display().to_string())
-                .collect(),
-            cgroups: cgroups(),
-            cache: names(cache()),
-            temporary: names(std::env::temp_dir()),
-            processes: proc::all()
-                .into_iter()
-                .filter(|&pid| is_of_a_container(pid))
-                .collect(),
-        }
+        let name = fs::read_to_string("/proc/sys/kernel/hostname");
+        let mounts = proc::mounts(std::process::id() as i32);
+        let places = ["/sys/class/net".into(), cache(), temp_dir()];
+        let paths = places.iter().flat_map(names).chain(cgroups());
+        let processes = proc::all().into_iter();
+        let processes = processes.filter(|&pid| is_of_a_container(pid));
+        let mut now = BTreeSet::from([format!("hostname {name:?}")]);
+        now.extend(mounts.iter().map(|mount| format!("{mount:?}")));
+        now.extend(paths.map(|path| path.display().to_string()));
+        now.extend(processes.map(|pid| format!("process {pid}")));
+        Host(now)
     }
 
-    /// Fails unless the host is, within a moment, as it was. What is new since
-    /// then is told.
+    /// Fails unless, within a moment, nothing is new: that is told. What ended
+    /// meanwhile may have been on its way out before.
     ///
     /// # Panics
     /// When something is left behind.
-    pub fn assert_unchanged(&self) {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
-        while *self != Host::now() && std::time::Instant::now() < end {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+    pub fn assert_nothing_new(&self) {
+        let end = Instant::now() + patience();
+        loop {
+            let Host(now) = Host::now();
+            let new: Vec<_> = now.difference(&self.0).collect();
+            if new.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "left on the host: {new:#?}");
+            sleep(Duration::from_millis(5));
         }
-        assert_eq!(*self, Host::now(), "the host is not as it was before");
     }
 }
 
@@ -87,14 +81,6 @@ fn is_of_a_container(pid: i32) -> bool {
     let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).ok();
     proc::runs(pid)
         && (link("exe").is_some_and(ours) || link("root").is_some_and(ours))
-}
-
-fn lines(file: &str) -> BTreeSet<String> {
-    fs::read_to_string(file)
-        .unwrap_or_default()
-        .lines()
-        .map(str::to_owned)
-        .collect()
 }
 
 fn names(directory: impl AsRef<Path>) -> BTreeSet<PathBuf> {

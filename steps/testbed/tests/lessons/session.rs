@@ -50,6 +50,8 @@ while IFS= read -r -d '' command; do
     printf '\0'
 done
 kill -KILL "${background[@]}" 2>/dev/null
+# What they listened at is free for the next shell.
+for _ in {1..250}; do kill -0 "${background[@]}" 2>/dev/null || break; sleep 0.02; done
 "#;
 
 pub struct Session {

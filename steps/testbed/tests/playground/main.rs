@@ -596,7 +596,7 @@ env | sort | grep -v -e ^_= -e ^PATH="#;
 /// A caller whose settings are odd, as far as they are theirs to choose.
 const ODD: &str = r#"
 umask 077
-ulimit -S -n 64 -c unlimited -f 99999 -u 9999 -s 4096
+ulimit -S -n 64 -c unlimited -f 99999 -u 3333 -s 4096
 export LC_ALL=of_the.host LANG=of_the.host LANGUAGE=of_the.host
 for name in TMPDIR TMP TEMP XDG_{RUNTIME_DIR,CACHE_HOME,CONFIG_HOME,DATA_DIRS} \
     DBUS_SESSION_BUS_ADDRESS SSH_AUTH_SOCK TMUX; do
