@@ -122,6 +122,8 @@ test('the talk is 45 minutes with its demos, and 20 without', () => {
   assert.equal(minutes(plan.slides), '20:00');
   assert.equal(minutes(plan.slides + plan.demos), '45:00');
   assert.equal(plan.each.reduce((sum, { own }) => sum + own, 0), plan.slides);
+  const timings = [...html.matchAll(/data-timing="(\d+)"/g)].map(([, time]) => Number(time));
+  assert.equal(timings.reduce((sum, time) => sum + time, 0), plan.slides + plan.demos, 'the clock of the speaker view');
 });
 
 test('at most 20 main slides, each with notes: what to say, what to cut, sources', () => {
@@ -260,6 +262,7 @@ const FAULTS = {
   'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /15-matrix.*stale.*new-one/],
   'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/vm.svg`), /03-vm.*ENOENT/],
   'a picture shows what no run has shown': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'I am (', 'You are ('), /09-step-03.*nor its output has/],
+  'a picture without words': ['slides/deck', (at) => edit(`${at}/03-vm.html`, ' label="Left', ' words="Left'), /03-vm.*needs a label/],
   'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/03-vm.html`, '<aside', '<pre>$ ls</pre><aside'), /03-vm.*no output is typed/],
   'a slide without notes': ['slides/deck', (at) => edit(`${at}/03-vm.html`, 'class="notes"', 'class="note"'), /no notes/],
 };

@@ -39,10 +39,10 @@ pub const EXERCISE: Exercise = Exercise {
             hint: LEFT,
         },
         Wrong {
-            name: "one-try",
+            name: "before-the-kill",
             change: &[(
-                "            Err(error) if error.kind() == ErrorKind::ResourceBusy => {",
-                "            Err(error) if error.kind() == ErrorKind::NotFound => {",
+                "    loop {\n        let members",
+                "    remove_dir(place).context(\"rmdir\")?;\n    loop {\n        let members",
             )],
             hint: BUSY,
         },
