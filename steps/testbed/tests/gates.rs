@@ -17,6 +17,7 @@ testbed::main!(
     demo_sh_is_red_when_a_demo_does_not_show_what_it_should,
     npm_test_is_red_when_a_claim_is_or_there_is_no_browser,
     a_deck_that_is_older_than_its_sources_is_built_anew,
+    the_learner_is_an_ordinary_user,
 );
 
 /// A directory of ours beside the programs: the playground shows it.
@@ -263,4 +264,24 @@ fn a_deck_that_is_older_than_its_sources_is_built_anew() {
     assert_eq!(build(), (0, String::new()));
     fs::write(slides.path("new.html"), "a slide").expect("write");
     assert_eq!(build(), (0, "building …\nbuilt\n".into()));
+}
+
+/// Else what is judged as the learner would be judged as root.
+fn the_learner_is_an_ordinary_user() {
+    if !needs::is_root() || !needs::in_first_user_namespace() {
+        skip("needs root: who else could become another user");
+    }
+    let script = checkout().join("scripts/as-learner.sh");
+    let tell = "id -un; id -Gn; grep -hE '^Cap(Inh|Prm|Eff|Amb)' \
+                /proc/self/status | cut -f2 | sort -u; \
+                grep -h ^learner: /etc/subuid /etc/subgid | cut -d: -f3";
+    let said = |options: &[&str]| {
+        let words = [options, &["--", "bash", "-c", tell]].concat();
+        let (status, said) = runs(&script, &words, &programs());
+        assert_eq!(status, 0, "{said}");
+        said
+    };
+    let nobody = "learner\nlearner\n0000000000000000\n";
+    assert_eq!(said(&[]), format!("{nobody}65536\n65536\n"));
+    assert_eq!(said(&["--no-subuid"]), nobody);
 }
