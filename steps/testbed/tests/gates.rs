@@ -276,8 +276,11 @@ fn the_learner_is_an_ordinary_user() {
                 /proc/self/status | cut -f2 | sort -u; \
                 grep -h ^learner: /etc/subuid /etc/subgid | cut -d: -f3";
     let said = |options: &[&str]| {
-        let words = [options, &["--", "bash", "-c", tell]].concat();
-        let (status, said) = runs(&script, &words, &programs());
+        // Root has a group that no learner should have.
+        let root = ["--groups", "4711", "--", &*script.to_string_lossy()];
+        let words = [&root, options, &["--", "bash", "-c", tell]].concat();
+        let setpriv = needs::command("setpriv");
+        let (status, said) = runs(&setpriv, &words, &programs());
         assert_eq!(status, 0, "{said}");
         said
     };
