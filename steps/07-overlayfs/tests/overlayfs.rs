@@ -425,18 +425,19 @@ fn what_a_tar_file_says_of_modes_links_and_owners_holds() {
         .link(EntryType::Symlink, "d/soft", "/etc/passwd")
         .owned("owned", &word, 0o640, 7)
         .owned("far", &word, 0o600, 3_000_000_000)
+        .owned("next", &word, 0o600, 65_536)
         .file("no/entry/for/us", &word, 0o644)
         .file("/absolute", &word, 0o644);
     let file = place.path("tar");
     fs::write(&file, tar.bytes()).expect("write");
     let step = place.step().arg("--layer", &file);
     let ids = if needs::is_root() && root_inside().0 != 0 { 7 } else { 0 };
-    let script = "cd /; stat -c '%a %u %g %h %n' d d/setuid d/hard owned far \
+    let script = "cd /; stat -c '%a %u %g %h %n' d d/setuid d/hard owned far next \
         no no/entry no/entry/for/us absolute; readlink d/soft; cat d/hard; \
         rm no/entry/for/us && touch no/entry/x && echo ours";
     let expected = format!(
         "2750 0 0 2 d\n6755 0 0 2 d/setuid\n6755 0 0 2 d/hard\n\
-         640 {ids} {ids} 1 owned\n600 0 0 1 far\n755 0 0 3 no\n\
+         640 {ids} {ids} 1 owned\n600 0 0 1 far\n600 0 0 1 next\n755 0 0 3 no\n\
          755 0 0 3 no/entry\n644 0 0 1 no/entry/for/us\n644 0 0 1 absolute\n\
          /etc/passwd\n{word}ours"
     );
