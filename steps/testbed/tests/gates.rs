@@ -18,7 +18,6 @@ testbed::main!(
     npm_test_is_red_when_a_claim_is_or_there_is_no_browser,
     a_deck_that_is_older_than_its_sources_is_built_anew,
     the_learner_is_an_ordinary_user,
-    test_matrix_is_red_for_what_failed_and_for_what_nobody_judged,
 );
 
 /// A directory of ours beside the programs: the playground shows it.
@@ -288,42 +287,4 @@ fn the_learner_is_an_ordinary_user() {
     let nobody = "learner\nlearner\n0000000000000000\n";
     assert_eq!(said(&[]), format!("{nobody}65536\n65536\n"));
     assert_eq!(said(&["--no-subuid"]), nobody);
-}
-
-fn test_matrix_is_red_for_what_failed_and_for_what_nobody_judged() {
-    let place = place();
-    let page = place.path().join("README.md");
-    let matrix = |records: &[&str], words: &[&str]| {
-        let lines = records.join("\n").replace('|', "\t");
-        let input = place.path().join("records");
-        fs::write(&input, lines).expect("write");
-        let output = Command::new(binary("test-matrix"))
-            .args(words)
-            .stdin(fs::File::open(input).expect("open"))
-            .output()
-            .expect("start test-matrix");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code().unwrap_or(-1), said)
-    };
-    let pass = "#record|here|b|holds|pass|";
-    let fail = "#record|here|b|breaks|fail|its words";
-    let skip = "#record|here|b|nowhere|skip|needs the lab";
-    is_green(matrix(&[pass], &[]));
-    is_red(matrix(&[pass, fail], &[]), "FAIL  here: b: breaks: its words");
-    is_red(matrix(&[pass, fail], &["--partial"]), "1 passed, 1 failed");
-    is_red(matrix(&[pass, skip], &[]), "b: nowhere: judged in no environment");
-    is_green(matrix(&[pass, skip], &["--partial"]));
-    is_green(matrix(&[pass, skip], &["--without-lab"]));
-    is_red(matrix(&[], &[]), "0 passed");
-    // What the front page promises of the lab.
-    let table = "<!-- generated: environments -->\n\n| environment |\n|---|\n\
-                 | `lab-x` | Debian 12 | 6.1 | v2 | 2 |\n\n<!-- end -->\n";
-    fs::write(&page, table).expect("write");
-    let page = page.to_string_lossy();
-    let lab = "#environment|lab-x|Debian 12|6.1|v2";
-    let one = pass.replace("here", "lab-x");
-    let two = one.replace("holds", "too");
-    let words = ["--readme", &page];
-    is_red(matrix(&[lab, &one], &words), "README: lab-x: 2 claims, and 1 hold");
-    is_green(matrix(&[lab, &one, &two], &words));
 }
