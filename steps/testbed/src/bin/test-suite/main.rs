@@ -101,8 +101,9 @@ fn suite(choice: Choice) -> Result<bool> {
         scope.spawn(|| run.in_the_lab());
         scope.spawn(|| {
             run.sources();
-            run.on_this_host();
+            // Some claims are about the deck, which is built here.
             run.what_is_shown();
+            run.on_this_host();
         });
         scope.spawn(|| {
             run.in_the_playground();
