@@ -67,9 +67,7 @@ impl Feature for PivotRoot {
         dev::populate(container, &root)?;
         mount_sys(container, &root)?;
         container.read_only = self.read_only;
-        for volume in &self.volumes {
-            volume.mount(container, &root)?;
-        }
+        // What the user names is mounted later, and so wins.
         for (source, destination) in &container.files {
             let place = root.place(destination, false)?;
             Mount::bind(source, MsFlags::empty()).make(
@@ -77,6 +75,9 @@ impl Feature for PivotRoot {
                 place,
                 "made for this container",
             )?;
+        }
+        for volume in &self.volumes {
+            volume.mount(container, &root)?;
         }
         if self.read_only {
             mount::remount_read_only(

@@ -2,58 +2,51 @@
 //!
 //! There is no file that says who has which address. A cable's name has its
 //! container's number (`workshop-7` has 10.77.0.7), its alias has the published
-//! ports, the bridge's alias says which rules are in force, and the runtime
-//! holds an abstract unix socket of the cable's name. Nothing of that can go
+//! ports, the bridge's alias says what we switched on, and the runtime
+//! holds an abstract unix socket of the cable's name and hardware address: the
+//! address is made up, or anybody could hold all names. Nothing of that can go
 //! stale: the kernel takes the socket away in the moment in which the runtime
 //! dies, be it by SIGKILL. The cable stays until the container's namespace is
 //! gone, which can take minutes: a connection that nobody closed keeps it. So a
 //! cable without its socket is waste, and the next container clears it away.
 
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::Path;
-use std::str::FromStr;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use netlink_packet_route::RouteNetlinkMessage::{DelLink, NewLink, SetLink};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkInfo,
 };
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use runtime::process::Child;
 use runtime::{Because, Failure, Host};
 
-use crate::firewall;
+use crate::forwarding::{Note, no_ipv6};
 use crate::netlink::{self, Link, Netlink, Route};
 use crate::port::Published;
 use crate::subnet::{Network, Subnet, mac_of};
+use crate::{firewall, lock};
 
 /// The bridge's name, and the beginning of a cable's.
 pub const BRIDGE: &str = "workshop0";
 const CABLE: &str = "workshop-";
 /// The kernel keeps so many bytes of an alias.
-const LONGEST_ALIAS: usize = 255;
+pub const LONGEST_ALIAS: usize = 255;
 /// How long the last one out keeps the bridge for the next one in.
 const LINGER: Duration = Duration::from_millis(100);
-/// The switch of all interfaces together.
-pub const ALL: &str = "all";
-
-/// One at a time: held while the network is looked at and changed. No file is
-/// needed for it, and none is left: what is locked is the network namespace
-/// itself. With its holder it is gone.
-pub fn lock() -> io::Result<Flock<File>> {
-    let namespace = File::open("/proc/self/ns/net")?;
-    Ok(Flock::lock(namespace, FlockArg::LockExclusive).map_err(|(_, e)| e)?)
-}
+/// What to say to those who may not change the host's network.
+pub const ROOTS: &str = "to change this host's network is root's; without sudo, leave --network \
+     out, or run it in the playground: ./scripts/playground.sh";
 
 /// The host's network as it is now.
 #[derive(Debug)]
@@ -85,8 +78,9 @@ impl View {
         if let Some((_, own)) = own.find(|(at, _)| *at == self.bridge.index) {
             return Ok(Subnet::of(own.address));
         }
-        let routes = self.routes.iter().map(|route| route.to);
+        let routes = self.routes.iter().filter(|route| route.takes);
         let known: Vec<_> = routes
+            .map(|route| route.to)
             .filter(|network| !network.is_nearly_everything())
             .chain(self.addresses.iter().map(|(_, network)| *network))
             .collect();
@@ -96,13 +90,40 @@ impl View {
         )
     }
 
-    /// The devices on which the default route leaves the host.
-    pub fn uplinks(&self) -> impl Iterator<Item = &str> {
-        let leads_out = |link: &&Link| {
+    /// The devices through which a route leads, whichever table it is in: what
+    /// is behind them may answer a container, or ask it.
+    pub fn ways_out(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(|link| {
             let mut routes = self.routes.iter();
-            routes.any(|it| it.to.length == 0 && it.device == link.index)
-        };
-        self.links.iter().filter(leads_out).map(|link| link.name.as_str())
+            routes.any(|route| route.device == link.index)
+                && !["lo", BRIDGE].contains(&link.name.as_str())
+        })
+    }
+
+    /// The name of a device, as long as it is there.
+    pub fn name(&self, device: u32) -> Option<&str> {
+        let mut links = self.links.iter();
+        Some(&links.find(|link| link.index == device)?.name)
+    }
+
+    /// A rule of the host may send elsewhere what is for the containers,
+    /// whatever network they have (ip-rule(8)). The kernel knows where.
+    pub fn warn_of_a_detour(
+        &self,
+        container: &Host,
+        kernel: &Netlink,
+    ) -> Result<()> {
+        let subnet = self.subnet()?;
+        let way = kernel.way_to(subnet.network(Subnet::BRIDGE + 1).address);
+        if way != Some(self.bridge.index) {
+            let way = way.and_then(|way| self.name(way));
+            container.note(format!(
+                "a rule of this host (`ip rule`) sends to {} what is for containers: no answer \
+                 reaches them, and no question; ip rule add to {subnet} lookup main pref 1",
+                way.unwrap_or("nowhere")
+            ));
+        }
+        Ok(())
     }
 
     /// The containers on the bridge: number, and cable.
@@ -110,29 +131,28 @@ impl View {
         let plugged = Some(self.bridge.index);
         let links = self.links.iter().filter(move |l| l.bridge == plugged);
         let numbered = links.filter_map(|it| Some((number_of(it)?, it)));
-        numbered.filter(|(_, cable)| hold(&cable.name).is_err())
+        numbered.filter(|(_, cable)| hold(cable).is_err())
     }
 
     /// Cables whose runtime is dead.
     fn waste(&self) -> impl Iterator<Item = &Link> {
         let cables = self.links.iter().filter(|it| number_of(it).is_some());
-        cables.filter(|cable| hold(&cable.name).is_ok())
+        cables.filter(|cable| hold(cable).is_ok())
     }
 
     /// The lowest number that nobody has.
-    fn free_name(&self) -> Result<(u8, UnixDatagram)> {
+    fn free_number(&self) -> Result<u8> {
         let taken: Vec<_> = self.links.iter().filter_map(number_of).collect();
-        let free = (Subnet::BRIDGE + 1..=254).filter(|it| !taken.contains(it));
-        let mut held = free
-            .filter_map(|it| Some((it, hold(&format!("{CABLE}{it}")).ok()?)));
-        held.next()
+        let mut all = Subnet::BRIDGE + 1..=254;
+        all.find(|it| !taken.contains(it))
             .with_context(|| format!("all 253 addresses on {BRIDGE} are taken"))
     }
 }
 
 /// Takes a name that one process at a time can have in this network namespace
 /// (unix(7), abstract), or fails since somebody lives who has it.
-fn hold(name: &str) -> io::Result<UnixDatagram> {
+fn hold(cable: &Link) -> io::Result<UnixDatagram> {
+    let name = format!("{} {:x?}", cable.name, cable.mac);
     UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)
 }
 
@@ -152,11 +172,7 @@ pub fn make(container: &Host, kernel: &Netlink) -> Result<(), Failure> {
             format!("ip link add {BRIDGE} type bridge"),
             || kernel.change(NewLink(netlink::named(BRIDGE, &bridge))),
         )
-        .because(
-            Errno::EPERM,
-            "to change this host's network is root's; without sudo, leave --network \
-             out, or run it in the playground: ./scripts/playground.sh",
-        )
+        .because(Errno::EPERM, ROOTS)
         .because(
             Errno::EOPNOTSUPP,
             "this kernel has no bridge (CONFIG_BRIDGE); `modprobe bridge` loads it",
@@ -186,6 +202,8 @@ pub struct Place {
     life: Option<UnixDatagram>,
     /// The host's end of the cable.
     cable: Option<u32>,
+    /// Whether rules lead to it that nobody else has.
+    is_published: bool,
 }
 
 impl Place {
@@ -205,15 +223,18 @@ impl Place {
                 || delete(kernel, *index),
             )?;
         }
-        let (pid, (number, life)) = (container.pid, view.free_name()?);
-        self.life = Some(life);
+        let (pid, number) = (container.pid, view.free_number()?);
         let address = view.subnet()?.network(number).address;
         self.name = format!("{CABLE}{number}");
         let name = &self.name;
+        let mac = made_up_mac().context("/dev/urandom")?;
+        let own = Link { name: name.clone(), mac, ..Link::default() };
+        self.life = Some(hold(&own).context("bind() of an abstract name")?);
         let message = netlink::named(
             name,
             &[
                 LinkAttribute::Controller(view.bridge.index),
+                LinkAttribute::Address(own.mac),
                 cable(pid.as_raw().unsigned_abs(), mac_of(address)),
             ],
         );
@@ -234,7 +255,7 @@ impl Place {
 
     /// Writes the published ports where they die with the container.
     pub fn note(
-        &self,
+        &mut self,
         container: &Host,
         kernel: &Netlink,
         ports: &[Published],
@@ -246,6 +267,7 @@ impl Place {
                 "too many published ports: the kernel keeps {LONGEST_ALIAS} bytes to note them"
             );
         }
+        self.is_published = !ports.is_empty();
         if let (Some(cable), false) = (self.cable, alias.is_empty()) {
             container.call(
                 format!("RTM_SETLINK {{ {name}, alias: {alias:?} }}"),
@@ -257,13 +279,28 @@ impl Place {
         Ok(())
     }
 
-    /// A new device is switched off.
+    /// A new device is switched off. And a switch sends nothing back to where it
+    /// came from, unless it is told to: a container asks for its own published
+    /// port at the host's address, and where docker has loaded br_netfilter, it
+    /// is the bridge that translates.
     pub fn switch_on(
         &self,
         container: &Host,
         kernel: &Netlink,
         view: &View,
     ) -> Result<(), Failure> {
+        if let Some(cable) = self.cable {
+            let name = &self.name;
+            container.call(
+                format!("RTM_NEWLINK {{ {name}, port: {{ hairpin: on }} }}"),
+                "its own published port: out, and in again by the same cable",
+                format!("ip link set {name} type bridge_slave hairpin on"),
+                || {
+                    kernel
+                        .change(NewLink(netlink::numbered(cable, &[hairpin()])))
+                },
+            )?;
+        }
         let bridge = [(BRIDGE, view.bridge.index)];
         let own = self.cable.map(|cable| (self.name.as_str(), cable));
         for (name, index) in bridge.into_iter().chain(own) {
@@ -287,6 +324,21 @@ fn cable(pid: u32, mac: Vec<u8>) -> LinkAttribute {
     ])
 }
 
+/// Locally administered, and none that a container has.
+fn made_up_mac() -> io::Result<Vec<u8>> {
+    let mut mac = [0x02, 0x78, 0, 0, 0, 0];
+    File::open("/dev/urandom")?.read_exact(&mut mac[2..])?;
+    Ok(mac.into())
+}
+
+fn hairpin() -> LinkAttribute {
+    let on = vec![InfoBridgePort::HairpinMode(true)];
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(on)),
+    ])
+}
+
 /// The kernel takes tens of milliseconds to take a device apart, and nobody
 /// need wait for that: a process that is left behind does it.
 impl Drop for Place {
@@ -294,11 +346,11 @@ impl Drop for Place {
         self.life = None;
         let left_behind = Child::start(CloneFlags::empty(), || {
             let _ = leave_terminal();
-            u8::from(clear(self.cable).is_err())
+            u8::from(self.clear().is_err())
         });
         match left_behind {
             Ok(child) => drop(child.into_pid()),
-            Err(_) => drop(clear(self.cable)),
+            Err(_) => drop(self.clear()),
         }
     }
 }
@@ -313,110 +365,48 @@ fn leave_terminal() -> nix::Result<()> {
     setsid().map(drop)
 }
 
-/// Takes a container's cable away, and its rules. The last one out takes the
-/// rest. It lingers before that: whoever starts containers one after the other
-/// finds the bridge still there.
-fn clear(cable: Option<u32>) -> Result<()> {
-    let kernel = Netlink::open()?;
-    if let Some(cable) = cable {
-        delete(&kernel, cable)?;
-    }
-    let me = std::process::id();
-    let held = lock()?;
-    // Rules that can't be made anew go with the bridge.
-    let _ = firewall::load_quietly(&kernel);
-    let view = View::of(&kernel)?;
-    for cable in view.waste() {
-        delete(&kernel, cable.index)?;
-    }
-    if view.containers().next().is_some() {
-        return Ok(());
-    }
-    let note = Note { idle: Some(me), ..Note::on(&view.bridge) };
-    note.write(&kernel, &view.bridge)?;
-    drop(held);
+impl Place {
+    /// Takes a container's cable away, and its rules. The last one out takes
+    /// the rest. It lingers before that: whoever starts containers one after the
+    /// other finds the bridge still there.
+    fn clear(&self) -> Result<()> {
+        let kernel = Netlink::open()?;
+        if let Some(cable) = self.cable {
+            delete(&kernel, cable)?;
+        }
+        let me = std::process::id();
+        let held = lock::take_quietly()?;
+        let view = View::of(&kernel)?;
+        for cable in view.waste() {
+            delete(&kernel, cable.index)?;
+        }
+        if self.is_published {
+            // Rules that can't be made anew go with the bridge.
+            let _ = firewall::load_quietly(&view);
+        }
+        if view.containers().next().is_some() {
+            return Ok(());
+        }
+        let note = Note { idle: Some(me), ..Note::on(&view) };
+        note.write(&kernel, &view.bridge)?;
+        drop(held);
 
-    sleep(LINGER);
-    let _held = lock()?;
-    let view = View::of(&kernel)?;
-    let note = Note::on(&view.bridge);
-    match note.idle == Some(me) {
-        true => take_away(&kernel, &view, &note),
-        false => Ok(()),
+        sleep(LINGER);
+        let _held = lock::take_quietly()?;
+        let view = View::of(&kernel)?;
+        match Note::on(&view).idle == Some(me) {
+            true => take_away(&kernel, &view),
+            false => Ok(()),
+        }
     }
 }
 
 /// The bridge comes before the rules, which guard it as long as it is there,
 /// and after the switches, since its alias says which ones we turned.
-fn take_away(kernel: &Netlink, view: &View, note: &Note) -> Result<()> {
-    // Who switched forwarding on for all meanwhile relies on it.
-    if !matches!(is_on(&switch("ipv4", ALL, "forwarding")), Ok(true)) {
-        for device in &note.forwarding {
-            let _ = fs::write(switch("ipv4", device, "forwarding"), "0");
-        }
-    }
+fn take_away(kernel: &Netlink, view: &View) -> Result<()> {
+    Note::on(view).forbid_forwarding(view);
     delete(kernel, view.bridge.index)?;
     firewall::remove()
-}
-
-/// What the bridge's alias says, for whoever comes next.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// The rules in force.
-    pub rules: Option<u64>,
-    /// The devices on which we, and nobody before us, allowed forwarding.
-    pub forwarding: Vec<String>,
-    /// Who found nobody left, and will take the bridge away if so it stays.
-    pub idle: Option<u32>,
-}
-
-impl FromStr for Note {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Note, Self::Err> {
-        let mut note = Note::default();
-        for word in text.split(' ') {
-            match word.split_once('=') {
-                Some(("rules", id)) => {
-                    note.rules = u64::from_str_radix(id, 16).ok();
-                }
-                Some(("forwarding", name)) => {
-                    note.forwarding.push(name.to_owned());
-                }
-                Some(("idle", pid)) => note.idle = pid.parse().ok(),
-                _ => {}
-            }
-        }
-        Ok(note)
-    }
-}
-
-impl Note {
-    /// With these rules in force.
-    pub fn new(rules: u64, forwarding: Vec<String>) -> Note {
-        Note { rules: Some(rules), forwarding, idle: None }
-    }
-
-    /// Reads it off the bridge.
-    pub fn on(bridge: &Link) -> Note {
-        bridge.alias.parse().unwrap_or_default()
-    }
-
-    /// Writes it on the bridge.
-    pub fn write(&self, kernel: &Netlink, bridge: &Link) -> io::Result<()> {
-        write_alias(kernel, bridge.index, &self.to_string())
-    }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rules = self.rules.iter().map(|id| format!("rules={id:x}"));
-        let forwarding = self.forwarding.iter();
-        let forwarding = forwarding.map(|name| format!("forwarding={name}"));
-        let idle = self.idle.iter().map(|pid| format!("idle={pid}"));
-        let words: Vec<_> = rules.chain(forwarding).chain(idle).collect();
-        f.write_str(&words.join(" "))
-    }
 }
 
 /// Takes a device away, unless its namespace was faster.
@@ -427,65 +417,12 @@ fn delete(kernel: &Netlink, index: u32) -> io::Result<()> {
     }
 }
 
-fn write_alias(kernel: &Netlink, index: u32, alias: &str) -> io::Result<()> {
+/// Leaves a text with a device.
+pub fn write_alias(
+    kernel: &Netlink,
+    index: u32,
+    alias: &str,
+) -> io::Result<()> {
     let alias = LinkAttribute::IfAlias(alias.to_owned());
     kernel.change(SetLink(netlink::numbered(index, &[alias])))
-}
-
-/// What the kernel refuses unless it is told otherwise.
-pub fn allow_forwarding(container: &Host, note: &Note) -> Result<(), Failure> {
-    set(
-        container,
-        &switch("ipv4", BRIDGE, "route_localnet"),
-        "published ports answer at the host's 127.0.0.1, too",
-    )?;
-    for device in
-        [BRIDGE].into_iter().chain(note.forwarding.iter().map(String::as_str))
-    {
-        set(
-            container,
-            &switch("ipv4", device, "forwarding"),
-            "pass on what is for others, on this device alone",
-        )?;
-    }
-    Ok(())
-}
-
-fn no_ipv6(container: &Host, device: &str) -> Result<(), Failure> {
-    let switch = switch("ipv6", device, "disable_ipv6");
-    match Path::new(&switch).exists() {
-        true => {
-            set(container, &switch, "no second way in, by a link-local address")
-        }
-        false => Ok(()),
-    }
-}
-
-fn set(container: &Host, switch: &str, why: &str) -> Result<(), Failure> {
-    let key = switch.trim_start_matches("/proc/sys/");
-    container
-        .call(
-            format!("write({switch:?}, \"1\")"),
-            why,
-            format!("sysctl {key}=1"),
-            || fs::write(switch, "1"),
-        )
-        .because(
-            Errno::EROFS,
-            "/proc/sys is read-only here, as in docker: use docker run --privileged, or the lab",
-        )
-}
-
-/// A switch of a network device (Documentation/networking/ip-sysctl.rst).
-pub fn switch(family: &str, device: &str, name: &str) -> String {
-    format!("/proc/sys/net/{family}/conf/{device}/{name}")
-}
-
-/// Whether it is on.
-pub fn is_on(switch: &str) -> Result<bool, Failure> {
-    match fs::read_to_string(switch) {
-        Ok(value) => Ok(value.trim() != "0"),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Failure::of(format!("read({switch:?})"), error)),
-    }
 }

@@ -6,29 +6,29 @@
 //! to: the rule of a container that was killed is gone when the next one comes.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use runtime::{Because, Failure, Host};
+use runtime::{Because, Host};
 
-use crate::bridge::{ALL, BRIDGE, Note, View, is_on, switch};
-use crate::netlink::Netlink;
+use crate::bridge::{BRIDGE, View};
+use crate::forwarding::Note;
+use crate::legacy;
 use crate::port::Published;
 
 /// Our table: one for IPv4 and IPv6 together.
 const TABLE: &str = "inet workshop";
 
 /// A script for nft: all or nothing.
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub struct Rules(String);
 
 impl Rules {
     /// For the containers that are plugged in. `opened`: devices that forward
     /// because of us.
-    pub fn of(view: &View, opened: &[String]) -> Result<Rules> {
+    pub fn of(view: &View, opened: &[&str]) -> Result<Rules> {
         let subnet = view.subnet()?;
         let mut published = String::new();
         for (number, cable) in view.containers() {
@@ -96,99 +96,53 @@ list chains
 "#
         )))
     }
-
-    fn id(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        hasher.finish()
-    }
 }
 
-/// Brings the rules in force, unless they are.
-pub fn load(container: &Host, kernel: &Netlink) -> Result<Note> {
-    let view = View::of(kernel)?;
-    let wanted = Wanted::by(&view)?;
-    if wanted.is_new {
-        wanted.announce(kernel, &view).context("RTM_SETLINK")?;
-        let nft = container
-            .call(
-                "execve(\"nft\", [\"nft\", \"-f\", \"-\"])",
-                "NAT, published ports, and the host itself closed",
-                format!("nft list table {TABLE} # shows them"),
-                start,
-            )
-            .because(
-                Errno::ENOENT,
-                "the program nft makes the rules: ./scripts/setup.sh installs it; \
-                 --network none works without",
-            )?;
-        if let Some(chain) = one_that_drops(&feed(nft, &wanted.rules)?) {
-            container.note(format!(
-                "{chain} drops what the host forwards (docker and ufw set it so): containers may \
-                 reach neither the outside nor each other until it accepts what comes from and \
-                 goes to {BRIDGE}; with docker: iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and with -o"
-            ));
-        }
+/// Brings the rules in force. They are made anew each time: somebody else's
+/// firewall may have flushed them (`nft flush ruleset`), and a container that
+/// was killed could not take its own away.
+pub fn load(container: &Host, view: &View, note: &Note) -> Result<()> {
+    let rules = Rules::of(view, &note.opened(view)?)?;
+    let nft = container
+        .call(
+            "execve(\"nft\", [\"nft\", \"-f\", \"-\"])",
+            "NAT, published ports, and the host itself closed",
+            format!("nft list table {TABLE} # shows them"),
+            start,
+        )
+        .because(
+            Errno::ENOENT,
+            "the program nft makes the rules: ./scripts/setup.sh installs it; \
+             --network none works without",
+        )?;
+    if let Some(chain) = one_that_drops(&feed(nft, &rules)?) {
+        container.note(format!(
+            "{chain} {THEN_NOTHING}; with docker: \
+             iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and with -o"
+        ));
     }
-    let note = wanted.note;
-    container.call(
-        format!("RTM_SETLINK {{ {BRIDGE}, alias: \"{note}\" }}"),
-        "a note for the next container, and for the last one out",
-        format!("ip link set {BRIDGE} alias '{note}'"),
-        || note.write(kernel, &view.bridge),
-    )?;
-    Ok(note)
+    if legacy::forward_drops() {
+        container.note(format!(
+            "chain FORWARD of iptables-legacy {THEN_NOTHING}: \
+             iptables-legacy -I FORWARD -i {BRIDGE} -j ACCEPT, and with -o"
+        ));
+    }
+    Ok(())
 }
+
+const THEN_NOTHING: &str = "drops what the host forwards (docker and ufw set it so): containers may \
+     reach neither the outside nor each other until it accepts what comes from and goes to workshop0";
 
 /// The same, when nobody listens any more.
-pub fn load_quietly(kernel: &Netlink) -> Result<()> {
-    let view = View::of(kernel)?;
-    let wanted = Wanted::by(&view)?;
-    if wanted.is_new {
-        wanted.announce(kernel, &view)?;
-        feed(start()?, &wanted.rules)?;
-    }
-    Ok(wanted.note.write(kernel, &view.bridge)?)
+pub fn load_quietly(view: &View) -> Result<()> {
+    let rules = Rules::of(view, &Note::on(view).opened(view)?)?;
+    feed(start()?, &rules).map(drop)
 }
 
 /// Takes our table away.
 pub fn remove() -> Result<()> {
     let nothing = format!("table {TABLE}\ndelete table {TABLE}\n");
     feed(start()?, &Rules(nothing)).map(drop)
-}
-
-/// Which rules there must be, and whether they are there already.
-struct Wanted {
-    rules: Rules,
-    note: Note,
-    is_new: bool,
-}
-
-impl Wanted {
-    fn by(view: &View) -> Result<Wanted> {
-        let old = Note::on(&view.bridge);
-        let mut forwarding = old.forwarding;
-        for uplink in view.uplinks() {
-            if !forwarding.iter().any(|it| it == uplink)
-                && !may_forward(uplink)?
-            {
-                forwarding.push(uplink.to_owned());
-            }
-        }
-        // Whoever switched it on for all may want more than our containers.
-        let opened = if may_forward(ALL)? { &[] } else { &forwarding[..] };
-        let rules = Rules::of(view, opened)?;
-        let id = rules.id();
-        let is_new = old.rules != Some(id);
-        Ok(Wanted { rules, note: Note::new(id, forwarding), is_new })
-    }
-
-    /// While they change, the bridge says of no rules that they are in force:
-    /// if we are killed now, the next one makes them.
-    fn announce(&self, kernel: &Netlink, view: &View) -> io::Result<()> {
-        let unsure = Note { rules: None, ..self.note.clone() };
-        unsure.write(kernel, &view.bridge)
-    }
 }
 
 /// The one helper process: the kernel takes rules as a small program of its
@@ -251,10 +205,6 @@ fn one_that_drops(listed: &str) -> Option<String> {
         }
     }
     None
-}
-
-fn may_forward(device: &str) -> Result<bool, Failure> {
-    is_on(&switch("ipv4", device, "forwarding"))
 }
 
 #[cfg(test)]

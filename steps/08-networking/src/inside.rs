@@ -153,7 +153,7 @@ pub fn name_servers() -> String {
     let texts = files.iter().flat_map(|file| read(file));
     let mut reachable = texts.map(|text| only_reachable(&text));
     reachable.find(|text| text.contains("nameserver")).unwrap_or_else(|| {
-        "# The host's name server listens on the host's own loopback.\n".into()
+        "# None of the host's name servers can be reached from a container.\n".into()
     })
 }
 

@@ -17,7 +17,10 @@
 
 mod bridge;
 mod firewall;
+mod forwarding;
 mod inside;
+mod legacy;
+mod lock;
 mod netlink;
 mod pasta;
 mod port;
@@ -33,6 +36,7 @@ use nix::unistd::{Gid, Uid};
 use runtime::{Failure, Feature, Host, Inside, Narrator};
 
 use bridge::{Place, View};
+use forwarding::Note;
 use netlink::Netlink;
 use pasta::Pasta;
 use port::Published;
@@ -92,8 +96,8 @@ impl Feature for Network {
         }
     }
 
-    // Asking the kernel is better than guessing who we are: the first change
-    // tells whether this network is ours to change.
+    // Asking the kernel is better than guessing who we are: the lock is for this
+    // network's root alone, and so is the first change.
     fn on_host(&mut self, container: &Host) -> Result<()> {
         // Not before the clone(2): the child would hold the sockets, too.
         for port in &self.publish {
@@ -127,12 +131,7 @@ impl Network {
         if let Some(Mode::Host | Mode::None) = self.network {
             return Ok(());
         }
-        let _held = container.call(
-            "flock(\"/proc/self/ns/net\", LOCK_EX)",
-            "one at a time",
-            "flock /proc/self/ns/net",
-            bridge::lock,
-        )?;
+        let _held = lock::take(container)?;
         let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
         bridge::make(container, &kernel)?;
         let place = self.place.insert(Place::default());
@@ -140,15 +139,21 @@ impl Network {
         bridge::prepare(container, &kernel, &view)?;
         place.plug_in(container, &kernel, &view)?;
         place.note(container, &kernel, &self.publish)?;
+        let view = View::of(&kernel)?;
+        let note = Note::on(&view).with_ways_out(container, &view)?;
         // The rules before the switch: no packet passes unguarded.
-        let note = firewall::load(container, &kernel)?;
-        bridge::allow_forwarding(container, &note)?;
+        firewall::load(container, &view, &note)?;
+        note.write_on(container, &kernel, &view.bridge)?;
+        note.allow_forwarding(container, &view)?;
         place.switch_on(container, &kernel, &view)?;
-        Ok(())
+        view.warn_of_a_detour(container, &kernel)
     }
 }
 
 fn is_refused(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref();
-    matches!(refused, Some(Failure::Call { errno: Errno::EPERM, .. }))
+    matches!(
+        refused,
+        Some(Failure::Call { errno: Errno::EPERM | Errno::EACCES, .. })
+    )
 }

@@ -63,8 +63,10 @@ pub struct Link {
 pub struct Route {
     /// Where it leads: 0.0.0.0/0 is the default route.
     pub to: Network,
-    /// The device through which it leads.
+    /// The device through which it leads, or 0.
     pub device: u32,
+    /// Whether a packet that goes there would be lost for a network of ours.
+    pub takes: bool,
 }
 
 impl Netlink {
@@ -112,12 +114,24 @@ impl Netlink {
         Ok(told.into_iter().filter_map(address).collect())
     }
 
-    /// All IPv4 routes of the main table.
+    /// All IPv4 routes, of all tables.
     pub fn routes(&self) -> io::Result<Vec<Route>> {
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;
         let told = self.list(GetRoute(message))?;
         Ok(told.into_iter().filter_map(route).collect())
+    }
+
+    /// The device through which a packet of ours would go there, by all rules
+    /// and tables.
+    pub fn way_to(&self, address: Ipv4Addr) -> Option<u32> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.destination_prefix_length = 32;
+        let to = RouteAttribute::Destination(RouteAddress::Inet(address));
+        message.attributes.push(to);
+        let told = self.ask(GetRoute(message), NLM_F_ACK).ok()?;
+        Some(told.into_iter().find_map(route)?.device)
     }
 
     /// A list that changed while it was told may lack something, and is asked
@@ -276,17 +290,21 @@ fn address(message: Message) -> Option<(u32, Network)> {
 fn route(message: Message) -> Option<Route> {
     let NewRoute(message) = message else { return None };
     let header = message.header;
-    if header.table != RouteHeader::RT_TABLE_MAIN
-        || header.kind != RouteType::Unicast
-    {
-        return None;
-    }
+    let takes = match header.kind {
+        RouteType::Unicast | RouteType::Local => true,
+        // In our own table, the more exact route goes before it.
+        RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => {
+            header.table != RouteHeader::RT_TABLE_MAIN
+        }
+        _ => false,
+    };
     let mut route = Route {
         to: Network {
             address: Ipv4Addr::UNSPECIFIED,
             length: header.destination_prefix_length,
         },
         device: 0,
+        takes,
     };
     for attribute in message.attributes {
         match attribute {

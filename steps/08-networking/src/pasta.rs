@@ -75,7 +75,10 @@ impl Pasta {
             outcome = Pasta::wait(started)?;
         }
         let why = match outcome {
-            Ok(pasta) => return Ok(Some(pasta)),
+            Ok(pasta) => {
+                warn_of_udp(container, ports);
+                return Ok(Some(pasta));
+            }
             Err(why) => why,
         };
         if let [port, ..] = ports {
@@ -105,6 +108,24 @@ impl Pasta {
             if !line.contains("syslog") {
                 last = explain(line);
             }
+        }
+    }
+}
+
+/// Until August 2024 pasta did not bring an answer back to the host itself. Its
+/// versions are dates of many forms; an option of that month tells.
+fn warn_of_udp(container: &Host, ports: &[Published]) {
+    let help = Command::new("pasta").arg("--help").output();
+    let is_new = help.is_ok_and(|help| {
+        let told = [help.stdout, help.stderr].concat();
+        String::from_utf8_lossy(&told).contains("--map-host-loopback")
+    });
+    for port in ports {
+        if port.protocol == Protocol::Udp && !is_new {
+            container.note(format!(
+                "-p {port}: other machines get an answer; this one itself gets none, as \
+                 pasta is older than August 2024"
+            ));
         }
     }
 }

@@ -15,7 +15,7 @@ use std::net::{
 };
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net as unix;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -24,6 +24,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
@@ -86,10 +87,21 @@ testbed::main!(
     more_ports_than_can_be_noted_are_refused,
     bad_input_is_told_in_one_line,
     a_host_that_drops_what_it_forwards_is_noted,
+    a_host_that_drops_by_iptables_legacy_is_noted,
+    rules_that_others_flush_are_there_for_the_next_one,
+    every_way_out_of_the_host_is_one_for_containers,
+    a_way_out_that_is_gone_or_comes_later_is_found_out,
+    a_network_in_any_table_is_avoided,
+    a_rule_that_leads_elsewhere_is_told,
+    the_networks_lock_is_not_everybodys,
+    a_lock_that_is_not_given_back_is_waited_for_with_a_word_and_a_bound,
+    a_name_that_somebody_took_keeps_nobody_out,
+    a_file_that_is_named_wins_over_one_that_is_made,
     an_image_whose_resolv_conf_leads_nowhere_works,
     an_ordinary_user_has_pasta_or_is_told_why_not,
     pasta_leads_to_the_internet,
     pasta_publishes_a_port,
+    a_udp_port_of_pasta_answers_or_it_is_told,
 );
 
 fn its_network_namespace_is_new() {
@@ -212,7 +224,9 @@ fn a_published_port_answers_at_every_address_of_the_host() {
 
 /// The container sees a neighbour, and would answer it directly: with its own
 /// address, while the neighbour waits for the host's. Where docker has loaded
-/// br_netfilter, the bridge translates, too, and hides it.
+/// br_netfilter, the bridge translates, too, and hides it. What a container sends
+/// to itself that way must go back to where it came from, which no switch does
+/// unasked.
 fn containers_reach_a_published_port_by_the_hosts_address() {
     needs_a_pretended_internet();
     let switch = Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
@@ -224,9 +238,12 @@ fn containers_reach_a_published_port_by_the_hosts_address() {
     let outer = SocketAddr::new(HOST_ADDRESS.parse().unwrap(), port);
     for value in before.iter().flat_map(|_| ["1", "0"]) {
         fs::write(switch, value).unwrap();
-        let answer = ask_from(&network(&neighbour), outer);
+        let answers = [&neighbour, &container]
+            .map(|asking| ask_from(&network(asking), outer));
         fs::write(switch, before.as_deref().unwrap()).unwrap();
-        answer.unwrap_or_else(|e| panic!("br_netfilter {value}: {e}"));
+        for answer in answers {
+            answer.unwrap_or_else(|e| panic!("br_netfilter {value}: {e}"));
+        }
     }
     ask_from(&network(&neighbour), outer).expect("from a neighbour");
     ask_from(&network(&container), outer).expect("from itself");
@@ -869,6 +886,323 @@ fn a_host_that_drops_what_it_forwards_is_noted() {
     assert!(told.contains("chain FORWARD of table ip other drops"), "{told}");
 }
 
+/// The kernel keeps its rules apart. Here they are written as iptables(8) does.
+fn a_host_that_drops_by_iptables_legacy_is_noted() {
+    needs_a_pretended_internet();
+    needs::command("perl");
+    let is_told = || {
+        let output = Step::telling(STEP).sh("exit").output();
+        assert!(output.status.success(), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        told.contains("chain FORWARD of iptables-legacy drops")
+    };
+    assert!(!is_told(), "nobody drops");
+    let set = |policy: i32| {
+        let set = Command::new("perl")
+            .args(["-e", LEGACY_POLICY, "--", &policy.to_string()])
+            .output()
+            .expect("run perl");
+        match set.status.code() {
+            Some(0) => {}
+            Some(77) => skip("needs a kernel with iptables-legacy"),
+            _ => panic!("{set:?}"),
+        }
+    };
+    let (drop, accept) = (-1, -2);
+    set(drop);
+    let dropping = is_told();
+    set(accept);
+    assert!(dropping, "it drops");
+    assert!(!is_told(), "it accepts again");
+}
+
+/// IPT_SO_SET_REPLACE (64 of level 0): three chains of a policy each, FORWARD's
+/// as asked for.
+const LEGACY_POLICY: &str = r#"
+    socket(S, 2, 3, 255) or exit 77;
+    my $rule = sub { pack("x88 S S x20", 112, $_[0]) };
+    my $policy = sub { $rule->(152) . pack("S x29 C l x4", 40, 0, $_[0]) };
+    my $error = $rule->(176) . pack("S a29 C a30 x2", 64, "ERROR", 0, "ERROR");
+    my $rules = $policy->(-2) . $policy->($ARGV[0]) . $policy->(-2) . $error;
+    my $room = "\0" x 4096;
+    my $chains = pack("L5 L5", 0, 0, 152, 304, 0, 0, 0, 152, 304, 0);
+    my $head = pack("a32 L L L", "filter", 14, 4, length $rules) . $chains;
+    my $old = pack("L P", 4, $room);
+    setsockopt(S, 0, 64, $head . $old . $rules) and exit 0;
+    print STDERR $!; exit($!{ENOPROTOOPT} || $!{ENOENT} ? 77 : 1);
+"#;
+
+/// A firewall's reload flushes all rules, whoever made them.
+fn rules_that_others_flush_are_there_for_the_next_one() {
+    needs_a_pretended_internet();
+    let port = free_port();
+    let first = start(&["-p", &format!("{port}:80")]);
+    let _server = serve_at(&network(&first), "0.0.0.0:80");
+    nft(HOST, &["flush", "ruleset"]);
+    let second = start(&[]);
+    let service = serve(HOST, "0.0.0.0");
+    let at = SocketAddr::new(bridge_address().into(), service.port());
+    for container in [&first, &second] {
+        turned_away(&network(container), at);
+    }
+    let outer = SocketAddr::new(HOST_ADDRESS.parse().unwrap(), port);
+    ask_from(INTERNET, outer).expect("the published port is there again");
+}
+
+/// Another network beside the internet, with a way to it.
+struct Beside {
+    end: Running,
+}
+
+impl Beside {
+    const HOSTS: &str = "198.51.100.2";
+    const THEIRS: &str = "198.51.100.1";
+
+    /// A second card, in a network of its own.
+    fn comes() -> Beside {
+        let end = start(&["--network", "none"]);
+        let pid = end.pid().to_string();
+        let peer = ["peer", "name", "eth9", "netns", &pid];
+        ip(
+            HOST,
+            &[&["link", "add", "up0", "type", "veth"], &peer[..]].concat(),
+        );
+        let own = format!("{}/24", Beside::THEIRS);
+        let beside = Beside { end };
+        ip(&beside.network(), &["address", "add", &own, "dev", "eth9"]);
+        ip(&beside.network(), &["link", "set", "eth9", "up"]);
+        ip(HOST, &["link", "set", "up0", "up"]);
+        beside
+    }
+
+    fn with_an_address() -> Beside {
+        let beside = Beside::comes();
+        let own = format!("{}/24", Beside::HOSTS);
+        ip(HOST, &["address", "add", &own, "dev", "up0"]);
+        beside
+    }
+
+    fn network(&self) -> String {
+        network(&self.end)
+    }
+
+    fn forwards(&self) -> bool {
+        let switch = "/proc/sys/net/ipv4/conf/up0/forwarding";
+        fs::read_to_string(switch).unwrap().trim() == "1"
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "del", "up0"]).status();
+    }
+}
+
+/// Not the default route's alone: a second card, a VPN's half routes, a table
+/// that a rule looks up.
+fn every_way_out_of_the_host_is_one_for_containers() {
+    needs_a_pretended_internet();
+    let beside = Beside::with_an_address();
+    let server = serve(&beside.network(), Beside::THEIRS);
+    let port = free_port();
+    for route in [&[][..], &["0.0.0.0/1"], &["0.0.0.0/0", "table", "52"]] {
+        if let [to, table @ ..] = route {
+            let way = ["route", "add", to, "via", Beside::THEIRS];
+            ip(HOST, &[&way[..], &["dev", "up0"], table].concat());
+        }
+        let container = start(&["-p", &format!("{port}:80")]);
+        let _server = serve_at(&network(&container), "0.0.0.0:80");
+        let seen = ask_from(&network(&container), server.address);
+        assert_eq!(seen.expect("out"), Beside::HOSTS, "{route:?}");
+        let outer = SocketAddr::new(Beside::HOSTS.parse().unwrap(), port);
+        ask_from(&beside.network(), outer).expect("in");
+        // The host is no router between the two.
+        let mut neighbour = NEIGHBOUR;
+        neighbour.set_ip(INTERNET_ADDRESS.parse().unwrap());
+        let way = ["route", "replace", INTERNET_ADDRESS, "via", Beside::HOSTS];
+        ip(&beside.network(), &way);
+        turned_away(&beside.network(), neighbour);
+        assert!(beside.forwards(), "for containers");
+        drop(container.finish());
+        needs_a_pretended_internet(); // until the bridge is gone
+        assert!(!beside.forwards(), "it was not so before");
+    }
+    ip(HOST, &["route", "flush", "table", "52"]);
+}
+
+/// A VPN is started, restarted, or ends, while a container runs.
+fn a_way_out_that_is_gone_or_comes_later_is_found_out() {
+    needs_a_pretended_internet();
+    let old = Beside::with_an_address();
+    let first = start(&[]);
+    drop(old);
+    let new = Beside::with_an_address();
+    assert!(!new.forwards(), "a new device under the same name");
+    let second = start(&[]);
+    let server = serve(&new.network(), Beside::THEIRS);
+    for container in [&first, &second] {
+        ask_from(&network(container), server.address).expect("out");
+    }
+    drop([first, second].map(Running::finish));
+    needs_a_pretended_internet(); // until the bridge is gone
+    assert!(!new.forwards(), "it was not so before");
+}
+
+fn a_network_in_any_table_is_avoided() {
+    needs_a_pretended_internet();
+    let beside = Beside::comes();
+    for kind in [&["unicast"][..], &["blackhole"], &["throw"]] {
+        let route = ["10.77.0.0/16", "table", "52"];
+        let device = ["dev", "up0"];
+        let device = if kind == ["unicast"] { &device[..] } else { &[] };
+        ip(HOST, &[&["route", "add"], kind, &route, device].concat());
+        ip(HOST, &["rule", "add", "lookup", "52", "pref", "100"]);
+        let container = start(&[]);
+        let server = serve(INTERNET, INTERNET_ADDRESS);
+        let seen = ask_from(&network(&container), server.address);
+        let own = address(&container).octets();
+        ip(HOST, &["rule", "del", "pref", "100"]);
+        ip(HOST, &["route", "flush", "table", "52"]);
+        assert_eq!(seen.expect("out"), HOST_ADDRESS, "{kind:?}");
+        // What is thrown back is looked up in the next table.
+        let free = if kind == ["throw"] { [10, 77] } else { [172, 29] };
+        assert_eq!(own[..2], free, "{kind:?}");
+        drop(container.finish());
+        needs_a_pretended_internet(); // until the bridge is gone
+    }
+    drop(beside);
+}
+
+/// No network can be chosen against that. What is advised helps.
+fn a_rule_that_leads_elsewhere_is_told() {
+    needs_a_pretended_internet();
+    let told = || {
+        let output = Step::telling(STEP).sh("exit").output();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(!told().contains("ip rule add"), "none leads elsewhere");
+    let way = ["route", "add", "default", "via", "192.0.2.1", "table", "52"];
+    ip(HOST, &way);
+    ip(HOST, &["rule", "add", "lookup", "52", "pref", "100"]);
+    let diverted = told();
+    let advice = diverted.lines().find_map(|line| {
+        Some(line.split_once("; ip ")?.1.split(' ').collect::<Vec<_>>())
+    });
+    if let Some(advice) = &advice {
+        ip(HOST, advice);
+    }
+    let mended = told();
+    if advice.is_some() {
+        ip(HOST, &["rule", "del", "pref", "1"]);
+    }
+    ip(HOST, &["rule", "del", "pref", "100"]);
+    ip(HOST, &["route", "flush", "table", "52"]);
+    assert!(diverted.contains("sends to eth0 what is for"), "{diverted}");
+    assert!(advice.is_some() && !mended.contains("ip rule add"), "{mended}");
+}
+
+/// Whoever can open a file can lock it, and keep it.
+fn the_networks_lock_is_not_everybodys() {
+    needs_a_pretended_internet();
+    let everybodys = File::open(HOST).unwrap();
+    let how = FlockArg::LockExclusive;
+    let everybodys = Flock::lock(everybodys, how).map_err(|(_, e)| e).unwrap();
+    let container = Step::telling(STEP).sh("exit 7").output();
+    drop(everybodys);
+    assert_eq!(container.status.code(), Some(7), "{container:?}");
+    let file = lock_file(&String::from_utf8_lossy(&container.stderr));
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "{file} is for others, too: {mode:o}");
+}
+
+/// Which file it locks, as it says itself.
+fn lock_file(told: &str) -> String {
+    let call = told.split_once("flock(\"").expect("a lock").1;
+    call.split_once('"').expect("its file").0.to_owned()
+}
+
+fn a_lock_that_is_not_given_back_is_waited_for_with_a_word_and_a_bound() {
+    needs_a_pretended_internet();
+    let before = host();
+    let output = Step::telling(STEP).sh("exit").output();
+    let file = lock_file(&String::from_utf8_lossy(&output.stderr));
+    becomes(&before);
+    let how = FlockArg::LockExclusive;
+    let held = Flock::lock(File::open(&file).unwrap(), how);
+    let held = held.map_err(|(_, errno)| errno).unwrap();
+    let start = || {
+        let mut step = Step::telling(STEP).sh("exit 7");
+        step.command().stderr(Stdio::piped());
+        let mut waiting =
+            Limit::over(step.command().spawn().expect("start the step"));
+        let told = waiting.child.stderr.take().unwrap();
+        let mut told = BufReader::new(told).lines().map_while(Result::ok);
+        let word = told.find(|line| line.contains("we wait for it"));
+        let word = word.expect("a word while it waits");
+        let us = format!("process {} has", std::process::id());
+        assert!(word.contains(&us), "{word}");
+        (waiting, told)
+    };
+    // Whoever waits can be told to end, and sees that the lock is free.
+    let (mut waiting, _told) = start();
+    let pid = Pid::from_raw(waiting.child.id() as i32);
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert_eq!(waiting.child.wait().unwrap().code(), Some(143));
+    let (mut waiting, mut told) = start();
+    let last = told.by_ref().last().unwrap_or_default();
+    assert_eq!(waiting.child.wait().unwrap().code(), Some(125), "{last}");
+    let us = format!("process {} does not give", std::process::id());
+    assert!(last.contains(&us), "{last}");
+    let (mut waiting, _told) = start();
+    drop(held);
+    assert_eq!(waiting.child.wait().unwrap().code(), Some(7));
+    becomes(&before);
+}
+
+/// By an abstract unix socket a runtime says that it lives, and everybody can
+/// take such a name.
+fn a_name_that_somebody_took_keeps_nobody_out() {
+    needs_a_pretended_internet();
+    let before = host();
+    let taken: Vec<_> = (1..=254)
+        .map(|number| {
+            let name = format!("workshop-{number}");
+            let name = unix::SocketAddr::from_abstract_name(name).unwrap();
+            unix::UnixDatagram::bind_addr(&name).unwrap()
+        })
+        .collect();
+    let container = Step::new(STEP).sh("exit 7").output();
+    drop(taken);
+    assert_eq!(container.status.code(), Some(7), "{container:?}");
+    becomes(&before);
+}
+
+fn a_file_that_is_named_wins_over_one_that_is_made() {
+    let mine = std::env::temp_dir().join(token());
+    fs::write(&mine, "nameserver 192.0.2.77\n").unwrap();
+    let read = "read line <$0; echo $line";
+    let reads = |place: &str, volumes: &[String]| {
+        let step = Step::new(STEP).args(["--network", "none"]).args(volumes);
+        step.args(["sh", "-c", read, place]).output()
+    };
+    let answers = ["/etc/resolv.conf", "/etc/hosts"].map(|place| {
+        let volume = ["", ":ro"].map(|mode| {
+            let volume = format!("-v{}:{place}{mode}", mine.display());
+            reads(place, &[volume])
+        });
+        (volume, reads(place, &[]))
+    });
+    fs::remove_file(&mine).unwrap();
+    for (volume, without) in answers {
+        for named in volume {
+            let told = String::from_utf8_lossy(&named.stdout);
+            assert_eq!(told, "nameserver 192.0.2.77\n", "{named:?}");
+        }
+        assert!(without.status.success(), "{without:?}");
+        assert_ne!(without.stdout, b"nameserver 192.0.2.77\n");
+    }
+}
+
 fn an_image_whose_resolv_conf_leads_nowhere_works() {
     needs_a_pretended_internet();
     let layer = std::env::temp_dir().join(token());
@@ -952,6 +1286,48 @@ fn pasta_publishes_a_port() {
     assert_eq!(said.trim_end(), word);
     drop(container);
 }
+
+/// An old pasta brings no answer back to the host itself.
+fn a_udp_port_of_pasta_answers_or_it_is_told() {
+    needs_pasta();
+    needs::command("perl");
+    let publish = ["-p".to_owned(), format!("{}:53/udp", free_port())];
+    let telling = Step::telling(STEP).args(&publish).sh("exit").output();
+    let told = String::from_utf8_lossy(&telling.stderr);
+    assert!(telling.status.success(), "{told}");
+    let container = Step::new(STEP).args(&publish).start_waiting();
+    let enter = ["--user", "--net", "--preserve-credentials", "perl", "-e"];
+    let server = Command::new("nsenter")
+        .args(["--target", &container.pid().to_string()])
+        .args(enter)
+        .arg(UDP_ECHO)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("run nsenter");
+    let Limit { child: server, .. } = &mut Limit::over(server);
+    let mut heard = BufReader::new(server.stdout.take().unwrap()).lines();
+    assert_eq!(heard.next().expect("a word").unwrap(), "ready");
+    let port: u16 = publish[1].split_once(':').unwrap().0.parse().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(SHORT)).unwrap();
+    socket.connect(("127.0.0.1", port)).unwrap();
+    socket.send(b"hello").unwrap();
+    // Once it was heard, the answer is under way.
+    assert_eq!(heard.next().expect("a word").unwrap(), "hello");
+    let answers = socket.recv(&mut [0; 64]).is_ok();
+    server.kill().unwrap();
+    let _ = server.wait();
+    assert_ne!(answers, told.contains("this one itself gets none"), "{told}");
+}
+
+const UDP_ECHO: &str = r#"
+    use Socket;
+    $| = 1;
+    socket(S, PF_INET, SOCK_DGRAM, 0) or die;
+    bind(S, pack_sockaddr_in(53, INADDR_ANY)) or die;
+    print "ready\n";
+    while (my $from = recv(S, my $text, 99, 0)) { print "$text\n"; send(S, $text, 0, $from) }
+"#;
 
 /// Every pasta of this runtime: between the two is the shell that ends it.
 fn pastas_of(runtime: i32) -> Vec<i32> {

@@ -112,6 +112,14 @@ impl Host<'_> {
         self.narrator.note(Side::Host, text);
     }
 
+    /// For work that takes its time: see [`Narrator::interrupted`].
+    ///
+    /// # Errors
+    /// [`Failure::Interrupted`], when somebody asked us to stop.
+    pub fn interrupted(&self) -> Result<(), Failure> {
+        self.narrator.interrupted()
+    }
+
     /// Makes a kernel call, after saying so: see [`Narrator::call`].
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! after clone(2), which file descriptors somebody else left open, and what a
 //! signal does that somebody else chose to ignore.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -289,4 +289,25 @@ fn default_number(number: i32) {
             SIGNAL_SET_BYTES,
         )
     };
+}
+
+/// getsockopt(2) for an option whose form we know: it fills `room`, which says
+/// what is asked for.
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn socket_option(
+    socket: impl AsFd,
+    level: i32,
+    name: i32,
+    room: &mut [u8],
+) -> nix::Result<()> {
+    let socket = socket.as_fd().as_raw_fd();
+    let mut length = room.len() as libc::socklen_t;
+    let start = room.as_mut_ptr().cast();
+    // SAFETY: the kernel writes `length` bytes at most, and there are as many.
+    let asked = unsafe {
+        libc::getsockopt(socket, level, name, start, &raw mut length)
+    };
+    Errno::result(asked).map(drop)
 }
