@@ -91,6 +91,7 @@ testbed::main!(
     rules_that_others_flush_are_there_for_the_next_one,
     every_way_out_of_the_host_is_one_for_containers,
     a_way_out_that_is_gone_or_comes_later_is_found_out,
+    a_way_out_that_can_not_be_noted_stays_closed_and_is_told,
     a_network_in_any_table_is_avoided,
     a_rule_that_leads_elsewhere_is_told,
     the_networks_lock_is_not_everybodys,
@@ -1046,6 +1047,38 @@ fn a_way_out_that_is_gone_or_comes_later_is_found_out() {
     drop([first, second].map(Running::finish));
     needs_a_pretended_internet(); // until the bridge is gone
     assert!(!new.forwards(), "it was not so before");
+}
+
+/// The note of what is to be switched off again has 255 bytes.
+fn a_way_out_that_can_not_be_noted_stays_closed_and_is_told() {
+    needs_a_pretended_internet();
+    let pairs = (0..50).map(|number| {
+        let (one, two) = (format!("up{number}"), format!("down{number}"));
+        ip(HOST, &["link", "add", &one, "type", "veth", "peer", "name", &two]);
+        for (device, at) in [(&one, 1), (&two, 2)] {
+            let address = format!("198.51.100.{}/32", number * 4 + at);
+            ip(HOST, &["address", "add", &address, "dev", device]);
+        }
+        one
+    });
+    let pairs: Vec<_> = pairs.collect();
+    let output = Step::telling(STEP).sh("exit 7").output();
+    needs_a_pretended_internet(); // until the bridge is gone
+    let forward = pairs.iter().filter(|device| {
+        let file = format!("/proc/sys/net/ipv4/conf/{device}/forwarding");
+        fs::read_to_string(file).unwrap().trim() == "1"
+    });
+    let forward: Vec<_> = forward.cloned().collect();
+    for device in &pairs {
+        ip(HOST, &["link", "del", device]);
+    }
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{told}");
+    let switched = told.matches("/forwarding\", \"1\")").count();
+    let left = told.matches(" does not forward: no more devices fit").count();
+    // The bridge and the default route's device are there, too.
+    assert!(left > 0 && switched + left == 102, "{switched}, {left}: {told}");
+    assert_eq!(forward, [""; 0], "they were not so before");
 }
 
 fn a_network_in_any_table_is_avoided() {
