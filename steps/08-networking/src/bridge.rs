@@ -292,7 +292,7 @@ impl Place {
         if let Some(cable) = self.cable {
             let name = &self.name;
             container.call(
-                format!("RTM_NEWLINK {{ {name}, port: {{ hairpin: on }} }}"),
+                format!("RTM_NEWLINK {{ {name}, hairpin: on }}"),
                 "its own published port: out, and in again by the same cable",
                 format!("ip link set {name} type bridge_slave hairpin on"),
                 || {

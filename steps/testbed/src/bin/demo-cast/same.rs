@@ -18,7 +18,6 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     // Names that mktemp and a hash of the recipe make up.
     (r"\bdemo\.\w{4}\b", "demo.NAME"),
     (r"\b(root[-\d]*)\.[0-9a-f]{8}\b", "$1.HASH"),
-    (r"\brules=[0-9a-f]{16}\b", "rules=HASH"),
     // Time.
     (r"\b[A-Z][a-z]{2} [ \d]\d \d\d:\d\d\b", "DATE"),
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
