@@ -593,7 +593,7 @@ fn the_hosts_resolv_conf_may_be_of_any_kind() {
             b"nameserver fe80::1%eth0\nnameserver 192.0.2.53\n",
             "nameserver 192.0.2.53\n",
         ),
-        (b"nameserver\t192.0.2.53   # ours\n", "nameserver 192.0.2.53\n"),
+        (b"nameserver\t192.0.2.53   # eth0:v4\n", "nameserver 192.0.2.53\n"),
         (b"# Stra\xdfe\nnameserver 192.0.2.53\n", "nameserver 192.0.2.53\n"),
         (
             b"search a.example b.example\r\nnameserver 192.0.2.53\r\n",
