@@ -17,8 +17,8 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::sched::CloneFlags;
-use nix::unistd::{chdir, pivot_root};
-use runtime::{Because, Feature, Inside, shell};
+use nix::unistd::{Gid, Uid, chdir, pivot_root};
+use runtime::{Because, Feature, Inside, Narrator, shell};
 
 pub use mount::Mount;
 pub use new_root::Target;
@@ -61,6 +61,14 @@ pub struct PivotRoot {
 }
 
 impl Feature for PivotRoot {
+    fn before(
+        &mut self,
+        _runtime: &Narrator,
+        _owner: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        Volume::must_not_meet(&self.volumes)
+    }
+
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = NewRoot::enter(container)?;
         mount_proc(container, &root)?;
@@ -76,16 +84,9 @@ impl Feature for PivotRoot {
                 "made for this container",
             )?;
         }
-        for volume in &self.volumes {
-            volume.mount(container, &root)?;
-        }
+        Volume::mount_all(&self.volumes, container, &root)?;
         if self.read_only {
-            mount::remount_read_only(
-                container,
-                ".",
-                MsFlags::empty(),
-                "--read-only",
-            )?;
+            mount::remount_read_only(container, ".", "--read-only")?;
         }
         pivot(container)
     }

@@ -1,12 +1,15 @@
 //! mount(2), told as it is called.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use runtime::process::set_read_only_recursively;
 use runtime::{Failure, Inside, shell};
 
 use crate::new_root::Target;
@@ -116,7 +119,7 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// A mount's options as mountinfo and mount(8) write them.
+/// A mount's options as mount(8) writes them.
 const OPTIONS: [(&str, MsFlags); 7] = [
     ("ro", MsFlags::MS_RDONLY),
     ("nosuid", MsFlags::MS_NOSUID),
@@ -127,115 +130,97 @@ const OPTIONS: [(&str, MsFlags); 7] = [
     ("relatime", MsFlags::MS_RELATIME),
 ];
 
-/// Makes a mount read-only; with MS_REC all mounts below it too. The kernel's
-/// own remount takes no MS_REC: it changes one mount (mount(2)), so a bind
-/// mount of a tree has holes until each one is told.
+/// Makes a mount read-only, and all that are mounted in it.
 ///
-/// What a mount has of nosuid, nodev and the like must be said again: else the
-/// remount would take it away, which in a user namespace is refused (EPERM).
+/// mount(2) changes one mount at a time, and has to be told its name. But a
+/// mount that another one covers has none. mount_setattr(2), since Linux 5.12,
+/// goes through the whole tree, without names.
+pub fn make_read_only(
+    container: &Inside,
+    place: &OwnedFd,
+    shown: &Path,
+) -> Result<()> {
+    let shown = shown.strip_prefix("/").unwrap_or(shown);
+    let options = "remount,bind,ro=recursive";
+    let changed = container.call(
+        format!("mount_setattr({shown:?}, AT_RECURSIVE, MOUNT_ATTR_RDONLY)"),
+        "a bind mount takes ro only afterwards; with all that is mounted in it",
+        shell([Path::new("mount"), Path::new("-o"), Path::new(options), shown]),
+        || set_read_only_recursively(place.as_fd()),
+    );
+    match changed {
+        Err(Failure::Call { errno: Errno::ENOSYS, .. }) => {
+            if has_mounts_below(place)? {
+                bail!(
+                    "{shown:?}: something is mounted in it, which is read-only \
+                     with it only since Linux 5.12: leave `:ro` out"
+                );
+            }
+            let target = Target::Place(place.try_clone()?, shown.into());
+            Ok(remount_read_only(container, target, "before Linux 5.12")?)
+        }
+        changed => Ok(changed?),
+    }
+}
+
+/// Makes one mount read-only. What it has of nosuid, nodev and the like must
+/// be said again: else the remount would take it away, which in a user
+/// namespace is refused (EPERM).
 pub fn remount_read_only(
     container: &Inside,
     target: impl Into<Target>,
-    depth: MsFlags,
     why: &str,
 ) -> Result<(), Failure> {
     let target = target.into();
-    let top = fs::canonicalize(target.path());
-    let top = top.map_err(|error| {
-        Failure::of(format!("realpath({:?})", target.shown()), error)
+    let there = statvfs(&target.path()).map_err(|errno| {
+        Failure::of(format!("statvfs({:?})", target.shown()), errno)
     })?;
-    for (place, options) in mounts_below(&top)? {
-        if place == top || depth.contains(MsFlags::MS_REC) {
-            let flags = options
-                | MsFlags::MS_BIND
-                | MsFlags::MS_REMOUNT
-                | MsFlags::MS_RDONLY;
-            Mount::change(flags).make(container, &place, why)?;
-        }
-    }
-    Ok(())
+    let flags = flags_of(there.flags())
+        | MsFlags::MS_BIND
+        | MsFlags::MS_REMOUNT
+        | MsFlags::MS_RDONLY;
+    Mount::change(flags).make(container, target, why)
 }
 
-/// The mounts at or below a directory, as mountinfo lists them
-/// (proc_pid_mountinfo(5)): field 5 is the place, field 6 the options. Of those
-/// that lie over each other a name means the topmost, which comes last.
-fn mounts_below(top: &Path) -> Result<BTreeMap<PathBuf, MsFlags>, Failure> {
-    let table = fs::read("/proc/self/mountinfo").map_err(|error| {
-        Failure::of("read(\"/proc/self/mountinfo\")", error)
-    })?;
-    let mounts = table.split(|&byte| byte == b'\n').filter_map(|line| {
-        let mut fields = line.split(|&byte| byte == b' ').skip(4);
-        Some((unescape(fields.next()?), flags_of(fields.next()?)))
-    });
-    Ok(mounts.filter(|(place, _)| place.starts_with(top)).collect())
+/// statvfs(3) and mount(2) have two bits for one thing, relatime.
+fn flags_of(there: FsFlags) -> MsFlags {
+    let relatime = there.contains(FsFlags::ST_RELATIME);
+    let known = OPTIONS.iter().map(|(_, flag)| *flag).collect::<MsFlags>();
+    let same = MsFlags::from_bits_truncate(there.bits()) & known;
+    if relatime { same | MsFlags::MS_RELATIME } else { same }
 }
 
-fn flags_of(options: &[u8]) -> MsFlags {
-    let options = String::from_utf8_lossy(options);
-    let known = |word| {
-        OPTIONS.iter().find(|(name, _)| *name == word).map(|(_, flag)| *flag)
-    };
-    options.split(',').filter_map(known).collect()
+/// By numbers, not by names: mountinfo's second field is that of the mount in
+/// which another one lies (proc_pid_mountinfo(5)).
+fn has_mounts_below(place: &OwnedFd) -> Result<bool> {
+    let number = id(place)?;
+    let call = "read(\"/proc/self/mountinfo\")";
+    let table = fs::read("/proc/self/mountinfo").context(call)?;
+    let mut lines = table.split(|&byte| byte == b'\n');
+    Ok(lines.any(|line| {
+        line.split(|&byte| byte == b' ').nth(1) == Some(number.as_bytes())
+    }))
 }
 
-/// The kernel writes space, tab, line feed and backslash as three octal digits.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, after)) = rest.split_first() {
-        let octal =
-            after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped =
-            octal.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match (byte, escaped) {
-            (b'\\', Some(escaped)) => {
-                bytes.push(escaped);
-                rest = &after[3..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    OsString::from_vec(bytes).into()
+/// The kernel's number of the mount in which an open place lies.
+pub fn id(place: &OwnedFd) -> Result<String> {
+    let path = format!("/proc/self/fdinfo/{}", place.as_raw_fd());
+    let call = || format!("read({path:?})");
+    let about = fs::read_to_string(&path).with_context(call)?;
+    let number = about.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    Ok(number.with_context(call)?.trim().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn a_place_with_a_space_or_a_line_feed_is_read_as_it_is() {
-        assert_eq!(unescape(b"/a\\040b\\012c\\134d"), Path::new("/a b\nc\\d"));
-        assert_eq!(unescape(b"/plain\\"), Path::new("/plain\\"));
-    }
-
-    #[test]
-    fn options_of_a_mount_become_its_flags() {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_RELATIME;
-        assert_eq!(flags_of(b"rw,nosuid,relatime,idmapped"), flags);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-        #[test]
-        fn what_the_kernel_escapes_is_read_as_it_was(place: Vec<u8>) {
-            let escape = |byte: &u8| match byte {
-                b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
-                byte => vec![*byte],
-            };
-            let written: Vec<u8> = place.iter().flat_map(escape).collect();
-            prop_assert_eq!(unescape(&written).into_os_string().into_vec(), place);
-        }
-
-        #[test]
-        fn nothing_makes_a_reader_of_mounts_fail(line: Vec<u8>) {
-            prop_assert!(unescape(&line).as_os_str().len() <= line.len());
-            let _ = flags_of(&line);
-        }
+    fn what_a_mount_has_is_said_again() {
+        let there = FsFlags::ST_NOSUID | FsFlags::ST_NOEXEC;
+        let same = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        assert_eq!(flags_of(there), same);
+        let there = FsFlags::ST_RELATIME | FsFlags::ST_SYNCHRONOUS;
+        assert_eq!(flags_of(there), MsFlags::MS_RELATIME);
     }
 }

@@ -124,6 +124,13 @@ impl NewRoot {
         Ok(Target::Place(found, relative.into()))
     }
 
+    /// What lies at a place now: the topmost mount, if there is one.
+    pub fn existing(&self, name: &Path) -> Result<OwnedFd, Failure> {
+        self.open(name, ResolveFlag::empty()).map_err(|errno| {
+            Failure::of(format!("openat2({name:?}, RESOLVE_IN_ROOT)"), errno)
+        })
+    }
+
     /// Opened by O_PATH: not even a FIFO can make us wait.
     fn open(&self, name: &Path, how: ResolveFlag) -> nix::Result<OwnedFd> {
         let how =

@@ -3,15 +3,15 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 use runtime::{Because, Failure, Inside};
 
-use crate::mount::{Mount, remount_read_only};
+use crate::mount::{self, Mount};
 use crate::new_root::NewRoot;
 
 /// What `-v SRC:DST[:ro]` asks for.
@@ -48,10 +48,11 @@ impl Volume {
             }
             _ => return Err("a volume is SRC:DST or SRC:DST:ro".into()),
         };
-        let destination = Path::new(destination);
-        if !destination.is_absolute() || destination.file_name().is_none() {
+        let typed = Path::new(destination);
+        let destination = plain(typed);
+        if !typed.is_absolute() || destination.file_name().is_none() {
             return Err(format!(
-                "{destination:?} is no absolute path below / in the container"
+                "{typed:?} is no absolute path below / in the container"
             ));
         }
         let found = fs::canonicalize(source)
@@ -64,13 +65,56 @@ impl Volume {
             );
         Ok(Volume {
             source: found.map_err(|failure| failure.to_string())?,
-            destination: destination.into(),
+            destination,
             read_only,
         })
     }
 
+    /// # Errors
+    /// When two of them are to lie at the same place.
+    pub fn must_not_meet(volumes: &[Volume]) -> Result<()> {
+        for (number, volume) in volumes.iter().enumerate() {
+            let place = &volume.destination;
+            if volumes[..number].iter().any(|v| v.destination == *place) {
+                bail!("--volume: two of them at {place:?}; leave one out");
+            }
+        }
+        Ok(())
+    }
+
+    /// The outer ones first: what comes later covers what lies below it.
+    pub fn mount_all(
+        volumes: &[Volume],
+        container: &mut Inside,
+        root: &NewRoot,
+    ) -> Result<()> {
+        let mut volumes: Vec<_> = volumes.iter().collect();
+        volumes.sort_by_key(|v| v.destination.components().count());
+        let mut mounted = vec![];
+        for volume in volumes {
+            volume.mount(container, root)?;
+            mounted.push((volume, volume.shown(root)?));
+        }
+        for (volume, number) in mounted {
+            if volume.shown(root).ok() != Some(number) {
+                bail!(
+                    "--volume: another one covers {:?}, because a symbolic link \
+                     in the root directory gives their place two names: name \
+                     both by the one that the link means",
+                    volume.destination
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the mount that is seen at its place.
+    fn shown(&self, root: &NewRoot) -> Result<String> {
+        mount::id(&root.existing(&self.destination)?)
+    }
+
     /// Shows it below the new root, with everything that is mounted in it.
-    pub fn mount(&self, container: &mut Inside, root: &NewRoot) -> Result<()> {
+    fn mount(&self, container: &mut Inside, root: &NewRoot) -> Result<()> {
         let place = root.place(&self.destination, self.source.is_dir())?;
         Mount::bind(&self.source, MsFlags::MS_REC)
             .make(container, place, "--volume")
@@ -79,17 +123,25 @@ impl Volume {
                 "a file can only lie over a file, and a directory over a directory",
             )?;
         if self.read_only {
-            let place = root.place(&self.destination, self.source.is_dir())?;
-            remount_read_only(
-                container,
-                place,
-                MsFlags::MS_REC,
-                "a bind mount takes ro only when it is remounted",
-            )?;
+            let place = root.existing(&self.destination)?;
+            mount::make_read_only(container, &place, &self.destination)?;
             container.read_only = true;
         }
         Ok(())
     }
+}
+
+/// As docker reads it: without `.` and `..`, so that two names of one place
+/// are the same, and the deeper of two places has more parts.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(plain.pop()),
+            component => plain.push(component),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]

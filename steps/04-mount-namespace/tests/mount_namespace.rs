@@ -24,7 +24,11 @@ testbed::main!(
     what_is_mounted_below_the_root_comes_along,
     a_read_only_volume_refuses_writes_below_it_too,
     a_volume_keeps_the_options_of_its_mount,
-    volumes_lie_over_each_other_in_their_order,
+    an_outer_volume_never_covers_an_inner_one,
+    two_volumes_at_one_place_are_told,
+    a_volume_that_a_link_lays_over_another_is_told,
+    a_read_only_volume_reaches_mounts_that_no_name_reaches,
+    a_kernel_that_knows_no_read_only_tree_is_told,
     read_only_is_the_root_alone,
     a_link_in_the_root_leads_no_volume_out,
     a_link_in_place_of_a_system_directory_is_refused,
@@ -363,23 +367,137 @@ fn a_volume_keeps_the_options_of_its_mount() {
     }
 }
 
-fn volumes_lie_over_each_other_in_their_order() {
+fn an_outer_volume_never_covers_an_inner_one() {
     needs::root();
-    let (first, second, word) = (temporary(), temporary(), token());
-    let third = temporary();
-    fs::create_dir(first.path().join("in")).expect("mkdir");
-    fs::write(second.path().join("f"), &word).expect("write");
-    let volumes = [
-        volume(first.path(), "/mnt"),
+    let (outer, inner, word) = (temporary(), temporary(), token());
+    let (beside, deep) = (temporary(), temporary());
+    for (at, name) in [(&outer, "in"), (&inner, "ner")] {
+        fs::create_dir(at.path().join(name)).expect("mkdir");
+    }
+    fs::write(inner.path().join("f"), &word).expect("write");
+    let mut volumes = [
+        volume(deep.path(), "/mnt/in/../in//ner:rw"),
+        volume(inner.path(), "/mnt/in:ro"),
         // Its name begins as that of one that is read-only.
-        volume(third.path(), "/mnt/inner"),
-        volume(second.path(), "/mnt/in:ro"),
+        volume(beside.path(), "/mnt/inner"),
+        volume(outer.path(), "/mnt"),
     ];
-    let volumes = volumes.iter().flat_map(|volume| ["-v", volume]);
-    let script = "cat /mnt/in/f && touch /mnt/x /mnt/inner/x";
-    assert_eq!(step().args(volumes).sh(script).stdout(), word);
-    assert!(first.path().join("x").exists());
-    assert!(third.path().join("x").exists());
+    let script = "cat /mnt/in/f && touch /mnt/x /mnt/inner/x /mnt/in/ner/x; \
+                  (: >/mnt/in/x) 2>/dev/null && echo written";
+    for _ in 0..volumes.len() {
+        volumes.rotate_left(1);
+        let options = volumes.iter().flat_map(|volume| ["-v", volume]);
+        let output = step().args(options).sh(script).output();
+        assert_eq!(output.stdout, word.as_bytes(), "{volumes:?}: {output:?}");
+        for written in [&outer, &beside, &deep] {
+            let file = written.path().join("x");
+            fs::remove_file(file).expect("written into the volume");
+        }
+    }
+    // The outer one read-only, too: each is what was asked for it.
+    let volumes =
+        [volume(deep.path(), "/mnt/in"), volume(outer.path(), "/mnt:ro")];
+    let options = volumes.iter().flat_map(|volume| ["-v", volume]);
+    let script = "touch /mnt/in/x && ! touch /mnt/x 2>/dev/null && echo fine";
+    assert_eq!(step().args(options).sh(script).stdout(), "fine");
+}
+
+fn two_volumes_at_one_place_are_told() {
+    needs::root();
+    let one = temporary();
+    for place in ["/mnt", "/mnt/", "//mnt/.", "/etc/../mnt:ro"] {
+        let first = volume(one.path(), "/mnt");
+        let options = ["-v", &first, "-v", &volume(one.path(), place)];
+        let output = step().args(options).args(["true"]).output();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{place}: {errors}");
+        assert!(errors.contains("two of them at \"/mnt\""), "{errors}");
+    }
+}
+
+fn a_volume_that_a_link_lays_over_another_is_told() {
+    needs::root();
+    let (root, source, word) = (temporary(), temporary(), token());
+    copy_default_root(root.path());
+    fs::create_dir(root.path().join("real")).expect("mkdir");
+    symlink("real", root.path().join("link")).expect("symlink");
+    symlink("/real", root.path().join("etc/deep")).expect("symlink");
+    fs::write(source.path().join("f"), &word).expect("write");
+    let run = |places: [&str; 2]| {
+        let volumes = places.map(|place| volume(source.path(), place));
+        let options = ["-v", &volumes[0], "-v", &volumes[1]];
+        let at_work = step().arg("--rootfs", &root).args(options);
+        at_work.sh("cat /link/in/f").output()
+    };
+    // The same files, and yet not the same: what is asked for is read-only.
+    for places in [["/real:ro", "/link"], ["/real/in:ro", "/etc/deep"]] {
+        let output = run(places);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{places:?}: {errors}");
+        assert!(errors.contains("another one covers \"/real"), "{errors}");
+    }
+    let apart = run(["/real/in:ro", "/link/out"]);
+    assert_eq!(apart.stdout, word.as_bytes(), "{apart:?}");
+}
+
+/// Mounts two filesystems, one in the other, and a third over both.
+fn with_a_mount_that_another_one_covers(step: Step, at: &Path) -> Step {
+    let script = format!(
+        r#"exec unshare --mount bash -c 'mount -t tmpfs x "{0}" &&
+           mkdir "{0}/b" && mount -t tmpfs y "{0}/b" &&
+           mount -t tmpfs z "{0}" && exec "$@"' bash "$@""#,
+        at.display()
+    );
+    step.in_shell(&script)
+}
+
+fn a_read_only_volume_reaches_mounts_that_no_name_reaches() {
+    needs::root();
+    let source = temporary();
+    let covered = source.path().join("a");
+    fs::create_dir(&covered).expect("mkdir");
+    let shown = volume(source.path(), "/mnt:ro");
+    let write = "(: >/mnt/x) 2>/dev/null && echo top; \
+                 (: >/mnt/a/x) 2>/dev/null && echo third; echo end";
+    for name in ["04-mount-namespace", "05-user-namespace"] {
+        let step = Step::new(name).args(["-v", &shown]).sh(write);
+        let output = with_a_mount_that_another_one_covers(step, &covered);
+        assert_eq!(output.stdout(), "end", "{name}");
+    }
+    // In step 04 root inside may lay them open.
+    let write = "umount /mnt/a && test -d /mnt/a/b || echo not open; \
+                 (: >/mnt/a/x) 2>/dev/null && echo first; \
+                 (: >/mnt/a/b/x) 2>/dev/null && echo second; echo end";
+    let step = step().args(["-v", &shown]).sh(write);
+    let output = with_a_mount_that_another_one_covers(step, &covered);
+    assert_eq!(output.stdout(), "end");
+}
+
+/// Linux 5.11, as strace(1) plays it.
+fn a_kernel_that_knows_no_read_only_tree_is_told() {
+    needs::root();
+    let tracer = needs::tracer();
+    let source = temporary();
+    let below = source.path().join("a");
+    fs::create_dir(&below).expect("mkdir");
+    let shown = volume(source.path(), "/mnt:ro");
+    let write = "(: >/mnt/x) 2>/dev/null && echo written; echo end";
+    let on_an_old_kernel = |step: Step| {
+        let script = format!(
+            r#"exec {} -f -o /dev/null -e trace=mount_setattr \
+               -e inject=mount_setattr:error=ENOSYS "$@""#,
+            tracer.display()
+        );
+        step.in_shell(&script)
+    };
+    let at_work = || step().args(["-v", &shown]).sh(write);
+    assert_eq!(on_an_old_kernel(at_work()).stdout(), "end");
+    let at_work = on_an_old_kernel(at_work());
+    let at_work = with_a_mount_that_another_one_covers(at_work, &below);
+    let output = at_work.output();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    assert!(errors.contains("since Linux 5.12"), "{errors}");
 }
 
 fn read_only_is_the_root_alone() {

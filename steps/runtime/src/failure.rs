@@ -102,6 +102,15 @@ fn usual_cause(errno: Errno) -> Option<&'static str> {
         Errno::ENOSYS => {
             "this kernel does not know the call; ./scripts/doctor.sh says what will work"
         }
+        Errno::EINVAL => {
+            "the kernel does not take this, or not at this place; \
+             `sudo dmesg | tail` may tell more"
+        }
+        Errno::ENOSPC => "a disk, or a limit of the machine, is full",
+        Errno::EROFS => "that place is read-only",
+        Errno::EMFILE | Errno::ENFILE => {
+            "too many open files; `ulimit -n` shows how many there may be"
+        }
         _ => return None,
     })
 }

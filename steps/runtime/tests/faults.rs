@@ -34,7 +34,7 @@ const MOST: usize = 20;
 
 /// A call, how an error's line writes it, and what it can fail with for
 /// reasons that have nothing to do with its arguments.
-const CALLS: [(&str, &[&str], &[&str]); 39] = [
+const CALLS: [(&str, &[&str], &[&str]); 40] = [
     ("access", &["execve("], &["EACCES"]),
     ("bind", &["bind(", "RTM_"], &["ENOMEM"]),
     ("chdir", &["chdir("], &["EACCES"]),
@@ -56,6 +56,7 @@ const CALLS: [(&str, &[&str], &[&str]); 39] = [
     ("mkdirat", &["mkdir("], &["ENOSPC"]),
     ("mknodat", &["mknod("], &["ENOSPC", "EPERM"]),
     ("mount", &["mount("], &["ENOMEM", "EPERM"]),
+    ("mount_setattr", &["mount_setattr("], &["ENOMEM", "EPERM"]),
     ("openat", &["("], &["EMFILE"]),
     ("openat2", &["openat2(", "make a place"], &["EMFILE", "EAGAIN"]),
     ("pivot_root", &["pivot_root("], &["EPERM"]),
