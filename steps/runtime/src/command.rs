@@ -3,9 +3,11 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access, execve};
 
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
@@ -97,11 +99,7 @@ impl Command {
             refused.get_or_insert(path);
         }
         Err(match refused {
-            Some(path) if path.is_dir() => not_executable(&path, "EACCES: it is a directory; name a program in it"),
-            Some(path) => not_executable(
-                &path,
-                "EACCES: no permission to execute it (`chmod +x` gives it)",
-            ),
+            Some(path) => not_executable(&path, why_refused(&path)),
             None if self.is_default => not_found(
                 "the root directory has no /bin/sh: name a command that it has, \
                  or leave out --rootfs"
@@ -155,6 +153,7 @@ impl Command {
                  loader that it names is not in the root directory"
             )),
             Errno::ENOEXEC => not_executable(path, "ENOEXEC: neither a program for this machine nor a script with a #! line"),
+            Errno::EACCES => not_executable(path, why_refused(path)),
             errno => not_executable(path, &errno.to_string()),
         })
     }
@@ -169,6 +168,27 @@ fn c_string(text: OsString) -> Result<CString, Failure> {
 
 fn not_found(message: String) -> Failure {
     Failure::Command { status: NOT_FOUND, message }
+}
+
+/// The kernel has one errno for all of them.
+fn why_refused(path: &Path) -> &'static str {
+    let is_noexec = statvfs(path)
+        .is_ok_and(|there| there.flags().contains(FsFlags::ST_NOEXEC));
+    let is_program = path
+        .metadata()
+        .is_ok_and(|there| there.permissions().mode() & 0o111 != 0);
+    if path.is_dir() {
+        "EACCES: it is a directory; name a program in it"
+    } else if is_noexec {
+        "EACCES: what is mounted there is noexec, so none of its programs can \
+         be executed; XDG_CACHE_HOME=DIR is another place for the default root \
+         directory, and --rootfs DIR a root directory of your own"
+    } else if is_program {
+        "EACCES: it, or the interpreter that it names, is not for this user to \
+         execute; `ls -l` shows for whom it is"
+    } else {
+        "EACCES: no permission to execute it (`chmod +x` gives it)"
+    }
 }
 
 fn not_executable(path: &Path, reason: &str) -> Failure {

@@ -10,6 +10,7 @@ use testbed::{STEPS, Step, copy_default_root, needs, proc, token};
 testbed::main!(
     a_bad_root_directory_is_told,
     a_bad_command_is_told,
+    a_root_directory_that_is_mounted_noexec_is_told,
     a_bad_option_is_told,
     a_bad_hostname_is_told,
     a_bad_volume_is_told,
@@ -122,6 +123,22 @@ fn a_bad_command_is_told() {
     }
 }
 
+fn a_root_directory_that_is_mounted_noexec_is_told() {
+    needs::root();
+    let cache = tempfile::tempdir().expect("a directory");
+    let mount = format!(
+        r#"exec unshare --mount bash -c \
+            'mount -t tmpfs -o noexec,mode=755 x {} && exec "$@"' bash "$@""#,
+        cache.path().display()
+    );
+    for name in STEPS.iter().chain(&["05-user-namespace"]) {
+        let mut step = Step::new(name).args(["true"]);
+        step.command().env("XDG_CACHE_HOME", cache.path());
+        let parts = ["EACCES", "noexec", "XDG_CACHE_HOME=DIR", "--rootfs DIR"];
+        judge(name, step.in_shell(&mount), 126, &parts);
+    }
+}
+
 fn a_bad_option_is_told() {
     needs::root();
     let cases: &[Case] = &[
@@ -130,9 +147,9 @@ fn a_bad_option_is_told() {
         (&["-e", ""], 125, &["NAME=VALUE"]),
         (&["-e"], 125, &["--env", "--help"]),
         (
-            &["-w", "/no/such", "true"],
+            &["-w", "/etc/passwd/new", "true"],
             125,
-            &["chdir(\"/no/such\")", "ENOENT", "in the container"],
+            &["chdir(\"/etc/passwd/new\")", "ENOTDIR", "no directory"],
         ),
         (&["-w", "/etc/passwd", "true"], 125, &["ENOTDIR", "no directory"]),
         (&["-w", "", "true"], 125, &["--workdir", "--help"]),
@@ -145,6 +162,14 @@ fn a_bad_option_is_told() {
     for case in cases {
         told(&STEPS, *case);
     }
+    told(
+        &STEPS[3..],
+        (
+            &["--read-only", "-w", "/no/such", "true"],
+            125,
+            &["mkdir(\"/no/such\")", "EROFS", "make it before"],
+        ),
+    );
     for name in STEPS {
         let both = Step::telling(name).args(["--pause", "--quiet", "true"]);
         judge(name, both, 125, &["--pause", "--quiet"]);
