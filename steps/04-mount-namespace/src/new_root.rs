@@ -53,7 +53,10 @@ impl<P: AsRef<Path> + ?Sized> From<&P> for Target {
 
 /// The new root, while the old one is still in use.
 #[derive(Debug)]
-pub struct NewRoot(OwnedFd);
+pub struct NewRoot {
+    directory: OwnedFd,
+    refusal: String,
+}
 
 impl NewRoot {
     /// Makes the root directory a mount, which pivot_root(2) demands, and goes
@@ -66,15 +69,19 @@ impl NewRoot {
             "the new root must be a mount",
         )?;
         let why = "names from here on are relative to it";
-        container.call(
-            format!("chdir({path:?})"),
-            why,
-            shell(["cd".as_ref(), path.as_os_str()]),
-            || chdir(path),
-        )?;
+        let refusal = container.refusal.clone();
+        container
+            .call(
+                format!("chdir({path:?})"),
+                why,
+                shell(["cd".as_ref(), path.as_os_str()]),
+                || chdir(path),
+            )
+            .because(Errno::EACCES, &container.refusal)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let root = openat(AT_FDCWD, ".", flags, Mode::empty());
-        Ok(NewRoot(root.map_err(|errno| Failure::of("open(\".\")", errno))?))
+        let directory = openat(AT_FDCWD, ".", flags, Mode::empty())
+            .map_err(|errno| Failure::of("open(\".\")", errno))?;
+        Ok(NewRoot { directory, refusal })
     }
 
     /// A directory that belongs to the system, /proc for one: made if it is
@@ -82,13 +89,12 @@ impl NewRoot {
     pub fn system_directory(&self, name: &str) -> Result<Target, Failure> {
         let open =
             || self.open(Path::new(name), ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let found = match open() {
-            Err(Errno::ENOENT) => {
-                mkdirat(&self.0, name, DIRECTORY).and_then(|()| open())
-            }
-            found => found,
-        };
-        let found = found
+        if matches!(open(), Err(Errno::ENOENT)) {
+            mkdirat(&self.directory, name, DIRECTORY)
+                .map_err(|e| Failure::of(format!("mkdir({name:?})"), e))
+                .because(Errno::EACCES, &self.refusal)?;
+        }
+        let found = open()
             .map_err(|errno| Failure::of(format!("openat2({name:?}, RESOLVE_NO_SYMLINKS)"), errno))
             .because(
                 Errno::ELOOP,
@@ -119,7 +125,8 @@ impl NewRoot {
             .because(
                 Errno::ENOTDIR,
                 "a part of it is a file in the root directory: choose another place",
-            )?;
+            )
+            .because(Errno::EACCES, &self.refusal)?;
         let relative = name.strip_prefix("/").unwrap_or(name);
         Ok(Target::Place(found, relative.into()))
     }
@@ -138,12 +145,13 @@ impl NewRoot {
                 how | ResolveFlag::RESOLVE_IN_ROOT
                     | ResolveFlag::RESOLVE_NO_MAGICLINKS,
             );
-        openat2(&self.0, name, how)
+        openat2(&self.directory, name, how)
     }
 
     fn make(&self, name: &Path, directory: bool) -> nix::Result<OwnedFd> {
         let last = name.file_name().ok_or(Errno::ENOENT)?;
-        let mut parent = self.0.try_clone().map_err(|_| Errno::EMFILE)?;
+        let mut parent =
+            self.directory.try_clone().map_err(|_| Errno::EMFILE)?;
         let mut so_far = PathBuf::new();
         for component in name.parent().into_iter().flat_map(Path::components) {
             so_far.push(component);
@@ -171,7 +179,7 @@ impl NewRoot {
 
 impl AsFd for NewRoot {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.directory.as_fd()
     }
 }
 

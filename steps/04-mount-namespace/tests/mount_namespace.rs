@@ -589,11 +589,16 @@ fn the_working_directory_cannot_be_outside() {
         let script =
             format!(r#"exec {fd}<{}; exec "$@""#, outside.path().display());
         let through = format!("/proc/self/fd/{fd}");
-        let output =
-            step().args(["-w", &through, "ls"]).in_shell(&script).output();
-        let listed = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(!listed.contains("secret"), "{fd}: {listed}");
-        assert_eq!(output.status.code(), Some(125), "{fd}: {output:?}");
+        // Nor is a directory made there.
+        for through in [format!("{through}/new"), through] {
+            let output =
+                step().args(["-w", &through, "ls"]).in_shell(&script).output();
+            let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(!listed.contains("secret"), "{fd}: {listed}");
+            assert_eq!(output.status.code(), Some(125), "{fd}: {output:?}");
+            let names = fs::read_dir(outside.path()).expect("it").count();
+            assert_eq!(names, 1, "{fd}: something was made outside");
+        }
     }
     assert_eq!(step().args(["-w", "../../..", "pwd"]).stdout(), "/");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use nix::unistd::{User, getgid, getuid};
 use testbed::watch::{Watch, strike_before_any_call};
-use testbed::{Step, host, needs, proc, skip, token};
+use testbed::{Step, copy_default_root, host, needs, proc, skip, token};
 
 testbed::main!(
     all_namespaces_belong_to_a_new_user_namespace,
@@ -20,6 +20,8 @@ testbed::main!(
     no_group_of_the_caller_stays,
     what_is_made_in_a_volume_never_belongs_to_root_of_the_host,
     what_belongs_to_root_of_the_host_is_not_for_root_inside,
+    a_root_directory_of_somebody_else_is_told,
+    a_program_that_is_not_for_the_user_is_told,
     no_sysctl_of_the_kernel_can_be_written,
     no_disk_can_be_made,
     the_command_runs_as_the_user_that_was_asked_for,
@@ -315,6 +317,76 @@ fn what_belongs_to_root_of_the_host_is_not_for_root_inside() {
 }
 
 /// Opened for writing, and nothing written: that changes nothing.
+/// As an archive that the host's root has unpacked.
+fn a_root_directory_of_somebody_else_is_told() {
+    needs::root();
+    let (owner, own) = (outside(0), getuid());
+    if owner == own.as_raw() {
+        skip("needs another id than ours for root inside");
+    }
+    let root = volume();
+    copy_default_root(root.path());
+    let at = root.path().display().to_string();
+    let way_out = format!("`sudo chown -R {owner}:{owner} {at}`");
+    let (closed, open) = (0o700, 0o755);
+    fs::remove_dir(root.path().join("proc")).expect("an empty directory");
+    let cases: &[(&str, u32, &[&str], &str)] = &[
+        (STEP, open, &[], "mkdir(\"proc\")"),
+        (STEP, closed, &[], "chdir("),
+        ("07-overlayfs", open, &["-w", "/etc/new"], "mkdir(\"/etc/new\")"),
+        ("07-overlayfs", open, &["-v", "/etc/passwd:/etc/x"], "\"/etc/x\""),
+        ("07-overlayfs", closed, &[], "chdir("),
+    ];
+    let start = |step: &str, mode, options: &[&str]| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(root.path(), mode).expect("chmod");
+        let step = Step::new(step).arg("--rootfs", &root).args(options);
+        step.args(["true"]).output()
+    };
+    for (step, mode, options, call) in cases {
+        let output = start(step, *mode, options);
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{step} {call}: {line}");
+        assert_eq!(line.lines().count(), 1, "{line}");
+        let whose = format!("{at} belongs to user {own}");
+        let whose = format!("{whose}, and root inside is {owner}");
+        for part in [*call, "EACCES", &whose, &way_out] {
+            assert!(line.contains(part), "no {part:?} in {line}");
+        }
+    }
+    // What it says helps.
+    let script = way_out.trim_matches('`').replace("sudo ", "");
+    assert_eq!(Step::shell(&script).stdout(), "");
+    for (step, mode, options, call) in cases {
+        let output = start(step, *mode, options);
+        assert!(output.status.success(), "{step} {call}: {output:?}");
+    }
+}
+
+fn a_program_that_is_not_for_the_user_is_told() {
+    needs_many_ids();
+    let directory = volume();
+    let (program, script) =
+        (directory.path().join("program"), directory.path().join("script"));
+    fs::write(&program, "#!/bin/sh").expect("write");
+    fs::write(&script, "#!/v/program").expect("write");
+    for (file, mode) in [(&program, 0o700), (&script, 0o755)] {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(file, mode).expect("chmod");
+        if needs::is_root() {
+            chown(file, Some(outside(0)), None).expect("chown");
+        }
+    }
+    for name in ["/v/program", "/v/script"] {
+        let shown = shown(directory.path(), "");
+        let step = Step::new(STEP).args(["-v", &shown, "-u", "7", name]);
+        let output = step.output();
+        let line = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(126), "{name}: {line}");
+        assert!(line.contains("not for this user"), "{name}: {line}");
+    }
+}
+
 fn no_sysctl_of_the_kernel_can_be_written() {
     needs::root();
     let script = "cd /proc/sys; for f in kernel/core_pattern kernel/modprobe \

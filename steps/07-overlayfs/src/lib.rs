@@ -74,7 +74,8 @@ impl Feature for Overlayfs {
             "the lowest layer is `.` from here: the next mount covers its name",
             shell(["cd".as_ref(), root.as_os_str()]),
             || chdir(&root),
-        )?;
+        )
+        .because(Errno::EACCES, &container.refusal)?;
         if root == Path::new("/") {
             bail!(
                 "--rootfs /: no mount covers the root that we stand on; name another directory"

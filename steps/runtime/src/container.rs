@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::Write;
+use std::fs;
+use std::io::{ErrorKind::NotFound, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -16,7 +17,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
-    Gid, Uid, chdir, getcwd, getegid, geteuid, pipe2, read, setresgid,
+    Gid, Uid, chdir, getcwd, getegid, geteuid, mkdir, pipe2, read, setresgid,
     setresuid, setsid,
 };
 
@@ -52,7 +53,7 @@ pub struct Container {
           value_parser = OsStringValueParser::new().try_map(Variable::parse))]
     env: Vec<Variable>,
 
-    /// Working directory inside
+    /// Working directory inside; made if there is none
     #[arg(short, long, value_name = "DIR", default_value = "/")]
     workdir: PathBuf,
 
@@ -120,6 +121,7 @@ impl Container {
             hosts_end: Cell::new(Some(ours)),
             narrator: &narrator,
             rootfs: rootfs.path(),
+            refusal: rootfs.refusal(owner),
             terminal: terminal.as_ref(),
             signals: &signals,
         };
@@ -215,6 +217,7 @@ impl Container {
         umask(Mode::empty());
         let mut inside = Inside {
             rootfs: own.rootfs.to_owned(),
+            refusal: own.refusal.clone(),
             terminal: own.terminal.map(Terminal::slave_path).transpose()?,
             scratch: None,
             read_only: false,
@@ -231,7 +234,7 @@ impl Container {
         }
         own.die_with_the_runtime()?;
         umask(Mode::from_bits_truncate(0o022));
-        enter(&self.workdir, own.narrator)?;
+        enter(&self.workdir, &inside)?;
 
         let command = Command::new(&self.command, &self.env);
         let path = command.find()?;
@@ -278,6 +281,7 @@ struct Inheritance<'a> {
     hosts_end: Cell<Option<Channel>>,
     narrator: &'a Narrator<'a>,
     rootfs: &'a Path,
+    refusal: String,
     terminal: Option<&'a Terminal>,
     signals: &'a Signals,
 }
@@ -358,19 +362,62 @@ impl Inheritance<'_> {
 /// The working directory is looked up inside, by a name that begins at the new
 /// root. Whether it is there is checked all the same: a path such as
 /// /proc/self/fd/7 can lead out (CVE-2024-21626).
-fn enter(directory: &Path, narrator: &Narrator) -> Result<()> {
+fn enter(directory: &Path, container: &Inside) -> Result<()> {
     let path = Path::new("/").join(directory);
-    if path != Path::new("/") {
-        let (call, shell) =
-            (format!("chdir({path:?})"), shell([Path::new("cd"), &path]));
-        narrator
-            .call(Side::Inside, call, "--workdir", shell, || chdir(&path))
-            .because(
-                Errno::ENOENT,
-                "there is no such directory in the container",
-            )
-            .because(Errno::ENOTDIR, "it is no directory in the container")?;
+    if path == Path::new("/") {
+        return must_be_inside(&path);
     }
+    if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == NotFound) {
+        make(&path, container)?;
+    }
+    let (call, shell) =
+        (format!("chdir({path:?})"), shell([Path::new("cd"), &path]));
+    container
+        .call(call, "--workdir", shell, || chdir(&path))
+        .because(
+            Errno::ENOENT,
+            "it is a symbolic link to what is not there in the container",
+        )
+        .because(Errno::EACCES, &container.refusal)
+        .because(Errno::ENOTDIR, "it is no directory in the container")?;
+    must_be_inside(&path)
+}
+
+/// Makes a working directory and what is missing on the way, as docker does.
+/// We go the way ourselves, and look where we are before we make something.
+fn make(path: &Path, container: &Inside) -> Result<()> {
+    let call = format!("mkdir({path:?})");
+    let shell = shell([Path::new("mkdir"), Path::new("-p"), path]);
+    container.narrator.tell(
+        Side::Inside,
+        &call,
+        "--workdir: it is not there, so it is made",
+        &shell,
+    )?;
+    let mode = Mode::from_bits_truncate(0o755);
+    for part in path.components().map(Component::as_os_str) {
+        let made = match chdir(part) {
+            Err(Errno::ENOENT) => {
+                must_be_inside(path)?;
+                mkdir(part, mode).and_then(|()| chdir(part))
+            }
+            there => there,
+        };
+        made.map_err(|errno| Failure::of(&call, errno))
+            .because(
+                Errno::EEXIST,
+                "a symbolic link on the way leads nowhere in the container",
+            )
+            .because(
+                Errno::EROFS,
+                "it would lie on what is read-only inside: make it before",
+            )
+            .because(Errno::EACCES, &container.refusal)?;
+    }
+    Ok(())
+}
+
+fn must_be_inside(path: &Path) -> Result<()> {
     match getcwd() {
         Ok(cwd) if cwd.starts_with("/") => Ok(()),
         Err(errno) if errno != Errno::ENOENT => {

@@ -145,6 +145,8 @@ pub struct Inside<'a> {
     /// The directory that becomes the root. A feature may put another one in
     /// its place, for the features after it.
     pub rootfs: PathBuf,
+    /// What to tell when root inside is refused something in it (`EACCES`).
+    pub refusal: String,
     /// The host's path of the container's terminal, if it has one.
     pub terminal: Option<PathBuf>,
     /// A directory on a tmpfs of the container's own, if a feature made one.

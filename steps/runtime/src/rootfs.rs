@@ -13,7 +13,7 @@ use goblin::elf::Elf;
 use goblin::elf::program_header::{PT_INTERP, ProgramHeader};
 use lddtree::DependencyAnalyzer;
 use nix::errno::Errno;
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 use crate::cache::CachedDirectory;
 use crate::failure::{Because, Failure};
@@ -84,6 +84,23 @@ impl RootDirectory {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What to tell when root inside may not enter it, or write to it: whoever
+    /// is not mapped inside is nobody there, and root has no power over theirs.
+    #[must_use]
+    pub fn refusal(&self, owner: Option<(Uid, Gid)>) -> String {
+        let (uid, gid) = owner.unwrap_or((geteuid(), getegid()));
+        let path = self.path.display();
+        match fs::metadata(&self.path).map(|there| there.uid()) {
+            Ok(theirs) if theirs != uid.as_raw() => format!(
+                "{path} belongs to user {theirs}, and root inside is {uid}: \
+                 `sudo chown -R {uid}:{gid} {path}`"
+            ),
+            _ => "a permission on the way to it is missing; \
+                  `namei -l PATH` on the host shows which"
+                .to_owned(),
+        }
     }
 
     /// The default root directory: made on first use, and again when its

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, kill};
@@ -28,6 +29,7 @@ testbed::main!(
     the_environment_is_path_home_and_term,
     variables_are_set_and_passed_on,
     the_working_directory_is_the_root_unless_told,
+    a_missing_working_directory_is_made,
     no_file_descriptor_above_2_comes_along,
     an_init_keeps_no_file_of_the_host,
     a_command_begins_when_its_init_has_closed_its_files,
@@ -340,6 +342,24 @@ fn the_working_directory_is_the_root_unless_told() {
             Path::new("usr/lib"),
             "{step}"
         );
+    }
+}
+
+/// As docker does. For root alone to write, whatever the caller's umask.
+fn a_missing_working_directory_is_made() {
+    needs::root();
+    let root = tempfile::tempdir().expect("a directory");
+    copy_default_root(root.path());
+    for step in STEPS {
+        for name in [format!("/new/{step}/a b"), format!("tmp/{step}")] {
+            let made = Step::new(step).arg("--rootfs", &root);
+            let made = made.args(["-w", &name, "pwd"]);
+            let open = made.in_shell(r#"umask 0; exec "$@""#);
+            let name = name.trim_start_matches('/');
+            assert_eq!(open.stdout(), format!("/{name}"), "{step}");
+            let there = fs::metadata(root.path().join(name)).expect("made");
+            assert_eq!(there.permissions().mode() & 0o7777, 0o755, "{step}");
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl Attack {
 
 const LINK: &str = "symbolic link";
 
-const ATTACKS: [Attack; 33] = [
+const ATTACKS: [Attack; 34] = [
     attack("nothing", |_, _| {}),
     attack("/proc is a link", |root, out| link(root, "proc", out.join("dir")))
         .refused(LINK),
@@ -189,7 +189,7 @@ const ATTACKS: [Attack; 33] = [
         fs::create_dir(root.join("\x1b[2J\n04-mount-namespace: all is well"))
             .expect("mkdir");
     })
-    .with(&["-w", "/no\nsuch\x1b[2J"])
+    .with(&["-w", "/etc/ho\nsts"])
     .refused("chdir("),
     attack("the way to a volume is a link", |root, out| {
         link(root, "mnt", out.join("dir"))
@@ -206,6 +206,11 @@ const ATTACKS: [Attack; 33] = [
     })
     .with(&["-w", "/w"])
     .refused("chdir("),
+    attack("the way to the working directory is a link", |root, out| {
+        link(root, "w", out.join("dir"))
+    })
+    .with(&["-w", "/w/new"])
+    .refused("mkdir("),
     attack("/bin/sh is a FIFO", |root, _| fifo(root, "bin/sh"))
         .refused("/bin/sh"),
 ];

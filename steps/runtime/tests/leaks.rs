@@ -61,7 +61,7 @@ fn nothing_is_left_after_an_error() {
     begin();
     for step in STEPS {
         for bad in
-            [["-w", "/no/such"], ["-e", "A=b"], ["--rootfs", "/dev/null"]]
+            [["-w", "/etc/passwd"], ["-e", "A=b"], ["--rootfs", "/dev/null"]]
         {
             let watch = Watch::begin();
             let output =
