@@ -51,7 +51,7 @@ impl Feature for MountNamespace {
 /// Another root, with all that a program expects there, and the old one gone.
 #[derive(Debug, clap::Args)]
 pub struct PivotRoot {
-    /// Show a file or directory of the host inside
+    /// Show a file or directory of the host inside, the deeper place on top
     #[arg(short, long = "volume", value_name = "SRC:DST[:ro]", value_parser = volume::parser())]
     volumes: Vec<Volume>,
 

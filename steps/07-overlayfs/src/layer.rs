@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid};
 use runtime::{Because, CachedDirectory, Failure, Narrator};
 
-use crate::tar_file;
+use crate::{tar_file, whiteout};
 
 /// What `--layer DIR|TAR` asks for, by its absolute name.
 #[derive(Debug, Clone)]
@@ -45,7 +45,13 @@ impl Layers {
         let mut opened = Layers::default();
         for Layer(path) in layers {
             let directory = match path.is_dir() {
-                true => path.clone(),
+                true => {
+                    // All of the host: refused later, and long to look at.
+                    if path.parent().is_some() {
+                        whiteout::must_have_none(path, runtime)?;
+                    }
+                    path.clone()
+                }
                 false => {
                     let cached = tar_file::unpacked(path, runtime, owner)?;
                     let directory = cached.path().to_owned();

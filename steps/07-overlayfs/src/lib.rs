@@ -7,8 +7,10 @@
 //! root directory, and none of them can poison it for the next.
 
 mod layer;
+mod tar_feature;
 mod tar_file;
 mod upper;
+mod whiteout;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
@@ -29,7 +31,8 @@ use upper::Upper;
 /// A root directory in layers.
 #[derive(Debug, clap::Args)]
 pub struct Overlayfs {
-    /// Lay a directory or tar file over the root directory; the last on top
+    /// Lay a directory or tar file over the root directory; the last on top.
+    /// What a tar file marks as deleted (.wh.NAME) is gone
     #[arg(long = "layer", value_name = "DIR|TAR", value_parser = layer::parser())]
     layers: Vec<Layer>,
 
@@ -127,9 +130,19 @@ impl Overlayfs {
         data.push(",workdir=");
         data.push(layer::escape(work));
         data.push(",userxattr");
+        if names.len() > MOST {
+            bail!(
+                "{} layers with the root directory, and overlayfs takes {MOST}: \
+                 put some of them into one directory, in their order",
+                names.len()
+            );
+        }
         if data.len() >= PAGE {
             bail!(
-                "the names of the layers are longer than mount(2) takes: {PAGE} bytes"
+                "the names of {} layers are longer than mount(2) takes, {PAGE} \
+                 bytes: put some of them into one directory, in their order, or \
+                 all where names are short",
+                names.len()
             );
         }
         Mount::new("overlay", MsFlags::empty(), &data)
@@ -158,6 +171,9 @@ fn has_attributes(upper: &Path) -> bool {
 const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
     (EIO): the upper layer takes no user attributes, a tmpfs since Linux 6.6; \
     `--upper DIR` on a disk does";
+
+/// OVL_MAX_STACK of the kernel.
+const MOST: usize = 500;
 
 /// mount(2) cuts off, without a word, what is longer.
 const PAGE: usize = 4096;

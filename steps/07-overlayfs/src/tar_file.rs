@@ -3,15 +3,21 @@
 
 use std::fs::{self, File, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{BufReader, ErrorKind, Read, Seek};
+use std::io::{BufReader, Cursor, ErrorKind, Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use flate2::read::MultiGzDecoder;
 use nix::unistd::{Gid, Uid, geteuid};
 use runtime::{CachedDirectory, Narrator, Side};
 use tar::{Archive, Entry, EntryType};
+
+use crate::tar_feature::{self, Taken};
+use crate::whiteout;
+
+/// Counts up when another layer comes of the same tar file.
+const RECIPE: u32 = 2;
 
 /// The directory with what the tar file holds.
 pub fn unpacked(
@@ -24,7 +30,7 @@ pub fn unpacked(
         bail!("{}: neither a directory nor a tar file", file.display());
     }
     let version =
-        (there.size(), there.mtime(), there.mtime_nsec(), there.ino());
+        (RECIPE, there.size(), there.mtime(), there.mtime_nsec(), there.ino());
     let family =
         format!("layer-{:08x}", hash((file, owner.map(|o| o.0.as_raw()))));
     CachedDirectory::open(&family, &format!("{:08x}", hash(version)), |into| {
@@ -47,7 +53,7 @@ fn unpack(
 ) -> Result<()> {
     let text = format!("unpack {} once, for all runs", file.display());
     runtime.note(Side::Host, text);
-    let mut archive = Archive::new(open(file)?);
+    let mut archive = Archive::new(without_label(open(file)?)?);
     archive.set_preserve_permissions(true);
     archive.set_overwrite(true);
     let mut entries = archive.entries()?.peekable();
@@ -65,18 +71,72 @@ fn unpack(
             }
         })?;
         let name = entry.path()?.display().to_string();
-        if !is_file(&entry) {
-            runtime.note(Side::Host, format!("left out of the layer: {name}"));
-            continue;
-        }
-        // Refuses `..`, absolute names, and a way through a link that an
-        // entry before it has laid out of the directory.
-        if !entry.unpack_in(into).with_context(|| name.clone())? {
-            bail!("{name}: leads out of the layer");
-        }
-        give(&entry, into, owner).with_context(|| name)?;
+        lay_out(&mut entry, into, runtime, owner).with_context(|| name)?;
+    }
+    must_be_all(archive.into_inner())?;
+    whiteout::translate(into, runtime)
+}
+
+fn lay_out<R: Read>(
+    entry: &mut Entry<R>,
+    into: &Path,
+    runtime: &Narrator,
+    owner: Option<(Uid, Gid)>,
+) -> Result<()> {
+    let name = entry.path()?.display().to_string();
+    let leave_out = |what: &str| {
+        runtime.note(Side::Host, format!("left out of the layer: {what}"));
+    };
+    let keywords = tar_feature::keywords(entry)?;
+    let taken = tar_feature::kind(entry)?;
+    if taken == Taken::Not {
+        leave_out(&name);
+        return Ok(());
+    }
+    for attribute in keywords.left_out {
+        leave_out(&format!("{attribute} of {name}"));
+    }
+    // Refuses `..`, absolute names, and a way through a link that an
+    // entry before it has laid out of the directory.
+    if !entry.unpack_in(into)? {
+        bail!("leads out of the layer");
+    }
+    let path = give(entry, into, owner)?;
+    if taken == Taken::Whiteout {
+        fs::remove_file(&path)?;
+        whiteout::make(&path)?;
+    }
+    if keywords.opaque && entry.header().entry_type().is_dir() {
+        whiteout::make_opaque(&path)?;
     }
     Ok(())
+}
+
+/// Two tar files in one, as `cat` makes them, end where the first one ends.
+fn must_be_all(mut rest: impl Read) -> Result<()> {
+    let mut block = [0; 8192];
+    loop {
+        match rest.read(&mut block)? {
+            0 => return Ok(()),
+            length if block[..length].iter().any(|&byte| byte != 0) => bail!(
+                "something follows the end of the tar file; two in one? \
+                 `tar -Af FIRST SECOND` joins them"
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// GNU tar's name for the whole file comes first, as a header with next to
+/// nothing in it, which the library does not read.
+fn without_label(mut tar: Box<dyn Read>) -> Result<impl Read> {
+    const KIND: usize = 156;
+    let mut first = vec![];
+    tar.by_ref().take(512).read_to_end(&mut first)?;
+    if first.get(KIND) == Some(&b'V') {
+        first.clear();
+    }
+    Ok(Cursor::new(first).chain(tar))
 }
 
 /// By its first bytes, not by its name.
@@ -87,26 +147,27 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
     opened.rewind()?;
     match &magic[..length] {
         [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(opened))),
-        b"\xfd7zXZ\0" => bail!("it is compressed by xz: `unxz --keep` first"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            bail!("it is compressed by zstd: `unzstd` first")
-        }
-        _ => Ok(Box::new(opened)),
+        magic => match COMPRESSED.iter().find(|it| magic.starts_with(it.0)) {
+            Some((_, by, undo)) => {
+                bail!("it is compressed by {by}: `{undo} FILE` first")
+            }
+            None => Ok(Box::new(opened)),
+        },
     }
 }
 
-/// No devices: an ordinary user may not make them, and /dev has its own.
-fn is_file<R: Read>(entry: &Entry<R>) -> bool {
-    matches!(
-        entry.header().entry_type(),
-        EntryType::Regular
-            | EntryType::Continuous
-            | EntryType::GNUSparse
-            | EntryType::Directory
-            | EntryType::Symlink
-            | EntryType::Link
-    )
-}
+/// First bytes, whose they are, and what undoes it.
+const COMPRESSED: [(&[u8], &str, &str); 9] = [
+    (b"\xfd7zXZ", "xz", "unxz --keep"),
+    (b"\x28\xb5\x2f\xfd", "zstd", "unzstd"),
+    (b"BZh", "bzip2", "bunzip2 --keep"),
+    (b"\x04\x22\x4d\x18", "lz4", "unlz4"),
+    (b"LZIP", "lzip", "lzip --decompress --keep"),
+    (b"\x89LZO", "lzop", "lzop --decompress"),
+    (b"\x5d\0\0", "lzma", "unlzma --keep"),
+    (b"\x1f\x9d", "compress", "uncompress"),
+    (b"PK\x03\x04", "zip", "unzip"),
+];
 
 /// As many as a container has: root, and those after it.
 const IDS: u64 = 65_536;
@@ -118,7 +179,7 @@ fn give<R: Read>(
     entry: &Entry<R>,
     into: &Path,
     owner: Option<(Uid, Gid)>,
-) -> Result<()> {
+) -> Result<PathBuf> {
     let (kind, mode) = (entry.header().entry_type(), entry.header().mode()?);
     let mut path = into.to_owned();
     for component in entry.path()?.components() {
@@ -140,13 +201,12 @@ fn give<R: Read>(
     }
     // chown(2) took setuid away. And a directory that is closed to its owner
     // could be neither filled nor, one day, removed.
-    let mode = match kind {
-        EntryType::Symlink | EntryType::Link => return Ok(()),
-        EntryType::Directory => mode | 0o700,
-        _ => mode,
-    };
-    fs::set_permissions(&path, Permissions::from_mode(mode & 0o7777))?;
-    Ok(())
+    if !matches!(kind, EntryType::Symlink | EntryType::Link) {
+        let is_directory = fs::symlink_metadata(&path)?.is_dir();
+        let mode = if is_directory { mode | 0o700 } else { mode } & 0o7777;
+        fs::set_permissions(&path, Permissions::from_mode(mode))?;
+    }
+    Ok(path)
 }
 
 #[cfg(test)]

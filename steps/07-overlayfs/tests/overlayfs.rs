@@ -38,6 +38,14 @@ testbed::main!(
     a_tar_file_with_closed_directories_can_be_taken_away_again,
     nothing_in_a_tar_file_leads_out,
     devices_are_left_out_with_a_note,
+    what_a_tar_file_deletes_stays_deleted,
+    an_upper_directory_in_a_tar_file_deletes_the_same,
+    a_whiteout_that_means_nothing_is_refused,
+    whiteouts_in_a_directory_are_refused,
+    a_sparse_file_is_whole_or_refused,
+    what_gnu_tar_adds_is_right_or_refused,
+    what_pax_adds_is_right_or_refused,
+    two_tar_files_in_one_are_refused,
     a_tar_file_is_unpacked_once_and_again_when_it_changes,
     what_was_unpacked_stays_while_somebody_uses_it,
     who_interrupts_while_a_tar_file_is_unpacked_is_heard,
@@ -242,8 +250,7 @@ fn an_upper_directory_keeps_what_was_written_and_is_a_layer() {
     assert!(!upper.join("new").exists());
 }
 
-fn what_was_removed_is_a_whiteout_and_what_was_replaced_is_opaque() {
-    let place = Place::new();
+fn needs_user_attributes(place: &Place) {
     let set = rustix::fs::setxattr(
         place.0.path(),
         "user.workshop",
@@ -253,6 +260,11 @@ fn what_was_removed_is_a_whiteout_and_what_was_replaced_is_opaque() {
     if set.is_err() {
         skip("needs a directory for files that takes user attributes");
     }
+}
+
+fn what_was_removed_is_a_whiteout_and_what_was_replaced_is_opaque() {
+    let place = Place::new();
+    needs_user_attributes(&place);
     let upper = place.path("upper");
     let script = "rm /etc/hosts; rm -r /mnt; mkdir /mnt; echo x > /mnt/new";
     assert_eq!(Step::new(STEP).arg("--upper", &upper).sh(script).stdout(), "");
@@ -385,6 +397,13 @@ impl Tar {
         header.set_link_name_literal(target).expect("a link");
         Tar::name(&mut header, name);
         self.0.append(&header, &b""[..]).expect("append");
+        self
+    }
+
+    /// What pax says of the next entry.
+    fn pax(mut self, keywords: &[(&str, &str)]) -> Tar {
+        let keywords = keywords.iter().map(|(k, v)| (*k, v.as_bytes()));
+        self.0.append_pax_extensions(keywords).expect("append");
         self
     }
 
@@ -545,6 +564,299 @@ fn devices_are_left_out_with_a_note() {
     }
 }
 
+fn what_a_tar_file_deletes_stays_deleted() {
+    let (place, word) = (Place::new(), token());
+    needs_user_attributes(&place);
+    let below = place.layer(
+        "below",
+        &[
+            ("gone", "x"),
+            ("stays", "x"),
+            ("d/gone", "x"),
+            ("d/deep/gone", "x"),
+            ("opaque/gone", "x"),
+            ("anew/gone", "x"),
+            ("early/gone", "x"),
+            ("file", "x"),
+            ("tree/gone", "x"),
+            ("dir/gone", "x"),
+        ],
+    );
+    let tar = Tar::new()
+        .file("early/new", &word, 0o644)
+        .file(".wh.early", "", 0)
+        .file(".wh.gone", "", 0o444)
+        .file("d/.wh.gone", "its content says nothing", 0)
+        .directory("d", 0o500)
+        .file("d/deep/.wh.gone", "", 0)
+        .file("opaque/new", &word, 0o644)
+        .file("opaque/.wh..wh..opq", "", 0o644)
+        .file(".wh.anew", "", 0)
+        .directory("anew", 0o555)
+        .file("anew/new", &word, 0o644)
+        .file(".wh.file", "", 0)
+        .file("file", &word, 0o644)
+        .file(".wh.tree", "", 0)
+        .file(".wh.dir", "", 0)
+        .file("dir", &word, 0o644)
+        .file(".wh.never", "", 0);
+    let file = place.path("tar");
+    fs::write(&file, tar.bytes()).expect("write");
+    let script = "cd /; ls -d gone stays tree never 2>/dev/null; \
+        for d in d d/deep opaque anew early; do echo \"$d:\" $(ls $d); done; \
+        cat file dir; ls -a / | grep -c wh; \
+        echo x > gone && cat gone";
+    let expected = format!(
+        "stays\nd: deep\nd/deep:\nopaque: new\nanew: new\nearly: new\n\
+         {word}{word}0\nx"
+    );
+    let step = place.step().arg("--layer", &below).arg("--layer", &file);
+    assert_eq!(step.sh(script).stdout(), expected);
+    // A layer above may have it again.
+    let above = place.layer("above", &[("gone", &word)]);
+    let step = place.step().arg("--layer", &below).arg("--layer", &file);
+    let step = step.arg("--layer", &above);
+    assert_eq!(step.args(["cat", "/gone"]).stdout(), word);
+}
+
+fn an_upper_directory_in_a_tar_file_deletes_the_same() {
+    let place = Place::new();
+    needs_user_attributes(&place);
+    let (upper, file) = (place.path("upper"), place.path("tar"));
+    let script = "rm -r /mnt /etc; mkdir /etc; echo x > /etc/new";
+    let step = place.step().arg("--upper", &upper).sh(script);
+    assert_eq!(step.stdout(), "");
+    let packed = file.display().to_string();
+    let attributes = ["--xattrs", "--xattrs-include=user.overlay.opaque"];
+    let options = ["--format=posix", "-cf", &packed, "."];
+    gnu_tar(&upper, &[&attributes[..], &options].concat());
+    let step = place.step().arg("--layer", &file);
+    let listed = step.sh("ls -d /mnt 2>/dev/null; ls /etc").stdout();
+    assert_eq!(listed, "new");
+}
+
+/// A whiteout of nothing, of a directory itself, and those of other programs.
+fn a_whiteout_that_means_nothing_is_refused() {
+    let place = Place::new();
+    needs_user_attributes(&place);
+    for (name, way_out) in [
+        (".wh..wh..opq", "hide the whole root directory"),
+        (".wh.", "leave it out"),
+        (".wh..", "leave it out"),
+        ("a/.wh..", "leave it out"),
+        (".wh...", "leave it out"),
+        ("a/.wh...", "leave it out"),
+        (".wh..wh.plnk", "leave it out"),
+        (".wh.directory/", "EISDIR"),
+    ] {
+        let tar = match name.strip_suffix('/') {
+            Some(name) => Tar::new().directory(name, 0o755),
+            None => Tar::new().file(name, "", 0o644),
+        };
+        let file = place.path("tar");
+        fs::write(&file, tar.bytes()).expect("write");
+        later(&file);
+        let output = place.step().arg("--layer", &file).args(["true"]);
+        let output = output.output();
+        let told = error(&output);
+        assert_eq!(output.status.code(), Some(125), "{name}: {told}");
+        assert!(told.contains(name.trim_end_matches('/')), "{name}: {told}");
+        assert!(told.contains(way_out), "{name}: {told}");
+        assert_eq!(place.unpacked(), [] as [PathBuf; 0], "{name}");
+    }
+    let mut value = [0; 8];
+    let cache = place.path("cache/container-workshop");
+    let attribute = "user.overlay.opaque";
+    assert!(rustix::fs::getxattr(&cache, attribute, &mut value).is_err());
+}
+
+fn whiteouts_in_a_directory_are_refused() {
+    let place = Place::new();
+    for name in [".wh.gone", "d/.wh..wh..opq", "d/e/.wh.x"] {
+        let layer = place.layer(&token(), &[(name, ""), ("f", "x")]);
+        let before = summary(&layer);
+        let step = place.step().arg("--layer", &layer).args(["true"]);
+        let output = step.output();
+        let told = error(&output);
+        assert_eq!(output.status.code(), Some(125), "{name}: {told}");
+        assert!(told.contains(name), "{name}: {told}");
+        let way_out = format!("tar -C {} -cf", layer.display());
+        assert!(told.contains(&way_out), "{name}: {told}");
+        assert_eq!(summary(&layer), before, "{name}");
+    }
+}
+
+/// Runs GNU tar in a directory.
+fn gnu_tar(directory: &Path, arguments: &[&str]) {
+    let mut tar = std::process::Command::new(needs::command("tar"));
+    let output = tar.current_dir(directory).args(arguments).output();
+    let output = output.expect("tar");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {told}");
+}
+
+/// A layer that is refused, and by what words.
+fn refused(place: &Place, file: &Path, words: &[&str]) {
+    later(file);
+    let output = place.step().arg("--layer", file).args(["true"]).output();
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(125), "{words:?}: {told}");
+    assert_eq!(told.lines().count(), 1, "{words:?}: {told}");
+    for word in words {
+        assert!(told.contains(word), "no {word:?} in {told}");
+    }
+    assert_eq!(place.unpacked(), [] as [PathBuf; 0], "{words:?}");
+}
+
+fn a_sparse_file_is_whole_or_refused() {
+    let (place, word) = (Place::new(), token());
+    let source = place.layer("source", &[("beside", &word)]);
+    let sparse = fs::File::create(source.join("sparse")).expect("create");
+    // So many parts that old GNU headers go on in another block.
+    for part in 0..40_u64 {
+        let text = format!("{word} {part}");
+        let at = part * (256 << 10) + 100_000;
+        std::os::unix::fs::FileExt::write_all_at(&sparse, text.as_bytes(), at)
+            .expect("write");
+    }
+    sparse.set_len(20 << 20).expect("a hole at the end");
+    let file = place.path("tar");
+    let packed = file.display().to_string();
+    gnu_tar(&source, &["--format=gnu", "-Scf", &packed, "."]);
+    let size = fs::metadata(&file).expect("it").len();
+    assert!(size < 1 << 20, "{size}: it is not sparse in there");
+    let step = place.step().arg("--layer", &file);
+    assert_eq!(step.args(["cat", "/beside"]).stdout(), word);
+    let read = |at: &Path| fs::read(at.join("sparse")).expect("it is there");
+    assert!(read(&place.unpacked()[0]) == read(&source), "another content");
+    fs::remove_dir_all(place.path("cache")).expect("remove it");
+    for version in ["0.0", "0.1", "1.0"] {
+        let version = format!("--sparse-version={version}");
+        let options = ["--format=posix", &version, "-Scf", &packed, "."];
+        gnu_tar(&source, &options);
+        refused(&place, &file, &["sparse", "--format=gnu"]);
+    }
+}
+
+fn what_gnu_tar_adds_is_right_or_refused() {
+    let (place, word) = (Place::new(), token());
+    let long = format!("{0}/{0}", "n".repeat(150));
+    let source = place.layer("source", &[("word", &word), (&long, &word)]);
+    let file = place.path("tar");
+    let packed = file.display().to_string();
+    for format in ["gnu", "posix", "oldgnu"] {
+        let format = format!("--format={format}");
+        gnu_tar(&source, &[&format, "-V", "label", "-cf", &packed, "."]);
+        later(&file);
+        let step = place.step().arg("--layer", &file);
+        let script = format!("cat /word /{long}; ls -d /label 2>/dev/null");
+        let output = step.sh(&script).output();
+        let told = error(&output);
+        assert_eq!(output.stdout, word.repeat(2).as_bytes(), "{told}");
+    }
+    fs::remove_dir_all(place.path("cache")).expect("remove it");
+    for (format, words) in
+        [("gnu", "an incremental backup"), ("posix", "GNU.dumpdir")]
+    {
+        let format = format!("--format={format}");
+        let list =
+            format!("--listed-incremental={}", place.path("l").display());
+        gnu_tar(&source, &[&format, &list, "-cf", &packed, "."]);
+        refused(&place, &file, &[words, "unpack the file by its own program"]);
+        fs::remove_file(place.path("l")).expect("remove it");
+    }
+    fs::write(source.join("big"), vec![b'x'; 60 << 10]).expect("write");
+    let second = place.path("second");
+    let next = second.display().to_string();
+    let volumes = ["--format=gnu", "-M", "-L", "40", "-cf", &packed];
+    gnu_tar(&source, &[&volumes[..], &["-f", &next, "big"]].concat());
+    refused(&place, &file, &["big"]);
+    refused(&place, &second, &["big", "began in another volume"]);
+    // Letters of other programs, and those that nobody has.
+    for letter in *b"ANXEZ%" {
+        let kind = EntryType::new(letter);
+        let tar = Tar::new().other(kind, "entry", 0o644);
+        fs::write(&file, tar.bytes()).expect("write");
+        let letter = format!("type '{}'", char::from(letter));
+        refused(&place, &file, &["entry", &letter]);
+    }
+}
+
+fn what_pax_adds_is_right_or_refused() {
+    let (place, word) = (Place::new(), token());
+    let file = place.path("tar");
+    let global = |text: &str| {
+        let mut header = Tar::header(EntryType::XGlobalHeader, 0o644);
+        header.set_size(text.len() as u64);
+        Tar::name(&mut header, "pax_global_header");
+        let mut tar = Tar::new();
+        tar.0.append(&header, text.as_bytes()).expect("append");
+        tar
+    };
+    let long = format!("{0}/{0}", "p".repeat(150));
+    let with = |key: &str, value: &str| Tar::new().pax(&[(key, value)]);
+    // Right: as `git archive` and docker write them.
+    for (tar, name) in [
+        (global("16 comment=tree\n"), "word"),
+        (with("path", &long), &long),
+        (with("hdrcharset", "BINARY"), "word"),
+        (with("mtime", "1350244992.023960108"), "word"),
+        (with("SCHILY.xattr.security.capability", "\x01"), "word"),
+    ] {
+        fs::write(&file, tar.file("word", &word, 0o644).bytes()).expect("tar");
+        later(&file);
+        let mut step = Step::telling(STEP).arg("--layer", &file);
+        step.command().env("XDG_CACHE_HOME", place.path("cache"));
+        let output = step.args(["cat", &format!("/{name}")]).output();
+        let told = error(&output);
+        assert_eq!(output.stdout, word.as_bytes(), "{name}: {told}");
+    }
+    let mut step = Step::telling(STEP).arg("--layer", &file);
+    step.command().env("XDG_CACHE_HOME", place.path("cache"));
+    later(&file);
+    let told = error(&step.args(["true"]).output());
+    let note =
+        "left out of the layer: SCHILY.xattr.security.capability of word";
+    assert!(told.contains(note), "{told}");
+    fs::remove_dir_all(place.path("cache")).expect("remove it");
+    for (key, value) in [
+        ("hdrcharset", "ISO-IR 8859 1 1998"),
+        ("SCHILY.realsize", "100"),
+        ("SCHILY.filetype", "sparse"),
+        ("VENDOR.thing", "x"),
+    ] {
+        let tar = with(key, value).file("word", &word, 0o644);
+        fs::write(&file, tar.bytes()).expect("write");
+        refused(&place, &file, &["word", key, "not read here"]);
+    }
+    // The library would read a second keyword in it.
+    let tar = with("SCHILY.xattr.user.x", "a\n14 path=other")
+        .file("word", &word, 0o644);
+    fs::write(&file, tar.bytes()).expect("write");
+    refused(&place, &file, &["line feed", "--xattrs-include"]);
+    for text in ["14 path=other\n", "10 uid=77\n"] {
+        let tar = global(text).file("word", &word, 0o644);
+        fs::write(&file, tar.bytes()).expect("write");
+        refused(&place, &file, &[&text[3..6], "for all", "not read here"]);
+    }
+}
+
+fn two_tar_files_in_one_are_refused() {
+    let place = Place::new();
+    let tar = |name: &str| Tar::new().file(name, "x", 0o644).bytes();
+    let file = place.path("tar");
+    let both = [tar("first"), tar("second")].concat();
+    for bytes in [&both, &gzip(&both)] {
+        fs::write(&file, bytes).expect("write");
+        refused(&place, &file, &["something follows", "tar -Af"]);
+    }
+    // What fills the last block is nothing.
+    let filled = [tar("first"), vec![0; 20_000]].concat();
+    fs::write(&file, filled).expect("write");
+    let step = place.step().arg("--layer", &file).args(["cat", "/first"]);
+    assert_eq!(step.stdout(), "x");
+}
+
 fn a_tar_file_is_unpacked_once_and_again_when_it_changes() {
     let place = Place::new();
     let file = place.path("tar");
@@ -677,7 +989,13 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
         ("gz", &[0x1f, 0x8b, 8, 0], ""),
         ("xz", b"\xfd7zXZ\0abc", "unxz"),
         ("zstd", b"\x28\xb5\x2f\xfdabc", "unzstd"),
-        ("bzip2", b"BZh91AY&SY", "tar file"),
+        ("bzip2", b"BZh91AY&SY", "by bzip2: `bunzip2"),
+        ("lz4", b"\x04\x22\x4d\x18abc", "unlz4"),
+        ("lzip", b"LZIP\x01abc", "lzip --decompress"),
+        ("lzop", b"\x89LZO\0\r\n\x1a\n", "lzop --decompress"),
+        ("lzma", b"\x5d\0\0\x80\0\xff", "unlzma"),
+        ("compress", b"\x1f\x9d\x90abc", "uncompress"),
+        ("zip", b"PK\x03\x04abc", "unzip"),
     ];
     for (name, bytes, way_out) in table {
         let file = place.path(name);
@@ -787,7 +1105,19 @@ fn more_layers_than_the_kernel_looks_at_are_refused() {
     let output = step.args(["true"]).output();
     let told = error(&output);
     assert_eq!(output.status.code(), Some(125), "{told}");
-    assert!(told.contains("longer than mount(2) takes"), "{told}");
+    assert!(told.contains("31 layers are longer than mount(2)"), "{told}");
+    assert!(told.contains("put some of them into one"), "{told}");
+    let mut step = Step::new(STEP);
+    for number in 0..500 {
+        let layer = place.path(number.to_string());
+        fs::create_dir(&layer).expect("mkdir");
+        step = step.arg("--layer", layer);
+    }
+    let output = step.args(["true"]).output();
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("501 layers with the root"), "{told}");
+    assert!(told.contains("takes 500: put some of them"), "{told}");
 }
 
 fn an_upper_directory_of_somebody_else_is_refused() {
