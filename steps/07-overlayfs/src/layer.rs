@@ -93,6 +93,31 @@ pub fn must_be_apart(one: &Path, other: &Path) -> Result<()> {
     Ok(())
 }
 
+/// OVL_MAX_STACK of the kernel.
+const MOST: usize = 500;
+
+/// mount(2) cuts off, without a word, what is longer.
+const PAGE: usize = 4096;
+
+/// # Errors
+/// When there are more layers, or longer names, than the kernel takes.
+pub fn must_fit(layers: usize, data: usize) -> Result<()> {
+    if layers > MOST {
+        bail!(
+            "{layers} layers with the root directory, and overlayfs takes \
+             {MOST}: put some of them into one directory, in their order"
+        );
+    }
+    if data >= PAGE {
+        bail!(
+            "the names of {layers} layers are longer than mount(2) takes, {PAGE} \
+             bytes: put some of them into one directory, in their order, or all \
+             where names are short"
+        );
+    }
+    Ok(())
+}
+
 /// A colon separates layers, and a comma options: within a name a backslash
 /// takes their meaning away.
 pub fn escape(path: &Path) -> OsString {

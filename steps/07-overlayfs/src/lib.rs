@@ -130,21 +130,7 @@ impl Overlayfs {
         data.push(",workdir=");
         data.push(layer::escape(work));
         data.push(",userxattr");
-        if names.len() > MOST {
-            bail!(
-                "{} layers with the root directory, and overlayfs takes {MOST}: \
-                 put some of them into one directory, in their order",
-                names.len()
-            );
-        }
-        if data.len() >= PAGE {
-            bail!(
-                "the names of {} layers are longer than mount(2) takes, {PAGE} \
-                 bytes: put some of them into one directory, in their order, or \
-                 all where names are short",
-                names.len()
-            );
-        }
+        layer::must_fit(names.len(), data.len())?;
         Mount::new("overlay", MsFlags::empty(), &data)
             .make(container, merged, "all layers as one directory")
             .because(Errno::EINVAL, ADVICE)
@@ -171,12 +157,6 @@ fn has_attributes(upper: &Path) -> bool {
 const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
     (EIO): the upper layer takes no user attributes, a tmpfs since Linux 6.6; \
     `--upper DIR` on a disk does";
-
-/// OVL_MAX_STACK of the kernel.
-const MOST: usize = 500;
-
-/// mount(2) cuts off, without a word, what is longer.
-const PAGE: usize = 4096;
 
 const ADVICE: &str = "an upper directory can't lie on another overlay, as \
     everything in docker does, nor on NFS, and no more than two overlays may \
