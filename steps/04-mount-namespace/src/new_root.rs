@@ -89,12 +89,16 @@ impl NewRoot {
     pub fn system_directory(&self, name: &str) -> Result<Target, Failure> {
         let open =
             || self.open(Path::new(name), ResolveFlag::RESOLVE_NO_SYMLINKS);
-        if matches!(open(), Err(Errno::ENOENT)) {
-            mkdirat(&self.directory, name, DIRECTORY)
-                .map_err(|e| Failure::of(format!("mkdir({name:?})"), e))
-                .because(Errno::EACCES, &self.refusal)?;
-        }
-        let found = open()
+        let found = match open() {
+            Err(Errno::ENOENT) => {
+                mkdirat(&self.directory, name, DIRECTORY)
+                    .map_err(|e| Failure::of(format!("mkdir({name:?})"), e))
+                    .because(Errno::EACCES, &self.refusal)?;
+                open()
+            }
+            found => found,
+        };
+        let found = found
             .map_err(|errno| Failure::of(format!("openat2({name:?}, RESOLVE_NO_SYMLINKS)"), errno))
             .because(
                 Errno::ELOOP,

@@ -96,7 +96,7 @@ impl Volume {
             mounted.push((volume, volume.shown(root)?));
         }
         for (volume, number) in mounted {
-            if volume.shown(root).ok() != Some(number) {
+            if volume.shown(root)? != number {
                 bail!(
                     "--volume: another one covers {:?}, because a symbolic link \
                      in the root directory gives their place two names: name \
@@ -108,9 +108,15 @@ impl Volume {
         Ok(())
     }
 
-    /// The number of the mount that is seen at its place.
-    fn shown(&self, root: &NewRoot) -> Result<String> {
-        mount::id(&root.existing(&self.destination)?)
+    /// The number of the mount that is seen at its place, if there is one.
+    fn shown(&self, root: &NewRoot) -> Result<Option<String>> {
+        match root.existing(&self.destination) {
+            Err(Failure::Call {
+                errno: Errno::ENOENT | Errno::ENOTDIR,
+                ..
+            }) => Ok(None),
+            place => Ok(Some(mount::id(&place?)?)),
+        }
     }
 
     /// Shows it below the new root, with everything that is mounted in it.
