@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
-use runtime::RootDirectory;
+use runtime::{Narrator, RootDirectory, Signals};
 use testbed::{proc, token};
 
 use crate::{Exercise, Need};
@@ -117,8 +117,12 @@ impl Judge {
     /// # Panics
     /// When it can't be made.
     pub fn root(&mut self) -> PathBuf {
-        let make =
-            || RootDirectory::open(None, None).expect("a root directory");
+        let make = || {
+            let signals = Signals::none().expect("a signalfd");
+            let quiet =
+                Narrator::new(true, false, &signals).expect("our stderr");
+            RootDirectory::open(&quiet, None, None).expect("a root directory")
+        };
         self.root.get_or_insert_with(make).path().to_owned()
     }
 

@@ -2,10 +2,9 @@
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use runtime::Signals;
-use runtime::process::{Exit, reap_any};
+use runtime::process::{Exit, reap_any, send};
 use std::os::fd::AsFd;
 
 /// Stays until the command ends. When PID 1 returns from here and exits, the
@@ -20,7 +19,7 @@ pub fn run(command: Pid, signals: &Signals) -> nix::Result<Exit> {
             // The kernel gives PID 1 only signals that it waits for; a command
             // that is not PID 1 gets them all. That it is gone is no error.
             if Signals::is_for_the_command(signal) {
-                let _ = kill(command, signal);
+                let _ = send(command, signal);
             }
         }
     }

@@ -53,7 +53,7 @@ impl Limits {
     /// Microseconds of processor time in each `PERIOD`.
     #[must_use]
     pub fn quota(&self) -> Option<u64> {
-        self.cpus.map(|cpus| (cpus * PERIOD as f64) as u64)
+        self.cpus.map(|cpus| (cpus * PERIOD as f64).round() as u64)
     }
 
     /// Processes and threads together: the kernel counts tasks.
@@ -178,6 +178,17 @@ mod tests {
         assert_eq!(pids.pids(), Some(20));
         let any = [none(), memory, cpus, pids].map(|limits| limits.any());
         assert_eq!(any, [false, true, true, true]);
+    }
+
+    /// 0.29 is no binary fraction: its product is a little less than 29000.
+    #[test]
+    fn a_hundredth_of_a_processor_is_a_thousand_microseconds() {
+        for hundredths in 1..=100 {
+            let typed = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+            let cpus = processors(&typed).ok();
+            let limits = Limits { memory: None, cpus, pids_limit: None };
+            assert_eq!(limits.quota(), Some(hundredths * 1000), "{typed}");
+        }
     }
 
     /// What a person may type, and what nobody would.

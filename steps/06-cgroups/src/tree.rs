@@ -1,7 +1,7 @@
 //! A cgroup is a directory: to make one, write into it, and take it away.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,18 +25,21 @@ pub struct Directory {
 impl Directory {
     /// Makes the container's cgroup below `parent`.
     pub fn make(runtime: &Narrator, parent: &Path) -> Result<Directory> {
-        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
-        let in_use = runtime
-            .call(
-                Side::Host,
-                format!("mkdir({path:?})"),
-                "a cgroup of its own",
-                shell(["mkdir".as_ref(), path.as_os_str()]),
-                || make_and_lock(parent, &path),
-            )
+        let mut number = 1;
+        while name(parent, number).exists() {
+            number += 1;
+        }
+        let path = name(parent, number);
+        runtime.tell(
+            Side::Host,
+            &format!("mkdir({path:?})"),
+            "a cgroup of its own",
+            &shell(["mkdir".as_ref(), path.as_os_str()]),
+        )?;
+        let made = make_and_lock(runtime, parent, number)
             .because(Errno::EACCES, NOT_OURS)
-            .because(Errno::EROFS, NOT_OURS)?;
-        Ok(Directory { path, in_use })
+            .because(Errno::EROFS, READ_ONLY)?;
+        Ok(made)
     }
 
     /// For a process that shall begin here (v2).
@@ -74,18 +77,48 @@ fn is_busy(removed: io::Result<()>) -> bool {
         .is_err_and(|error| error.raw_os_error() == Some(Errno::EBUSY as i32))
 }
 
-/// One at a time: nobody sweeps away a cgroup that is not locked yet.
-fn make_and_lock(parent: &Path, path: &Path) -> io::Result<Flock<File>> {
-    let lock = |directory: &Path, how| {
-        let opened = File::open(directory)?;
-        Flock::lock(opened, how).map_err(|(_, errno)| errno.into())
-    };
-    let _one_at_a_time: Flock<File> = lock(parent, FlockArg::LockExclusive)?;
-    sweep(parent);
-    fs::create_dir(path)?;
-    lock(path, FlockArg::LockShared).inspect_err(|_| {
-        let _ = fs::remove_dir(path);
+/// Another PID namespace may have a runtime of our number, and the same tree:
+/// it has the first name then, and we the next.
+fn name(parent: &Path, number: u32) -> PathBuf {
+    let name = format!("{PREFIX}{}", std::process::id());
+    parent.join(match number {
+        1 => name,
+        _ => format!("{name}-{number}"),
     })
+}
+
+/// One at a time: nobody sweeps away a cgroup that is not locked yet. The lock
+/// is on a file of the parent. The directory itself is locked by its owner, for
+/// life, where it is a container's own.
+fn make_and_lock(
+    runtime: &Narrator,
+    parent: &Path,
+    mut number: u32,
+) -> Result<Directory, Failure> {
+    let lock = |path: &Path, how| {
+        let file = File::open(path)
+            .map_err(|error| Failure::of(format!("open({path:?})"), error))?;
+        runtime.lock(file, how, path)
+    };
+    let _one_at_a_time =
+        lock(&parent.join("cgroup.procs"), FlockArg::LockExclusive)?;
+    sweep(parent);
+    loop {
+        let path = name(parent, number);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                number += 1;
+                continue;
+            }
+            made => made.map_err(|error| {
+                Failure::of(format!("mkdir({path:?})"), error)
+            })?,
+        }
+        let in_use = lock(&path, FlockArg::LockShared).inspect_err(|_| {
+            let _ = fs::remove_dir(&path);
+        })?;
+        return Ok(Directory { path, in_use });
+    }
 }
 
 /// A runtime that was killed could not take its cgroup away. The kernel
@@ -106,6 +139,10 @@ fn sweep(parent: &Path) {
 pub const NOT_OURS: &str = "this part of the tree is not ours to change; in a login session of \
      systemd, `systemd-run --user --scope -p Delegate=yes` gives one that is; without systemd, \
      as root or in the playground (./scripts/playground.sh)";
+
+/// What it means to a container in a container.
+pub const READ_ONLY: &str = "the cgroups here are to be looked at only, as inside a container: \
+     limits are for whoever starts that one to set";
 
 /// Writes into a file of the tree. Not by fs::write(): its O_CREAT turns a
 /// file that is not there (ENOENT) into one that we may not make (EACCES).

@@ -158,7 +158,7 @@ fn make_room(runtime: &Narrator, parent: &Path) -> Result<()> {
                 || fs::create_dir_all(&leaf),
             )
             .because(Errno::EACCES, tree::NOT_OURS)
-            .because(Errno::EROFS, tree::NOT_OURS)?;
+            .because(Errno::EROFS, tree::READ_ONLY)?;
     }
     let procs = leaf.join("cgroup.procs");
     for pid in here.lines() {
@@ -194,7 +194,7 @@ fn enable(runtime: &Narrator, directory: &Path) -> Result<()> {
                 "other processes live in this cgroup: no internal processes (cgroups(7))",
             )
             .because(Errno::EACCES, tree::NOT_OURS)
-            .because(Errno::EROFS, tree::NOT_OURS)?;
+            .because(Errno::EROFS, tree::READ_ONLY)?;
     }
     Ok(())
 }

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
-use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
+use testbed::watch::{
+    Watch, cgroups_named, cgroups_of, strike_before_any_call,
+};
 use testbed::{Running, Step, eventually, needs, proc, skip, token};
 
 testbed::main!(
@@ -26,6 +29,9 @@ testbed::main!(
     a_limit_touches_no_other_container,
     a_container_that_is_being_made_keeps_no_other_waiting,
     a_cgroup_that_is_not_locked_yet_is_swept_away_by_nobody,
+    a_lock_that_somebody_keeps_is_waited_for_with_an_end_and_a_word,
+    runtimes_of_one_number_in_two_pid_namespaces_share_a_tree,
+    in_a_container_it_starts_without_a_cgroup_and_refuses_a_limit,
     many_at_once_leave_nothing,
     nothing_is_left_after_success_error_and_signals,
     nothing_is_left_after_sigint_before_any_call,
@@ -394,6 +400,87 @@ fn a_cgroup_that_is_not_locked_yet_is_swept_away_by_nobody() {
         assert!(other.status.success(), "{other:?}");
     }
     assert_eq!(first.ended(), 0);
+}
+
+/// Whoever may read a file may lock it.
+fn a_lock_that_somebody_keeps_is_waited_for_with_an_end_and_a_word() {
+    needs_cgroups();
+    let one = Step::new(STEP).args(["-m", "64m"]).start_waiting();
+    let parent =
+        cgroups_of(one.runtime())[0].parent().expect("a parent").to_owned();
+    // What is locked for life is another file, as in a container's own cgroup.
+    let open = |path: &Path| fs::File::open(path).expect("open");
+    let lock = |file, how| Flock::lock(file, how).expect("flock");
+    let shared = lock(open(&parent), FlockArg::LockShared);
+    let limited = || Step::telling(STEP).args(["-m", "64m", "true"]);
+    assert!(limited().output().status.success());
+    drop(shared);
+
+    let kept =
+        lock(open(&parent.join("cgroup.procs")), FlockArg::LockExclusive);
+    let begin = Instant::now();
+    let output = limited().output();
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(begin.elapsed() >= Duration::from_secs(9), "{told}");
+    for word in ["wait: another process", "EAGAIN", "lslocks"] {
+        assert!(told.contains(word), "{told}");
+    }
+    let mut waiting = limited().in_shell(r#"exec "$@" 2>&1"#).start();
+    while !waiting.line().contains("wait: another process") {}
+    waiting.signal(Signal::SIGTERM);
+    assert_eq!(waiting.ended(), 143);
+    drop(kept);
+    assert!(limited().output().status.success());
+}
+
+/// Both are number 1 there, and see the same tree.
+fn runtimes_of_one_number_in_two_pid_namespaces_share_a_tree() {
+    needs::root();
+    needs_cgroups();
+    let new = "exec unshare --pid --fork --kill-child --mount-proc -- \"$@\"";
+    let script = "echo ready; read line";
+    let start = |_| {
+        let step = Step::new(STEP).args(ALL).sh(script).in_shell(new);
+        let mut running = step.start();
+        assert_eq!(running.line(), "ready");
+        running
+    };
+    let before = cgroups_named("container-1").len();
+    let all: Vec<Running> = (0..3).map(start).collect();
+    // Somebody else may be a number 1, too.
+    let numbers = (2..6).map(|n| cgroups_named(&format!("container-1-{n}")));
+    let others: usize = numbers.map(|found| found.len()).sum();
+    let trees = cgroups_named("container-1").len().max(1);
+    assert!(before > 0 || others >= 2 * trees, "{others} of {trees} trees");
+    all.into_iter().for_each(|running| drop(running.finish()));
+}
+
+fn in_a_container_it_starts_without_a_cgroup_and_refuses_a_limit() {
+    needs_cgroups();
+    let program = testbed::binary(STEP);
+    let programs = program.parent().expect("a directory").display().to_string();
+    let inner = |options: &str| {
+        let command = format!("exec /b/{STEP} {options} 2>&1");
+        let volume = format!("{programs}:/b:ro");
+        let outer = Step::new(STEP).args(["-m", "200m", "-v", &volume]);
+        outer.sh(&command).output()
+    };
+    let word = token();
+    let output = inner(&format!("echo {word}"));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.ends_with(&format!("{word}\n")), "{told}");
+    assert!(told.contains("without a cgroup: mkdir("), "{told}");
+    for limit in ["-m 64m", "--pids-limit 20", "--cpus 0.5"] {
+        let output = inner(&format!("-q {limit} true"));
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        for part in ["EROFS", "inside a container", "whoever starts"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
 }
 
 fn many_at_once_leave_nothing() {

@@ -33,7 +33,8 @@ pub fn unpacked(
         (RECIPE, there.size(), there.mtime(), there.mtime_nsec(), there.ino());
     let family =
         format!("layer-{:08x}", hash((file, owner.map(|o| o.0.as_raw()))));
-    CachedDirectory::open(&family, &format!("{:08x}", hash(version)), |into| {
+    let version = format!("{:08x}", hash(version));
+    CachedDirectory::open(runtime, &family, &version, |into| {
         unpack(file, into, runtime, owner)
             .with_context(|| format!("unpack {}", file.display()))
     })

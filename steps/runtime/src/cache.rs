@@ -5,6 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -12,6 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 
 use crate::failure::Failure;
+use crate::narration::Narrator;
 
 /// A directory of the cache. While this lives, nobody takes it away.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ impl CachedDirectory {
     /// # Errors
     /// Without a cache directory, or as `fill`.
     pub fn open(
+        runtime: &Narrator,
         family: &str,
         version: &str,
         fill: impl Fn(&Path) -> Result<()>,
@@ -42,10 +45,12 @@ impl CachedDirectory {
             )
         };
         loop {
-            if let Some(_in_use) = lock_existing(&path).with_context(place)? {
+            if let Some(_in_use) =
+                lock_existing(runtime, &path).with_context(place)?
+            {
                 return Ok(CachedDirectory { path, _in_use });
             }
-            make(&cache, family, &path, &fill).with_context(place)?;
+            make(runtime, &cache, family, &path, &fill).with_context(place)?;
         }
     }
 
@@ -57,14 +62,16 @@ impl CachedDirectory {
 }
 
 /// A shared lock on a directory that exists, and still does once it is locked.
-fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
+fn lock_existing(
+    runtime: &Narrator,
+    path: &Path,
+) -> Result<Option<Flock<File>>> {
     let directory = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened
             .map_err(|error| Failure::of(format!("open({path:?})"), error))?,
     };
-    let locked = Flock::lock(directory, FlockArg::LockShared)
-        .map_err(|(_, errno)| Failure::of(format!("flock({path:?})"), errno))?;
+    let locked = runtime.lock(directory, FlockArg::LockShared, path)?;
     let same =
         |there: fs::Metadata| Ok(there.ino() == locked.metadata()?.ino());
     match fs::metadata(path).and_then(same) {
@@ -77,6 +84,7 @@ fn lock_existing(path: &Path) -> Result<Option<Flock<File>>> {
 /// is renamed when it is complete. One process at a time; what another one
 /// left behind when it was killed goes away first.
 fn make(
+    runtime: &Narrator,
     cache: &Path,
     family: &str,
     path: &Path,
@@ -85,9 +93,10 @@ fn make(
     // A caller's umask 077 would keep every other user of a container out.
     umask(Mode::from_bits_truncate(0o022));
     fs::create_dir_all(cache)?;
-    let lock = File::create(cache.join("lock"))?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| Failure::of("flock(\"lock\")", errno))?;
+    let lock = cache.join("lock");
+    let file = File::create(&lock)?;
+    let how = FlockArg::LockExclusive;
+    let _lock = runtime.lock_within(LONG_ENOUGH, file, how, &lock)?;
     if path.exists() {
         return Ok(());
     }
@@ -100,6 +109,9 @@ fn make(
 }
 
 const NEW: &str = "new-";
+
+/// For another runtime, to fill a directory.
+const LONG_ENOUGH: Duration = Duration::from_secs(120);
 
 /// Takes away older versions that nobody uses, and what was left behind by
 /// those who were killed while they made one.

@@ -2,13 +2,16 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::{AccessFlags, access, execve};
+use nix::unistd::{AccessFlags, Uid, access, execve};
 
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
 use crate::narration::shell;
@@ -49,6 +52,39 @@ impl Variable {
     }
 }
 
+/// The home of a user, as the container's own /etc/passwd has it (passwd(5)).
+/// `/` for one that is not there, as with docker. Inside, that file may be
+/// anything: a pipe that nobody writes to, or without an end.
+#[must_use]
+pub fn home_of(uid: Uid) -> OsString {
+    const LARGE: u64 = 1 << 20;
+    let mut table = Vec::new();
+    let opened = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open("/etc/passwd");
+    if let Ok(file) = opened
+        && file.metadata().is_ok_and(|it| it.is_file())
+    {
+        let _ = file.take(LARGE).read_to_end(&mut table);
+    }
+    home_in(&table, uid)
+}
+
+fn home_in(table: &[u8], uid: Uid) -> OsString {
+    let uid = uid.to_string();
+    let mut lines = table.split(|&byte| byte == b'\n');
+    let home = lines.find_map(|line| {
+        let mut fields = line.split(|&byte| byte == b':').skip(2);
+        let same = fields.next()? == uid.as_bytes();
+        same.then(|| fields.nth(2).unwrap_or_default())
+    });
+    match home {
+        Some(home) if !home.is_empty() => OsStr::from_bytes(home).to_owned(),
+        _ => "/".into(),
+    }
+}
+
 /// The command, ready to be executed.
 #[derive(Debug)]
 pub struct Command {
@@ -62,9 +98,12 @@ impl Command {
     /// The environment begins clean: what the host's shell has in its
     /// variables (tokens, for one) is not the container's business.
     #[must_use]
-    pub fn new(argv: &[OsString], variables: &[Variable]) -> Command {
-        let mut env =
-            vec![("PATH".into(), PATH.into()), ("HOME".into(), "/root".into())];
+    pub fn new(
+        argv: &[OsString],
+        variables: &[Variable],
+        home: OsString,
+    ) -> Command {
+        let mut env = vec![("PATH".into(), PATH.into()), ("HOME".into(), home)];
         env.extend(std::env::var_os("TERM").map(|term| ("TERM".into(), term)));
         for Variable { name, value } in variables {
             env.retain(|(other, _)| other != name);
@@ -218,10 +257,20 @@ mod tests {
     }
 
     #[test]
+    fn a_home_is_the_first_that_the_table_has_for_the_user() {
+        let table = b"# none\n\nroot:x:0:0:root:/r:/bin/sh\nshort:x:5\n\
+                      a:x:7:7::/a:/bin/sh\nb:x:7:7::/b:\nno:x:8:8:::\nx:x:9:9:\xff:/\xff";
+        let home = |uid| home_in(table, Uid::from_raw(uid));
+        assert_eq!([0, 7].map(home), ["/r", "/a"]);
+        assert_eq!([1, 5, 8].map(home), ["/"; 3]);
+        assert_eq!(home(9), OsStr::from_bytes(b"/\xff"));
+    }
+
+    #[test]
     fn the_last_value_of_a_variable_counts() {
         let variables =
             ["PATH=/a", "PATH=/b"].map(|v| Variable::parse(v.into()).unwrap());
-        let command = Command::new(&[], &variables);
+        let command = Command::new(&[], &variables, "/".into());
         assert_eq!(command.path_variable(), "/b");
         assert_eq!(command.argv, ["/bin/sh"]);
     }

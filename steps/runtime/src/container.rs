@@ -22,7 +22,7 @@ use nix::unistd::{
 };
 
 use crate::channel::{Channel, Message};
-use crate::command::{Command, Variable};
+use crate::command::{Command, Variable, home_of};
 use crate::failure::{Because, Failure, status_of, told};
 use crate::feature::{Birthplace, Feature, Host, Init, Inside};
 use crate::narration::{Narrator, Side, shell};
@@ -105,7 +105,8 @@ impl Container {
         for feature in &mut self.features {
             feature.before(&narrator, owner)?;
         }
-        let rootfs = RootDirectory::open(self.rootfs.as_deref(), owner)?;
+        let rootfs =
+            RootDirectory::open(&narrator, self.rootfs.as_deref(), owner)?;
         let mut terminal = Terminal::open()?;
         if let Some(terminal) = &terminal {
             // Its group, too: the host's "tty" has no number inside, and what
@@ -236,7 +237,8 @@ impl Container {
         umask(Mode::from_bits_truncate(0o022));
         enter(&self.workdir, &inside)?;
 
-        let command = Command::new(&self.command, &self.env);
+        let uid = inside.user.map_or(geteuid(), |(uid, _)| uid);
+        let command = Command::new(&self.command, &self.env, home_of(uid));
         let path = command.find()?;
         let (call, shell) = command.describe(&path);
         own.narrator.tell(
@@ -355,6 +357,7 @@ impl Inheritance<'_> {
         process::close_above_stderr_but(self.signals.as_fd())
             .context("close_range()")?;
         std::mem::forget((closed, ours));
+        self.signals.block_job_control().context("sigprocmask()")?;
         Ok(init(command.into_pid(), self.signals)?.status())
     }
 }

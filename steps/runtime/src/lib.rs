@@ -69,6 +69,7 @@ mod command;
 mod container;
 mod failure;
 mod feature;
+mod lock;
 mod narration;
 pub mod process;
 mod rootfs;

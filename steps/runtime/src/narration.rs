@@ -90,8 +90,8 @@ impl<'a> Narrator<'a> {
     /// # Errors
     /// [`Failure::Interrupted`] if so.
     pub fn interrupted(&self) -> Result<(), Failure> {
-        while let Ok(Some(signal)) = self.signals.next() {
-            if Signals::ends(signal) {
+        while let Ok(Some(number)) = self.signals.next() {
+            if let Some(signal) = Signals::end(number) {
                 return Err(Failure::Interrupted(signal));
             }
         }

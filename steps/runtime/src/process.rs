@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, clone};
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus};
 
@@ -147,13 +147,13 @@ impl Child {
         std::mem::ManuallyDrop::new(self).pid
     }
 
-    /// Sends it a signal. Until it is waited for, nobody else can have its pid.
+    /// Sends it the signal of this number. Until it is waited for, nobody else can have its pid.
     ///
     /// # Errors
     /// As kill(2); `ESRCH` after its end.
-    pub fn signal(&self, signal: Signal) -> nix::Result<()> {
+    pub fn signal(&self, number: i32) -> nix::Result<()> {
         match self.exit {
-            None => signal::kill(self.pid, signal),
+            None => send(self.pid, number),
             Some(_) => Err(Errno::ESRCH),
         }
     }
@@ -197,10 +197,20 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.signal(Signal::SIGKILL).is_ok() {
+        if self.signal(Signal::SIGKILL as i32).is_ok() {
             let _ = self.wait();
         }
     }
+}
+
+/// kill(2), for the signals that have no name, too (SIGRTMIN and those behind it).
+///
+/// # Errors
+/// As kill(2).
+pub fn send(pid: Pid, number: i32) -> nix::Result<()> {
+    // SAFETY: two numbers go to the kernel. What it does to another process is
+    // no matter of memory, and we send nothing to ourselves.
+    Errno::result(unsafe { libc::kill(pid.as_raw(), number) }).map(drop)
 }
 
 /// Waits for any child that has ended: what PID 1 does for orphans whose

@@ -17,6 +17,7 @@ use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 use crate::cache::CachedDirectory;
 use crate::failure::{Because, Failure};
+use crate::narration::Narrator;
 
 /// Counts up when what is written below changes.
 const RECIPE: u32 = 1;
@@ -52,11 +53,12 @@ impl RootDirectory {
     /// # Errors
     /// As realpath(3), `ENOTDIR`; and whatever can go wrong while files are copied.
     pub fn open(
+        runtime: &Narrator,
         asked: Option<&Path>,
         owner: Option<(Uid, Gid)>,
     ) -> Result<RootDirectory> {
         let Some(asked) = asked else {
-            return RootDirectory::made_here(owner);
+            return RootDirectory::made_here(runtime, owner);
         };
         let call = format!("--rootfs {}", asked.display());
         let path = fs::canonicalize(asked)
@@ -105,7 +107,10 @@ impl RootDirectory {
 
     /// The default root directory: made on first use, and again when its
     /// recipe or one of the programs in it changes.
-    fn made_here(owner: Option<(Uid, Gid)>) -> Result<RootDirectory> {
+    fn made_here(
+        runtime: &Narrator,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<RootDirectory> {
         let sources = Sources::find();
         let family = match owner {
             Some((uid, gid)) => format!("root-{uid}-{gid}"),
@@ -115,7 +120,8 @@ impl RootDirectory {
             sources.fill(root)?;
             owner.map_or(Ok(()), |owner| give(root, owner))
         };
-        let cached = CachedDirectory::open(&family, &sources.recipe(), make)
+        let recipe = sources.recipe();
+        let cached = CachedDirectory::open(runtime, &family, &recipe, make)
             .context("make the default root directory")?;
         let path = cached.path().to_owned();
         Ok(RootDirectory { path, _cached: Some(cached) })

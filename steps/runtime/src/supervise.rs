@@ -39,8 +39,8 @@ pub fn wait_for_start(channel: &Channel, signals: &Signals) -> Result<bool> {
                 None => return Ok(false),
             }
         }
-        while let Some(signal) = next(signals)? {
-            if Signals::ends(signal) {
+        while let Some(number) = next(signals)? {
+            if let Some(signal) = Signals::end(number) {
                 bail!(Failure::Interrupted(signal));
             }
         }
@@ -55,8 +55,9 @@ pub fn accompany(
     mut alarm: Option<BorrowedFd>,
     mut terminal: Option<&mut Terminal>,
 ) -> Result<Exit> {
-    if let Some(terminal) = &mut terminal {
-        terminal.go_raw();
+    match &mut terminal {
+        Some(terminal) => terminal.go_raw(),
+        None => signals.block_job_control().context("sigprocmask()")?,
     }
     loop {
         // Looked at first: its SIGCHLD may have been read while we waited for
@@ -77,18 +78,18 @@ pub fn accompany(
         let mut ready = which_are_ready(&mut fds, timeout)?.split_off(1);
         if alarm.is_some() && ready.remove(0) {
             alarm = None;
-            child.signal(Signal::SIGKILL).context("kill()")?;
+            child.signal(Signal::SIGKILL as i32).context("kill()")?;
         }
-        while let Some(signal) = next(signals)? {
-            match (signal, &mut terminal) {
-                (Signal::SIGWINCH, Some(terminal)) => terminal.resize(),
-                (Signal::SIGCONT, Some(terminal)) => terminal.go_raw(),
-                (Signal::SIGHUP, Some(terminal)) => {
-                    child.signal(signal).context("kill()")?;
+        while let Some(number) = next(signals)? {
+            match (Signal::try_from(number), &mut terminal) {
+                (Ok(Signal::SIGWINCH), Some(terminal)) => terminal.resize(),
+                (Ok(Signal::SIGCONT), Some(terminal)) => terminal.go_raw(),
+                (Ok(Signal::SIGHUP), Some(terminal)) => {
+                    child.signal(number).context("kill()")?;
                     terminal.hang_up_if_gone();
                 }
-                _ if Signals::is_for_the_command(signal) => {
-                    child.signal(signal).context("kill()")?
+                _ if Signals::is_for_the_command(number) => {
+                    child.signal(number).context("kill()")?
                 }
                 _ => {}
             }
@@ -99,7 +100,7 @@ pub fn accompany(
     }
 }
 
-fn next(signals: &Signals) -> Result<Option<Signal>> {
+fn next(signals: &Signals) -> Result<Option<i32>> {
     signals.next().context("read(signalfd)")
 }
 

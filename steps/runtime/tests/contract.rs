@@ -27,6 +27,7 @@ testbed::main!(
     there_is_colour_on_a_terminal_unless_no_color_is_set,
     pause_waits_for_enter_before_each_call,
     the_environment_is_path_home_and_term,
+    home_is_what_the_containers_passwd_says,
     variables_are_set_and_passed_on,
     the_working_directory_is_the_root_unless_told,
     a_missing_working_directory_is_made,
@@ -36,6 +37,7 @@ testbed::main!(
     the_umask_is_not_the_callers,
     signals_that_the_caller_ignores_or_blocks_are_default_inside,
     signals_are_forwarded,
+    all_signals_but_that_of_a_child_are_the_commands,
     a_signal_for_a_command_that_has_just_begun_is_the_commands,
     the_container_dies_with_a_killed_runtime,
     input_arrives_whole,
@@ -293,6 +295,41 @@ fn the_environment_is_path_home_and_term() {
     }
 }
 
+/// What lies there may be an enemy's.
+fn home_is_what_the_containers_passwd_says() {
+    needs::root();
+    let place = temporary();
+    let root = place.path().join("root");
+    copy_default_root(&root);
+    let passwd = root.join("etc/passwd");
+    let home = |step: &str| {
+        Step::new(step).arg("--rootfs", &root).sh("echo $HOME").stdout()
+    };
+    let make = |script: &str| {
+        let script = format!("cd {} && {script}", root.join("etc").display());
+        assert_eq!(Step::shell(&script).stdout(), "");
+    };
+    let word = token();
+    for (script, expected) in [
+        (
+            format!("echo root:x:0:0::/{word}:/bin/sh >passwd"),
+            &*format!("/{word}"),
+        ),
+        ("echo root:x:7:7::/x:/bin/sh >passwd".into(), "/"),
+        ("rm passwd; mkfifo passwd".into(), "/"),
+        ("rm passwd; mkdir passwd".into(), "/"),
+        ("rmdir passwd; ln -s passwd passwd".into(), "/"),
+        ("rm passwd; truncate -s 1T passwd".into(), "/"),
+        ("rm passwd".into(), "/"),
+    ] {
+        make(&script);
+        for step in STEPS {
+            assert_eq!(home(step), expected, "{step}: {script}");
+        }
+    }
+    assert!(!passwd.exists());
+}
+
 fn variables_are_set_and_passed_on() {
     needs::root();
     for step in STEPS {
@@ -471,6 +508,36 @@ fn signals_are_forwarded() {
             assert_eq!(container.line(), word, "{step}: {name}");
             assert_eq!(container.finish().0, 3, "{step}: {name}");
         }
+    }
+}
+
+/// Those that nobody can have are KILL, STOP, and two of the C library's own.
+/// CHLD is about the runtime's child. PIPE is about what it writes: docker
+/// keeps that one, too.
+fn all_signals_but_that_of_a_child_are_the_commands() {
+    needs::root();
+    let all: Vec<_> =
+        (1..=64).filter(|n| ![9, 13, 17, 19, 32, 33].contains(n)).collect();
+    let traps: String =
+        all.iter().map(|n| format!("trap 'echo {n}' {n}; ")).collect();
+    let script = format!("{traps}echo ready; while :; do sleep 0.02; done");
+    let inits = STEPS[2..].iter().map(|step| with_init(step));
+    for step in STEPS.iter().map(|step| Step::new(step)).chain(inits) {
+        // A shell's own children would be stopped by what it only passes on.
+        let mut container = step.sh(&script).start();
+        assert_eq!(container.line(), "ready");
+        for number in &all {
+            let runtime = container.runtime();
+            let send = format!("kill -{number} {runtime}");
+            assert_eq!(Step::shell(&send).stdout(), "");
+            assert_eq!(container.line(), number.to_string());
+        }
+        for number in [13, 17] {
+            let send = format!("kill -{number} {}", container.runtime());
+            assert_eq!(Step::shell(&send).stdout(), "");
+        }
+        container.signal(Signal::SIGKILL);
+        assert_eq!(container.ended(), 137);
     }
 }
 

@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
 use testbed::{Step, needs, proc, skip, token};
 
 testbed::main!(
@@ -20,6 +22,7 @@ testbed::main!(
     a_changed_program_makes_a_new_one,
     every_user_may_enter_it_whatever_the_umask,
     a_cache_that_can_not_be_written_is_told,
+    a_cache_that_somebody_keeps_locked_is_waited_for_with_an_end_and_a_word,
     an_ordinary_users_cache_is_their_own,
     a_root_that_can_not_be_opened_is_told,
     with_a_root_directory_of_your_own_none_is_made,
@@ -362,4 +365,41 @@ fn with_a_root_directory_of_your_own_none_is_made() {
     let step = cache.step("01-chroot").arg("--rootfs", &root).args(["true"]);
     assert_eq!(step.output().status.code(), Some(0));
     assert!(!cache.directory().exists());
+}
+
+/// Any user may lock what everybody may read.
+fn a_cache_that_somebody_keeps_locked_is_waited_for_with_an_end_and_a_word() {
+    let cache = Cache::empty();
+    let lock = |path: &Path| {
+        let file = fs::File::open(path).expect("open");
+        Flock::lock(file, FlockArg::LockExclusive).expect("flock")
+    };
+    let telling = || {
+        let mut step = Step::telling("01-chroot").args(["true"]);
+        step.command().env("XDG_CACHE_HOME", cache.0.path());
+        step
+    };
+    let waits = || {
+        let mut waiting = telling().in_shell(r#"exec "$@" 2>&1"#).start();
+        while !waiting.line().contains("wait: another process") {}
+        waiting.signal(Signal::SIGTERM);
+        assert_eq!(waiting.ended(), 143);
+    };
+    fs::create_dir(cache.directory()).expect("mkdir");
+    let file = cache.directory().join("lock");
+    fs::write(&file, "").expect("write");
+    let kept = lock(&file);
+    waits();
+    drop(kept);
+    assert!(telling().output().status.success());
+    let kept = lock(&cache.directory().join(cache.only_root()));
+    waits();
+    let output = telling().output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    for word in ["flock(", "EAGAIN", "lslocks"] {
+        assert!(told.contains(word), "{told}");
+    }
+    drop(kept);
+    assert!(telling().output().status.success());
 }
