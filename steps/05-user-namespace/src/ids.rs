@@ -1,12 +1,12 @@
 //! Which ids on the host stand behind those inside.
 
 use std::cell::LazyCell;
-use std::env;
 use std::fs;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
+use nix::sys::prctl::get_no_new_privs;
 use nix::unistd::{Gid, Uid, User, getgid, getuid};
 use runtime::{Because, Host, shell};
 
@@ -15,78 +15,77 @@ const COUNT: u32 = 65_536;
 /// Where ranges begin on a machine that has not said otherwise (useradd(8)).
 const FIRST: u32 = 100_000;
 
-/// `count` ids in a row.
+/// `count` ids in a row: who inside, who outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
+struct Range {
+    inside: u32,
     first: u32,
     count: u32,
 }
 
-/// How ids inside become ids outside.
+/// How ids inside become ids outside: the lines of both maps.
+///
+/// Root's container has a subordinate range alone. An ordinary user is root
+/// inside, and the others are the subordinate ranges: newuidmap(1) maps them
+/// for us after a look into /etc/subuid. Without any there is nobody else.
 #[derive(Debug, Clone)]
-pub enum Mapping {
-    /// All to a subordinate range: what root may do.
-    Range { uids: Range, gids: Range },
-    /// Root inside is ourselves; the others are a subordinate range, which
-    /// newuidmap(1) maps for us after a look into /etc/subuid.
-    OursAndRange { uids: Range, gids: Range },
-    /// Root inside is ourselves, and there is nobody else.
-    Ours,
+pub struct Mapping {
+    uids: Vec<Range>,
+    gids: Vec<Range>,
 }
 
 impl Mapping {
     /// The best that we may have.
     pub fn for_us() -> Mapping {
-        let uids = granted("/etc/subuid", "/proc/self/uid_map");
-        let gids = granted("/etc/subgid", "/proc/self/gid_map");
+        let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
+        let mut uids = granted("/etc/subuid", "/proc/self/uid_map", uid);
+        let mut gids = granted("/etc/subgid", "/proc/self/gid_map", gid);
         if getuid().is_root() {
-            let beyond = |map| {
-                Some(Range { first: FIRST, count: COUNT })
-                    .filter(|r| r.is_in(map))
-            };
-            let uids = uids.or_else(|| beyond("/proc/self/uid_map"));
-            let gids = gids.or_else(|| beyond("/proc/self/gid_map"));
-            match (uids, gids) {
-                (Some(uids), Some(gids)) => Mapping::Range { uids, gids },
-                _ => Mapping::Ours,
-            }
-        } else {
-            match (uids, gids) {
-                (Some(uids), Some(gids)) => {
-                    Mapping::OursAndRange { uids, gids }
+            let beyond = Range { inside: 0, first: FIRST, count: COUNT };
+            for (ranges, map) in
+                [(&mut uids, "uid_map"), (&mut gids, "gid_map")]
+            {
+                if ranges.is_empty()
+                    && beyond.is_in(&format!("/proc/self/{map}"))
+                {
+                    ranges.push(beyond);
                 }
-                _ => Mapping::Ours,
             }
         }
+        let lent = !uids.is_empty() && !gids.is_empty();
+        if !lent || !getuid().is_root() {
+            let keep = if lent { usize::MAX } else { 0 };
+            for (ranges, own) in [(&mut uids, uid), (&mut gids, gid)] {
+                ranges.truncate(keep);
+                ranges.insert(0, Range { inside: 0, first: own, count: 1 });
+            }
+        }
+        Mapping { uids: numbered(uids), gids: numbered(gids) }
     }
 
     /// Who on the host is root inside, if it is not ourselves.
     pub fn root(&self) -> Option<(Uid, Gid)> {
-        match self {
-            Mapping::Range { uids, gids } => {
-                Some((Uid::from_raw(uids.first), Gid::from_raw(gids.first)))
-            }
-            _ => None,
-        }
+        let uid = Uid::from_raw(self.uids[0].first);
+        let gid = Gid::from_raw(self.gids[0].first);
+        (uid != getuid()).then_some((uid, gid))
     }
 
     /// # Errors
     /// When there is no such user or group inside.
     pub fn demand(&self, uid: Uid, gid: Gid) -> Result<()> {
-        let (last_uid, last_gid) = match self {
-            Mapping::Range { uids, gids } => (uids.count - 1, gids.count - 1),
-            Mapping::OursAndRange { uids, gids } => (uids.count, gids.count),
-            Mapping::Ours => (0, 0),
+        let last = |ranges: &[Range]| {
+            ranges.iter().map(|range| range.count).sum::<u32>() - 1
         };
+        let (last_uid, last_gid) = (last(&self.uids), last(&self.gids));
         if uid.as_raw() <= last_uid && gid.as_raw() <= last_gid {
             return Ok(());
         }
         let asked = format!("--user {uid}:{gid}: EINVAL");
-        match self {
-            Mapping::Ours => bail!(
+        match last_uid {
+            0 => bail!(
                 "{asked}: only id 0 is mapped; a range in /etc/subuid and /etc/subgid gives \
                  more (`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 \
-                 $USER`), and newuidmap (./scripts/setup.sh)"
+                 $USER`), and a newuidmap that works (./scripts/doctor.sh tries it)"
             ),
             _ => bail!(
                 "{asked}: mapped are the users 0 to {last_uid} and the groups 0 to {last_gid}"
@@ -96,76 +95,113 @@ impl Mapping {
 
     /// Writes both maps of the container's first process. The kernel takes
     /// each one once.
-    pub fn write(&self, container: &Host) -> Result<()> {
-        let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
-        match self {
-            Mapping::Range { uids, gids } => {
-                write(container, "uid_map", &uids.line())?;
-                write(container, "gid_map", &gids.line())
-            }
-            Mapping::OursAndRange { uids, gids } => {
-                run(container, "newuidmap", uid, uids)?;
-                run(container, "newgidmap", gid, gids)
-            }
-            Mapping::Ours => {
-                write(container, "uid_map", &format!("0 {uid} 1"))?;
-                if !getuid().is_root() {
-                    write(container, "setgroups", "deny")?;
-                }
-                write(container, "gid_map", &format!("0 {gid} 1"))
-            }
+    pub fn write(&mut self, container: &Host) -> Result<()> {
+        map(container, "newuidmap", "uid_map", &mut self.uids)?;
+        if matches!(self.uids[..], [Range { count: 1, .. }]) {
+            self.gids.truncate(1);
         }
+        map(container, "newgidmap", "gid_map", &mut self.gids)
     }
 }
 
+/// One after the other inside, wherever they are outside.
+fn numbered(mut ranges: Vec<Range>) -> Vec<Range> {
+    let mut next = 0;
+    for range in &mut ranges {
+        range.inside = next;
+        next += range.count;
+    }
+    ranges
+}
+
 impl Range {
-    fn line(self) -> String {
-        format!("0 {} {}", self.first, self.count)
+    fn numbers(self) -> [u32; 3] {
+        [self.inside, self.first, self.count]
     }
 
-    fn contains(self, id: u32) -> bool {
-        id >= self.first && id - self.first < self.count
+    fn end(self) -> u64 {
+        u64::from(self.first) + u64::from(self.count)
+    }
+
+    fn overlaps(self, other: Range) -> bool {
+        u64::from(self.first) < other.end()
+            && u64::from(other.first) < self.end()
     }
 
     /// Whether all of it exists in the user namespace that we are in: a host
     /// may itself be a container.
     fn is_in(self, map: &str) -> bool {
         let map = fs::read_to_string(map).unwrap_or_default();
-        let end = u64::from(self.first) + u64::from(self.count);
         map.lines().any(|line| {
             let fields: Vec<u64> = line.split_whitespace().flat_map(str::parse).collect();
-            matches!(fields[..], [first, _, count] if first <= self.first.into() && end <= first + count)
+            matches!(fields[..], [first, _, count] if first <= self.first.into() && self.end() <= first + count)
         })
     }
 }
 
-/// The first range that the machine grants us (subuid(5)), by name or number.
-fn granted(table: &str, map: &str) -> Option<Range> {
+/// The ranges that the machine grants us (subuid(5)), by name or number. `own`
+/// is our own id: it is ours already, and no map has an id twice.
+fn granted(table: &str, map: &str, own: u32) -> Vec<Range> {
+    /// A map is written at once, and the kernel takes a page at most.
+    const LINES: usize = 100;
     let uid = getuid();
     // Not asked for in vain: whoever keeps the names may be far away.
     let name = LazyCell::new(|| {
         User::from_uid(uid).ok().flatten().map(|user| user.name)
     });
     let number = uid.to_string();
-    let table = fs::read_to_string(table).ok()?;
-    table.lines().find_map(|line| {
+    let own = Range { inside: 0, first: own, count: 1 };
+    let table = fs::read_to_string(table).unwrap_or_default();
+    let mut ranges: Vec<Range> = vec![];
+    for line in table.lines() {
         let mut fields = line.split(':');
-        let owner = fields.next()?;
-        let range = Range {
-            first: fields.next()?.parse().ok()?,
-            count: fields.next()?.parse().ok()?,
+        let owner = fields.next();
+        let mut number_in_next = || fields.next()?.trim().parse().ok();
+        let (Some(first), Some(count)) = (number_in_next(), number_in_next())
+        else {
+            continue;
         };
-        let ours = owner == number || Some(owner) == name.as_deref();
-        let helper = uid.is_root() || is_on_path("newuidmap");
-        // A range with ourselves in it would give nothing away.
-        let others = range.count > 0 && !range.contains(uid.as_raw());
-        (ours && helper && others && range.is_in(map)).then_some(range)
-    })
+        let range = Range { inside: 0, first, count };
+        let ours = owner == Some(&number) || owner == name.as_deref();
+        let new = !range.overlaps(own)
+            && !ranges.iter().any(|other| range.overlaps(*other));
+        if ours && count > 0 && new && range.is_in(map) {
+            ranges.push(range);
+        }
+    }
+    ranges.truncate(LINES);
+    ranges
 }
 
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory| directory.join(program).is_file())
+/// Root writes any map. An ordinary user has one line to give away: himself.
+/// Whether newuidmap can do more is tried, since there is no other way to know:
+/// it may lack its setuid bit, or we the right to make use of it.
+fn map(
+    container: &Host,
+    program: &str,
+    file: &str,
+    ranges: &mut Vec<Range>,
+) -> Result<()> {
+    if ranges.len() > 1 && !getuid().is_root() {
+        match run(container, program, ranges) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let who = if file == "uid_map" { "user" } else { "group" };
+                container.note(format!("{error:#}: so only {who} 0 is mapped"));
+                ranges.truncate(1);
+            }
+        }
+    }
+    if file == "gid_map" && !getuid().is_root() {
+        write(container, "setgroups", "deny")?;
+    }
+    let lines: Vec<_> =
+        ranges.iter().map(|range| words(range).join(" ")).collect();
+    write(container, file, &lines.join("\n"))
+}
+
+fn words(range: &Range) -> Vec<String> {
+    range.numbers().iter().map(u32::to_string).collect()
 }
 
 fn write(container: &Host, file: &str, text: &str) -> Result<()> {
@@ -190,10 +226,10 @@ const REFUSED: &str = "this machine lets ordinary users make a user namespace an
 
 /// newuidmap(1) and newgidmap(1) are setuid root: they may map what
 /// /etc/subuid and /etc/subgid grant, and nothing else.
-fn run(container: &Host, program: &str, own: u32, range: &Range) -> Result<()> {
-    let numbers =
-        [container.pid.as_raw() as u32, 0, own, 1, 1, range.first, range.count];
-    let words: Vec<_> = numbers.iter().map(u32::to_string).collect();
+fn run(container: &Host, program: &str, ranges: &[Range]) -> Result<()> {
+    let pid = container.pid.to_string();
+    let words: Vec<_> =
+        [pid].into_iter().chain(ranges.iter().flat_map(words)).collect();
     let call = format!("{program} {}", words.join(" "));
     let why = "root inside is you; the others are your subordinate range";
     let output = container.call(&call, why, &call, || {
@@ -201,10 +237,15 @@ fn run(container: &Host, program: &str, own: u32, range: &Range) -> Result<()> {
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(anyhow::anyhow!("{said}")).context(format!(
-            "{call}: {} (is it installed setuid root? does the range belong to you?)",
-            output.status
-        ));
+        let cause = match get_no_new_privs() {
+            Ok(true) => "no_new_privs is set for this shell: it gets no rights",
+            _ => {
+                "is it installed setuid root? does the range belong to you? \
+                 ./scripts/doctor.sh tries it"
+            }
+        };
+        return Err(anyhow!("{said}"))
+            .context(format!("{call}: {} ({cause})", output.status));
     }
     Ok(())
 }

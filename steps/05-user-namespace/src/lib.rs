@@ -49,7 +49,8 @@ impl Feature for UserNamespace {
 
     // The child can't map itself to ids that are not its own. It waits.
     fn on_host(&mut self, container: &Host) -> Result<()> {
-        self.mapping.write(container)
+        self.mapping.write(container)?;
+        self.user.map_or(Ok(()), |(uid, gid)| self.mapping.demand(uid, gid))
     }
 
     // Until it takes an id that is mapped, a process is 65534 ("nobody") in

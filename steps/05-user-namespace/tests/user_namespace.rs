@@ -14,8 +14,10 @@ testbed::main!(
     all_namespaces_belong_to_a_new_user_namespace,
     root_inside_is_a_subordinate_id_of_root,
     root_inside_of_an_ordinary_user_is_that_user,
-    the_ranges_are_the_first_of_ours_in_each_table,
+    the_ranges_are_all_of_ours_in_each_table,
     without_newuidmap_an_ordinary_user_has_one_id,
+    a_newuidmap_without_power_leaves_one_id_and_a_word,
+    the_home_of_another_user_is_not_roots,
     with_one_id_setgroups_is_denied_before_the_groups_are_mapped,
     no_group_of_the_caller_stays,
     what_is_made_in_a_volume_never_belongs_to_root_of_the_host,
@@ -154,11 +156,11 @@ fn root_inside_of_an_ordinary_user_is_that_user() {
 
 /// By name or number, and none that would give ourselves away. Tables of this
 /// claim's own, for root and for an account that every machine has.
-fn the_ranges_are_the_first_of_ours_in_each_table() {
+fn the_ranges_are_all_of_ours_in_each_table() {
     needs::root();
     needs_many_ids();
     needs::command("newuidmap");
-    let name = "daemon";
+    let name = "games"; // whose group has another number
     let account = User::from_name(name).expect("users").expect(name);
     let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
     let (first, count) = granted("/etc/subuid").unwrap_or((100_000, 65_536));
@@ -170,20 +172,25 @@ fn the_ranges_are_the_first_of_ours_in_each_table() {
         (name, uid, gid),
         (&uid.to_string(), uid, gid),
     ] {
-        let table = |file: &str, first: u32, count: u32| {
+        let second = first + 1500;
+        let table = |file: &str, own: u32, first: u32, count: u32| {
             let path = home.path().join(file);
             // Nobody's, ourselves, none, and beyond what there is.
             let passed_over = format!(
                 "somebody:{first}:9\n{owner}:0:{}\n{owner}:{first}:0\n\
                  {owner}:4294967290:9\n",
-                uid + 9
+                own + 1
             );
-            let ours = format!("{owner}:{first}:{count}\n{owner}:{first}:77\n");
+            // Then one, the same again in part, and another.
+            let ours = format!(
+                "{owner}:{first}:{count}\n{owner}:{first}:77\n\
+                 {owner}:{second}:77\n"
+            );
             let lines = passed_over + &ours;
             fs::write(path, lines).expect("write");
         };
-        table("subuid", first + 7, 1000);
-        table("subgid", first + 11, 999);
+        table("subuid", uid, first + 7, 1000);
+        table("subgid", gid, first + 11, 999);
         let script = format!(
             r#"exec unshare --mount bash -c 'cd "{}" && mount --bind subuid \
                /etc/subuid && mount --bind subgid /etc/subgid && cd / &&
@@ -205,8 +212,12 @@ fn the_ranges_are_the_first_of_ours_in_each_table() {
             ("gid_map", gid, first + 11, 999),
         ] {
             let expected = match uid {
-                0 => vec![vec![0, first, count]],
-                _ => vec![vec![0, own, 1], vec![1, first, count]],
+                0 => vec![vec![0, first, count], vec![count, second, 77]],
+                _ => vec![
+                    vec![0, own, 1],
+                    vec![1, first, count],
+                    vec![count + 1, second, 77],
+                ],
             };
             assert_eq!(map(container.pid(), file), expected, "{owner} {file}");
         }
@@ -221,19 +232,83 @@ fn without_newuidmap_an_ordinary_user_has_one_id() {
     assert_eq!(container.line(), "ready");
     let expected = [[0, getuid().as_raw(), 1]];
     assert_eq!(map(container.pid(), "uid_map"), expected);
-    // One that refuses is an error.
+}
+
+/// What it does is tried: it may lack its setuid bit, or refuse, or we may have
+/// no right to make use of it.
+fn a_newuidmap_without_power_leaves_one_id_and_a_word() {
+    needs::ordinary_user();
+    needs::command("newuidmap");
+    if granted("/etc/subuid").is_none() {
+        skip("needs a user with subordinate ids");
+    }
     let directory = volume();
-    let helper = directory.path().join("newuidmap");
-    fs::write(&helper, "#!/bin/sh\necho not you >&2; exit 1").expect("write");
-    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755))
-        .expect("chmod");
-    let mut step = Step::new(STEP).args(["true"]);
-    step.command().env("PATH", directory.path());
-    let output = step.output();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let expected = if granted("/etc/subuid").is_some() { 125 } else { 0 };
-    assert_eq!(output.status.code(), Some(expected), "{told}");
-    assert_eq!(told.contains("not you"), expected == 125, "{told}");
+    let make = |name: &str, script: &str| {
+        let helper = directory.path().join(name);
+        fs::write(&helper, script).expect("write");
+        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755))
+            .expect("chmod");
+    };
+    let path = std::env::var("PATH").expect("PATH");
+    let path = format!("{}:{path}", directory.path().display());
+    let refuses = "#!/bin/sh\necho not you >&2; exit 1";
+    let (own, all) = ([[0, getuid().as_raw(), 1]], map_of_container());
+    for (program, words, word, uids) in [
+        ("newuidmap", "", "not you", &own.map(Vec::from)[..]),
+        ("newgidmap", "", "not you", &all),
+        (
+            "",
+            "setpriv --no-new-privs",
+            "no_new_privs is set",
+            &own.map(Vec::from),
+        ),
+    ] {
+        if !program.is_empty() {
+            make(program, refuses);
+        }
+        let start = |step: Step| {
+            let script = format!(r#"PATH='{path}' exec {words} "$@" 2>&1"#);
+            step.in_shell(&script)
+        };
+        let script = "echo ready; read line";
+        let mut one = start(Step::telling(STEP).sh(script)).start();
+        let mut told = String::new();
+        while !told.ends_with("ready\n") {
+            told += &(one.line() + "\n");
+        }
+        assert!(told.contains(word), "{told}");
+        let who = if program == "newgidmap" { "group" } else { "user" };
+        let left = format!("so only {who} 0 is mapped");
+        assert!(told.contains(&left), "{told}");
+        assert_eq!(map(one.pid(), "uid_map"), uids, "{told}");
+        let gid = nix::unistd::getgid().as_raw();
+        assert_eq!(map(one.pid(), "gid_map"), [[0, gid, 1]], "{told}");
+        let other = start(Step::new(STEP).args(["-u", "1:1", "true"])).output();
+        let told = String::from_utf8_lossy(&other.stdout).into_owned();
+        assert_eq!(other.status.code(), Some(125), "{told}");
+        assert!(told.contains("--user 1:1: EINVAL"), "{told}");
+        if !program.is_empty() {
+            fs::remove_file(directory.path().join(program)).expect("remove");
+        }
+    }
+}
+
+fn the_home_of_another_user_is_not_roots() {
+    needs_many_ids();
+    let place = volume();
+    let passwd = place.path().join("passwd");
+    let table = "root:x:0:0::/root:/bin/sh\n\
+                 bob:x:1000:1000::/home/bob:/bin/sh\n";
+    fs::write(&passwd, table).expect("write");
+    let volume = format!("{}:/etc/passwd", passwd.display());
+    let run = |user: &str| Step::new(STEP).args(["-v", &volume, "-u", user]);
+    let home = |user: &str| run(user).sh("echo $HOME").stdout();
+    assert_eq!(
+        ["0", "1000", "1000:7", "1001"].map(home),
+        ["/root", "/home/bob", "/home/bob", "/"]
+    );
+    let told = run("1000").args(["-e", "HOME=/x"]);
+    assert_eq!(told.sh("echo $HOME").stdout(), "/x");
 }
 
 fn with_one_id_setgroups_is_denied_before_the_groups_are_mapped() {
