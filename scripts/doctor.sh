@@ -24,6 +24,10 @@ USAGE
 # tried, since a try would tell of the real machine.
 root=${DOCTOR_ROOT:-}
 
+scripts=$(dirname -- "${BASH_SOURCE[0]}")
+# shellcheck source=scripts/lib/subordinate.sh
+. "$scripts/lib/subordinate.sh"
+
 ways=(playground host rootless)
 names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking)
 # What each step needs beyond the step before it.
@@ -176,13 +180,11 @@ is_installed() {
     return 1
 }
 
-# "START COUNT" of the user's range in /etc/subuid or /etc/subgid.
-subordinate_range() {
-    local name start count
-    while IFS=: read -r name start count; do
-        if [[ $name == "$user" || $name == "$uid" ]]; then printf '%s %s' "$start" "$count" && return; fi
-    done 2>/dev/null <"$root$1"
-    return 1
+# What /etc/subuid or /etc/subgid lends to the user, a line a range.
+lent() { # /etc/subuid|/etc/subgid
+    local own=$uid
+    if [[ $1 == */subgid ]]; then own=${SUDO_GID:-$gid}; fi
+    subordinate_ranges "$root$1" "$user" "$uid" "$own"
 }
 
 # Which of memory, cpu, pids the file of controllers ($1) does not name.
@@ -263,6 +265,8 @@ no_user_namespace() {
     elif [[ $(first_line /proc/sys/user/max_user_namespaces 1) == 0 ]]; then
         because 'user.max_user_namespaces is 0: no user namespace for anyone' \
             'sudo sysctl -w user.max_user_namespaces=15000 (until reboot)'
+    elif [[ -z $root_type ]]; then
+        because 'this is a chroot: whose / is not the root of its mounts gets no user namespace' 'leave the chroot'
     elif [[ $1 != host && -n $in_container && $seccomp == 2 ]] && (((16#$bounding >> 21 & 1) == 0)); then
         because "this container's seccomp filter refuses new namespaces, as docker's does" "$privileged"
     elif ! is_unprivileged "$1"; then
@@ -280,6 +284,12 @@ no_user_namespace() {
     fi
 }
 
+# playground.sh is a script, and there is no system call in bash.
+no_way_into_the_playground() {
+    if is_installed pivot_root || is_installed busybox; then return 1; fi
+    because 'pivot_root is missing: the playground can not start' './scripts/setup.sh (Debian: package util-linux-extra)'
+}
+
 one_id="works with one id only: every file seems to be root's or nobody's"
 
 no_range_of_ids() {
@@ -290,7 +300,7 @@ no_range_of_ids() {
         because "$one_id (this root has no more to give)" 'leave this user namespace' partly
     elif ! is_installed newuidmap; then
         because "$one_id (newuidmap is missing)" './scripts/setup.sh' partly
-    elif ! subordinate_range /etc/subuid >/dev/null || ! subordinate_range /etc/subgid >/dev/null; then
+    elif [[ -z $(lent /etc/subuid) || -z $(lent /etc/subgid) ]]; then
         because "$one_id (no range for $user in /etc/subuid and /etc/subgid)" "sudo usermod $range $user" partly
     elif [[ $no_new_privileges == 1 ]]; then
         because "$one_id (no_new_privs is set for this shell: newuidmap gets no rights)" 'another terminal' partly
@@ -437,7 +447,12 @@ try_features() {
     try ipc unshare --ipc true
     try pid unshare --pid --fork true
     try mount unshare --mount true
-    try pivot_root unshare --mount bash -c "$on_tmpfs pivot_root . .; [[ ! -e /usr ]]"
+    # The steps make the system call: where the program lacks, the kernel may not.
+    local pivot_root=pivot_root
+    command -v pivot_root >/dev/null || pivot_root='busybox pivot_root'
+    if $pivot_root --help >/dev/null 2>&1; then
+        try pivot_root unshare --mount bash -c "$on_tmpfs $pivot_root . .; [[ ! -e /usr ]]"
+    fi
     try proc unshare --pid --fork --mount-proc true
     try user unshare --user --map-root-user true
     try overlay unshare --mount bash -c "$on_tmpfs mkdir lower upper work merged
@@ -457,7 +472,7 @@ try_features() {
 
 # Fills result[WAY KEY] for all that was tried: ok, or the error.
 try_way() {
-    local way=$1 key='' message='' option='' before=()
+    local way=$1 key='' message='' last='' option='' before=()
     if [[ $way != host ]]; then option=userxattr,; fi
     case $way in
         playground) before=(unshare --user --map-root-user --mount --uts --ipc --net --pid --fork --mount-proc) ;;
@@ -465,21 +480,22 @@ try_way() {
     esac
     while read -r key message; do
         result[$way $key]=$message
+        last="$key $message"
     done < <(cd / && "${before[@]}" bash -c "$(declare -f try_features); try_features '$option'" 2>&1)
     # No try began: the last line is why the namespaces around them failed.
-    if [[ -z ${result[$way net]:-} ]]; then result[$way all]="$key $message"; fi
+    if [[ -z ${result[$way net]:-} ]]; then result[$way all]=${last:-no try began}; fi
 }
 
 # Hands the whole range to a waiting process, as the step does.
 try_ids() {
-    local start count gid_start gid_count
-    read -r start count <<<"$(subordinate_range /etc/subuid)"
-    read -r gid_start gid_count <<<"$(subordinate_range /etc/subgid)"
+    local uids gids
+    read -ra uids <<<"$(map_of_ranges "$(lent /etc/subuid)")"
+    read -ra gids <<<"$(map_of_ranges "$(lent /etc/subgid)")"
     coproc WAITING { exec "${as_user[@]}" unshare --user bash -c 'echo; read -r _' 2>/dev/null; }
     local process=$WAITING_PID input=${WAITING[1]} outcome=0
     { read -r _ <&"${WAITING[0]}" &&
-        "${as_user[@]}" newuidmap "$process" 0 "$uid" 1 1 "$start" "$count" &&
-        "${as_user[@]}" newgidmap "$process" 0 "${SUDO_GID:-$gid}" 1 1 "$gid_start" "$gid_count"; } 2>&1 || outcome=1
+        "${as_user[@]}" newuidmap "$process" 0 "$uid" 1 "${uids[@]}" &&
+        "${as_user[@]}" newgidmap "$process" 0 "${SUDO_GID:-$gid}" 1 "${gids[@]}"; } 2>&1 || outcome=1
     echo >&"$input"
     wait "$process" || true
     return "$outcome"
@@ -489,16 +505,18 @@ try_ids() {
 try_cgroup_as_root() {
     local controller made
     for controller in "${!v1_mount[@]}" ${v2_mount:+''}; do
-        made=$(own_cgroup "$controller")/doctor.$$
-        mkdir "$made" 2>&1 && rmdir "$made" || return 1
+        made=$(mktemp --directory "$(own_cgroup "$controller")/doctor.XXXXXX" 2>&1) || { echo "$made" && return 1; }
+        rmdir "$made"
     done
 }
 
 # Asks the user's systemd for a cgroup, and looks which controllers it has.
 try_cgroup_as_user() {
-    local absent
+    local absent scope
+    # shellcheck source=scripts/lib/scope.sh
+    . "$scripts/lib/scope.sh"
     absent=$("${as_user[@]}" env XDG_RUNTIME_DIR="/run/user/$uid" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" \
-        timeout 2 systemd-run --user --scope --quiet --property=Delegate=yes \
+        timeout 2 systemd-run --user "${scope[@]}" -- \
         bash -c "$(declare -f first_line absent_controllers own_cgroup; declare -p root v2_mount mount_root); \
             absent_controllers \$(own_cgroup)/cgroup.controllers" 2>&1) || { echo "$absent"; return 1; }
     [[ -z $absent ]] || { echo "your systemd hands on no $absent"; return 1; }
@@ -535,6 +553,7 @@ judge_key() {
     verdict=works how=tried why='' mend=''
     # Tried with unshare, which may have an AppArmor profile that the steps lack.
     if [[ $way == rootless && $outcome == ok ]] && apparmor_restricts; then outcome=; fi
+    if [[ $way == playground ]] && no_way_into_the_playground; then how='read' && return; fi
     if [[ $outcome == ok ]]; then return; fi
     if [[ -z $outcome ]]; then how='read'; fi
     if find_cause "$key" "$way"; then return; fi
@@ -542,6 +561,7 @@ judge_key() {
     if [[ -z $outcome ]]; then return; fi
     because "$key: $outcome" "$lab"
     if [[ $outcome == *'command not found' || $outcome == *'No such file or directory' ]]; then mend=./scripts/setup.sh; fi
+    if [[ $outcome == *'No space left on device' ]]; then mend='raise the limit that is reached: grep . /proc/sys/user/max_*_namespaces'; fi
     if [[ $key == ids ]]; then explain_newuidmap "$outcome"; fi
 }
 

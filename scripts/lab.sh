@@ -340,6 +340,7 @@ main() {
     [[ $(uname -m) == x86_64 ]] || fail "the lab is made for x86_64, and this is $(uname -m)."
     need mke2fs setpriv flock
     came_from=$PWD TERM=${TERM:-linux}
+    [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
     cache=${XDG_CACHE_HOME:-$HOME/.cache}/container-workshop-lab
     mkdir -p "$cache"
     trap clean_up EXIT

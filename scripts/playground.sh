@@ -78,6 +78,15 @@ sysctl_is() { # NAME VALUE
   [[ -r /proc/sys/$1 && $(<"/proc/sys/$1") == "$2" ]]
 }
 
+# From util-linux 2.42 on, Debian has it in another package than unshare(1).
+find_pivot_root() { # sets pivot_root
+  for pivot_root in pivot_root 'busybox pivot_root'; do
+    ! $pivot_root --help >/dev/null 2>&1 || return 0
+  done
+  fail "the program \`pivot_root\` is missing." \
+    'It is in the package util-linux-extra, or in util-linux. Install it, then start again.'
+}
+
 inside_a_container() {
   [[ -e /.dockerenv || -e /run/.containerenv ]] &&
     grep -Eqs '^Seccomp:\s*[12]' /proc/self/status
@@ -134,40 +143,34 @@ open_user_namespace() { # FUNCTION THAT WRITES THE MAPS OF A PID
   wait "$pid" || true # it died by our signal
 }
 
-# Sets uids and gids: "FIRST COUNT" of what is lent to the user who calls.
+# Sets uids and gids: what is lent to the user who calls, a line a range.
 read_subordinate_ranges() {
   local name
+  # shellcheck source=scripts/lib/subordinate.sh
+  . "$checkout/scripts/lib/subordinate.sh"
   name=$(id -un 2>/dev/null) || true
-  uids=$(subordinate_range /etc/subuid)
-  gids=$(subordinate_range /etc/subgid)
-}
-
-subordinate_range() { # FILE
-  local owner first count found=
-  [[ -s $1 && -r $1 ]] || return 0
-  while IFS=: read -r owner first count; do
-    [[ $owner != "$name" && $owner != "$UID" ]] || found="$first $count"
-  done <"$1"
-  echo "$found"
+  uids=$(subordinate_ranges /etc/subuid "$name" "$UID" "$UID")
+  gids=$(subordinate_ranges /etc/subgid "$name" "$UID" "$(id -g)")
 }
 
 # Inside, root is the user himself, and 1, 2, 3 … are the ids that /etc/subuid
 # lends to him. newuidmap is setuid root: it reads that file and writes the map.
+# Where it has no power he is alone.
 map_the_user() { # PID
   local uids gids
   read_subordinate_ranges
-  # shellcheck disable=SC2086 # a range is two words
+  # shellcheck disable=SC2046 # three words a range
   if [[ $uids && $gids ]] && command -v newuidmap >/dev/null &&
-    newuidmap "$1" 0 "$(id -u)" 1 1 $uids; then
-    newgidmap "$1" 0 "$(id -g)" 1 1 $gids
+    newuidmap "$1" 0 "$(id -u)" 1 $(map_of_ranges "$uids"); then
+    newgidmap "$1" 0 "$(id -g)" 1 $(map_of_ranges "$gids") || map_the_group_alone "$1"
   else
-    {
-      echo deny >"/proc/$1/setgroups"
-      echo "0 $(id -u) 1" >"/proc/$1/uid_map"
-      echo "0 $(id -g) 1" >"/proc/$1/gid_map"
-    } 2>/dev/null
+    echo "0 $(id -u) 1" >"/proc/$1/uid_map" && map_the_group_alone "$1"
   fi
 }
+
+map_the_group_alone() { # PID
+  echo deny >"/proc/$1/setgroups" && echo "0 $(id -g) 1" >"/proc/$1/gid_map"
+} 2>/dev/null
 
 ids_mapped_here() {
   local first count end=0
@@ -190,12 +193,17 @@ choose_ids() {
     local uids gids
     read_subordinate_ranges
     # Three times 65536: for the playground, its root's containers, its learner's.
+    uids=$(largest_of "$uids") gids=$(largest_of "$gids")
     [[ $uids ]] || uids="$(first_id_above_all_in /etc/subuid) 196608"
     [[ $gids ]] || gids="$(first_id_above_all_in /etc/subgid) 196608"
     first_uid=${uids% *} first_gid=${gids% *} ids=${uids#* }
     ((${gids#* } >= ids)) || ids=${gids#* }
   fi
   export first_uid first_gid ids
+}
+
+largest_of() { # RANGES
+  sort -k 2,2nr <<<"$1" | sed 1q
 }
 
 first_id_above_all_in() { # FILE
@@ -246,8 +254,10 @@ enter_delegated_scope() { # ARGS...
     return # root of a user namespace may not ask it
   fi
   need systemd-run systemd
+  # shellcheck source=scripts/lib/scope.sh
+  . "${self%/*}/lib/scope.sh"
   export playground_delegated=1
-  exec systemd-run "$manager" --scope --quiet --property=Delegate=yes -- "$self" "$@"
+  exec systemd-run "$manager" "${scope[@]}" -- "$self" "$@"
 }
 
 # One line a hierarchy: TYPE|CONTROLLERS|MOUNT POINT|DIRECTORY OF OUR CGROUP
@@ -300,15 +310,17 @@ parent_for_a_v2_cgroup() { # OWN DIR, MOUNT POINT
   echo "$dir"
 }
 
-# The name carries our pid: who finds it later can see that we are gone.
+# The name carries our pid, and in whose numbers: who finds it later can see that
+# we are gone. Another PID namespace may have one of the same number.
 choose_cgroups() {
-  local type controllers point dir
+  local type controllers point dir numbers
+  numbers=$(stat --dereference --format=%i /proc/self/ns/pid)
   export cgroups=
   while IFS='|' read -r type controllers point dir; do
     [[ $type != cgroup2 ]] || dir=$(parent_for_a_v2_cgroup "$dir" "$point")
     [[ -w $dir ]] || continue
-    remove_leftovers "$dir"
-    cgroups+="$type|$controllers|$point|$dir/playground-$$"$'\n'
+    remove_leftovers "$dir/playground-$numbers"
+    cgroups+="$type|$controllers|$point|$dir/playground-$numbers-$$"$'\n'
   done < <(hierarchies)
   read_cgroup_directories
 }
@@ -353,7 +365,7 @@ remove_cgroups() {
   for _ in {1..200}; do # the last processes may still be dying
     find "${cgroup_directories[@]}" -depth -type d -delete || true
     any_exists "${cgroup_directories[@]}" || break
-    sleep 0.02
+    sleep 0.02 || true
   done
 } 2>/dev/null
 
@@ -365,9 +377,9 @@ any_exists() { # DIR...
   return 1
 }
 
-remove_leftovers() { # PARENT
+remove_leftovers() { # PARENT/playground-NUMBERS
   local dir
-  for dir in "$1"/playground-*; do
+  for dir in "$1"-*; do
     [[ ! -d $dir || -e /proc/${dir##*-} ]] || find "$dir" -depth -type d -delete || true
   done 2>/dev/null
 }
@@ -670,7 +682,7 @@ list_mounts() {
 }
 
 leave_host_file_system() {
-  pivot_root . .host
+  $pivot_root . .host
   umount --lazy /.host
   rmdir /.host
   # A real host's / is shared (systemd does that), and mounts leak by it.
@@ -715,6 +727,7 @@ shell=(env 'PS1=\u@\h:\w\$ ' bash)
 init() { # COMMAND...
   mount --rbind "$view" "$view" # pivot_root takes a mount point only
   cd "$view"
+  find_pivot_root
   mount_kernel_file_systems
   leave_host_file_system
   set_hostname
@@ -888,17 +901,24 @@ usual_limits() {
 }
 
 # It outlives us, even kill -9: its input ends when the last process that holds
-# file descriptor 8 is gone. It says whether PID 1 came as far as the command.
+# file descriptor 8 is gone. It has a session of its own, out of reach of Ctrl-C:
+# to ignore that is not enough, since from bash 5.3 on what a process
+# substitution starts does not.
 start_janitor() {
-  exec 8> >(
-    trap '' HUP INT QUIT TERM
-    read -r started || true
-    cat >/dev/null
-    remove_cgroups
-    trap - ERR
-    [[ $started ]]
-  )
+  exec 8> >(exec setsid "$self" --janitor)
   janitor=$!
+}
+
+# Says whether PID 1 came as far as the command.
+janitor() {
+  local started=
+  trap '' HUP INT QUIT TERM
+  trap - ERR
+  read -r started || true
+  while read -r _; do :; done
+  read_cgroup_directories
+  remove_cgroups
+  [[ $started ]]
 }
 
 outside() { # ARGS...
@@ -913,6 +933,7 @@ outside() { # ARGS...
   enter_delegated_scope -- "$@"
   [[ ! ${playground_delegated:-} ]] || step_aside_in_scope
   choose_programs
+  find_pivot_root
   export came_from=$PWD through_user_namespace=
   local into_root=() status=0
   if ! may_mount; then
@@ -941,6 +962,7 @@ main() {
     --join | --join=*) join "$@" ;;
     --enter) enter "${@:2}" ;;
     --joined) joined "${@:2}" ;;
+    --janitor) janitor ;;
     *) outside "$@" ;;
   esac
 }

@@ -34,6 +34,8 @@ draw_picture() {
 
 say() { printf '%-24s %s\n' "$name" "$*"; }
 
+[[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
+
 # Nothing of this machine's settings is in the cast.
 print_demo() { # SCRIPT
   env -i PATH="$PATH" HOME="$HOME" WORKSHOP_BIN="$WORKSHOP_BIN" \

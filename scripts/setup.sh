@@ -31,6 +31,7 @@ needs() {
     cat <<'TABLE'
 unshare nsenter setpriv lsns | makes, enters and lists namespaces     | always   | util-linux     | util-linux   | util-linux | util-linux
 mount                        | mounts, from step 04                   | always   | mount          | util-linux   | util-linux | util-linux
+pivot_root                   | changes the root by hand, step 04      | always   | util-linux-extra | util-linux   | util-linux | util-linux
 ip                           | shows and makes networks, step 08      | always   | iproute2       | iproute      | iproute2   | iproute2
 ps                           | shows who sees which processes         | always   | procps         | procps-ng    | procps-ng  | procps
 awk                          | reads tables, in the playground        | always   | mawk           | gawk         | gawk       | gawk
@@ -255,6 +256,7 @@ main() {
         esac
     done
     cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+    [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
     # Debian leaves these out of an ordinary user's PATH; nft lives there.
     PATH=$PATH:/usr/sbin:/sbin
 

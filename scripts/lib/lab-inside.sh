@@ -27,7 +27,7 @@ run_as() { # USER
         --property=StandardError=tty --property=TTYPath=/dev/hvc0)
     systemd-run --quiet --wait --collect "${streams[@]}" --uid="$1" \
         --property=PAMName=login --property=IgnoreSIGPIPE=no \
-        --setenv=TERM="$TERM" --setenv=LANG=C.UTF-8 -- bash --login /lab/inside.sh --as-user
+        --setenv=TERM="${TERM:-linux}" --setenv=LANG=C.UTF-8 -- bash --login /lab/inside.sh --as-user
 }
 
 as_user() {

@@ -18,12 +18,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use mount_namespace::Mount;
+use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 use runtime::process::Exit;
-use runtime::{Birthplace, Failure, Feature, Host, Inside, Narrator, Side};
+use runtime::{
+    Because, Birthplace, Failure, Feature, Host, Inside, NO_MORE_NAMESPACES,
+    Narrator, Side,
+};
 
 pub use limits::Limits;
 use tree::Trees;
@@ -84,12 +88,14 @@ impl Feature for Cgroups {
     // Not by clone(2): a cgroup namespace takes the cgroup that a process is
     // in at that moment for its root. By now we are in ours.
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        container.call(
-            "unshare(CLONE_NEWCGROUP)",
-            "our cgroup becomes the root of all that we see",
-            "unshare --cgroup",
-            || unshare(CloneFlags::CLONE_NEWCGROUP),
-        )?;
+        container
+            .call(
+                "unshare(CLONE_NEWCGROUP)",
+                "our cgroup becomes the root of all that we see",
+                "unshare --cgroup",
+                || unshare(CloneFlags::CLONE_NEWCGROUP),
+            )
+            .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
         let made = make_place(container)?;
         match self.is_v2 {

@@ -208,10 +208,11 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     if geteuid().is_root() || env::var_os(ASKED).is_some() || !reachable {
         return Ok(());
     }
-    let mut words: Vec<OsString> = SCOPE.iter().map(OsString::from).collect();
+    let scope = scope();
+    let mut words: Vec<OsString> = scope.iter().map(OsString::from).collect();
     words.push(env::current_exe().context("our own path")?.into());
     words.extend(env::args_os().skip(1));
-    let call = format!("execve({}, …)", SCOPE.join(" "));
+    let call = format!("execve({}, …)", scope.join(" "));
     runtime
         .call(
             Side::Host,
@@ -233,14 +234,21 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     Ok(())
 }
 
-const SCOPE: [&str; 6] = [
-    "systemd-run",
-    "--user",
-    "--scope",
-    "--quiet",
-    "--property=Delegate=yes",
-    "--",
-];
+/// From systemd 262 on, systemd-run reads variables in the command, and puts
+/// its own values in their place. Before 254 it has no switch for that, and no
+/// need of one.
+fn scope() -> Vec<&'static str> {
+    const NOT_TO_BE_READ: &str = "--expand-environment=no";
+    let help = Command::new("systemd-run").arg("--help").output();
+    let help = help.map(|output| output.stdout).unwrap_or_default();
+    let knows = String::from_utf8_lossy(&help).contains("--expand-environment");
+    ["systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes"]
+        .into_iter()
+        .chain(knows.then_some(NOT_TO_BE_READ))
+        .chain(["--"])
+        .collect()
+}
+
 /// In our environment once we have asked: not again.
 const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
 

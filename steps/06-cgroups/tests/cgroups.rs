@@ -2,7 +2,8 @@
 //! Claims of step 06, judged from outside.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ testbed::main!(
     nothing_is_left_after_sigterm_before_any_call,
     a_killed_runtime_leaves_at_most_what_the_next_one_removes,
     an_ordinary_user_gets_a_part_of_the_tree_from_systemd,
+    what_was_typed_is_not_for_systemd_run_to_read,
+    a_limit_of_cgroup_namespaces_is_named,
     without_limits_no_cgroup_is_needed,
     limits_without_a_cgroup_of_ones_own_are_refused_with_a_way_out,
     bad_input_is_told_in_one_line,
@@ -615,6 +618,79 @@ fn an_ordinary_user_gets_a_part_of_the_tree_from_systemd() {
     }
     let _ = container.finish();
     eventually("the end of the scope", || (!scope.exists()).then_some(()));
+}
+
+/// As version 262 does: variables in a command give way to values of its own,
+/// unless it is told otherwise; one of 252 can't be told.
+const SYSTEMD_RUN: &str = r#"#!/bin/bash
+if [[ $1 == --help ]]; then
+  [[ KNOWS == no ]] || echo '  --expand-environment=BOOL'
+  exit
+fi
+expand=KNOWS
+for word; do
+  shift
+  case $word in
+    --) break ;;
+    --expand-environment=no) [[ KNOWS == yes ]] || exit 1; expand=no ;;
+  esac
+done
+for word; do
+  [[ $expand == no ]] || word=${word//\$\$/\$} word=${word//\$HOME/$HOME}
+  echo "$word"
+done
+"#;
+
+/// By an ordinary user on a host whose controllers are in one tree, with a
+/// systemd to ask for a part of it: made up, for a mount namespace.
+fn what_was_typed_is_not_for_systemd_run_to_read() {
+    needs::root();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read");
+    let tree = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let Some(tree) = tree.and_then(|line| line.split(' ').nth(4)) else {
+        skip("needs a cgroup2 tree");
+    };
+    let words = ["echo $HOME", "$HOME", "$$", "${x}", "a  b"];
+    for knows in ["yes", "no"] {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = |name: &str| place.path().join(name);
+        let _bus = UnixListener::bind(file("bus")).expect("a socket");
+        fs::write(file("controllers"), "cpu memory pids").expect("write");
+        fs::write(file("systemd-run"), SYSTEMD_RUN.replace("KNOWS", knows))
+            .expect("write");
+        for (name, mode) in
+            [("", 0o755), ("bus", 0o777), ("systemd-run", 0o755)]
+        {
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(file(name), mode).expect("chmod");
+        }
+        let directory = place.path().display();
+        let host = format!(
+            "export PATH={directory}:$PATH XDG_RUNTIME_DIR={directory}
+             exec unshare --mount bash -c '
+             mount --bind {directory}/controllers {tree}/cgroup.controllers &&
+             exec setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"' \
+             bash \"$@\""
+        );
+        let _skips_where_nobody_can = Step::new(STEP).as_somebody(place.path());
+        let step = Step::new(STEP).args(["-m", "64m"]).args(words);
+        let output = step.in_shell(&host).output();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said: Vec<_> = said.lines().collect();
+        assert!(said.ends_with(&words), "{knows}: {output:?}");
+    }
+}
+
+fn a_limit_of_cgroup_namespaces_is_named() {
+    needs::root();
+    let none = "exec unshare --user --map-root-user --mount bash -c '
+        echo 0 >/proc/sys/user/max_cgroup_namespaces && exec \"$@\"' bash \"$@\"";
+    let output = Step::new(STEP).args(["true"]).in_shell(none).output();
+    let told = error(&output);
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    for word in ["CLONE_NEWCGROUP", "ENOSPC", "max_*_namespaces"] {
+        assert!(told.contains(word), "{told}");
+    }
 }
 
 fn without_limits_no_cgroup_is_needed() {

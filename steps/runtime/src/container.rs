@@ -23,7 +23,7 @@ use nix::unistd::{
 
 use crate::channel::{Channel, Message};
 use crate::command::{Command, Variable, home_of};
-use crate::failure::{Because, Failure, status_of, told};
+use crate::failure::{Because, Failure, NO_MORE_NAMESPACES, status_of, told};
 use crate::feature::{Birthplace, Feature, Host, Init, Inside};
 use crate::narration::{Narrator, Side, shell};
 use crate::process::{self, Child, Exit};
@@ -198,10 +198,7 @@ impl Container {
                 Errno::EACCES,
                 "our cgroup is not ours to take a process out of",
             )
-            .because(
-                Errno::ENOSPC,
-                "a limit in /proc/sys/user/max_*_namespaces is reached",
-            )
+            .because(Errno::ENOSPC, NO_MORE_NAMESPACES)
             .because(
                 Errno::EINVAL,
                 "this kernel was built without one of these namespaces",
@@ -270,8 +267,9 @@ fn heed(first_process: &Channel) -> Result<()> {
     }
 }
 
-const NO_USER_NAMESPACE: &str = "user namespaces are off for you here: \
-    ./scripts/doctor.sh says what mends it";
+const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
+    this is a chroot, where the kernel makes none: ./scripts/doctor.sh says \
+    what mends it";
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
     playground: ./scripts/playground.sh";
 

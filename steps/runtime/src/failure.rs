@@ -16,6 +16,10 @@ pub const NOT_EXECUTABLE: u8 = 126;
 /// There is no such command.
 pub const NOT_FOUND: u8 = 127;
 
+/// What ENOSPC means where a namespace is made.
+pub const NO_MORE_NAMESPACES: &str =
+    "a limit in /proc/sys/user/max_*_namespaces is reached";
+
 /// Why a container did not come to be.
 #[derive(Debug)]
 pub enum Failure {

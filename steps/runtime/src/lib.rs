@@ -85,7 +85,8 @@ pub use cache::CachedDirectory;
 pub use command::Variable;
 pub use container::Container;
 pub use failure::{
-    Because, Failure, NOT_EXECUTABLE, NOT_FOUND, RUNTIME_FAILED,
+    Because, Failure, NO_MORE_NAMESPACES, NOT_EXECUTABLE, NOT_FOUND,
+    RUNTIME_FAILED,
 };
 pub use feature::{Birthplace, Feature, Host, Init, Inside};
 pub use narration::{Narrator, Side, shell};

@@ -20,6 +20,7 @@ testbed::main!(
     what_it_says_of_the_playground_is_so,
     what_it_says_of_rootless_is_so,
     newuidmap_without_rights_is_told,
+    a_try_that_fails_unexpectedly_keeps_its_reason,
     user_namespaces_for_root_alone_are_told_with_a_way_out_that_works,
 );
 
@@ -88,6 +89,7 @@ impl Machine {
             "usr/bin/pasta",
             "usr/bin/sudo",
             "usr/sbin/nft",
+            "usr/sbin/pivot_root",
         ] {
             machine.write(program, "");
             let executable = fs::Permissions::from_mode(0o755);
@@ -187,6 +189,15 @@ const CASES: &[Case] = &[
         "nnnnnnnn/wwwwnnnn/nnnn", "sysctl -w user.max_user_namespaces=15000"),
     ("no user namespaces for users", |m| m.write("proc/sys/kernel/unprivileged_userns_clone", "0"),
         "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
+    ("a chroot", |m| m.change("proc/self/mountinfo", "8:1 / / rw", "8:1 / /srv rw"),
+        "nnnnnnnn/wwwwnnnn/nnnn", "this is a chroot"),
+    ("no program pivot_root", |m| m.lacks("usr/sbin/pivot_root"),
+        "nnnnnnnn/wwwwwwww/wwww", "util-linux-extra"),
+    ("a range with oneself in it, then another", |m| {
+        m.write("etc/subuid", "1000:900:500\n1000:100000:65536");
+    }, ALL_WELL, r#""every_step_works":true"#),
+    ("no range but one with one's own group in it", |m| m.write("etc/subgid", "1000:900:500"),
+        "wwwwpwww/wwwwwwww/pwww", "usermod --add-subuids"),
     ("AppArmor", |m| m.write("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
         "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
     ("no subordinate ids", |m| m.lacks("etc/subuid"),
@@ -497,6 +508,21 @@ fn newuidmap_without_rights_is_told() {
     assert!(why.contains("one id only"), "{why}");
     let mend = report.says(5, "rootless", "mend");
     assert!(mend.contains("chmod u+s"), "{mend}");
+}
+
+fn a_try_that_fails_unexpectedly_keeps_its_reason() {
+    let none = "exec unshare --user --map-root-user bash -c '
+        echo 0 >/proc/sys/user/max_uts_namespaces && exec \"$@\"' bash \"$@\"";
+    let doctor = Step::script("doctor.sh").args(["--json"]);
+    let output = doctor.in_shell(none).output();
+    let report = Report::of(&output);
+    for (step, way) in [(1, "playground"), (2, "host")] {
+        assert_eq!(report.says(step, way, "verdict"), "no", "{output:?}");
+        let why = report.says(step, way, "why");
+        assert!(why.contains("No space left on device"), "{why}");
+        let mend = report.says(step, way, "mend");
+        assert!(mend.contains("max_*_namespaces"), "{mend}");
+    }
 }
 
 const KNOB: &str = "/proc/sys/kernel/unprivileged_userns_clone";

@@ -243,7 +243,7 @@ fn with_apt_the_lab_has_its_own_qemu() {
 /// Fedora, Arch or openSUSE: a slip in one of the two tables is seen, an error
 /// in both is not.
 const FEDORA: &str = "
-    util-linux: unshare nsenter setpriv lsns mount
+    util-linux: unshare nsenter setpriv lsns mount pivot_root
     util-linux-script: script
     iproute: ip
     procps-ng: ps
@@ -264,7 +264,7 @@ const FEDORA: &str = "
     e2fsprogs: mke2fs
     xz: xz";
 const ARCH: &str = "
-    util-linux: unshare nsenter setpriv lsns mount script
+    util-linux: unshare nsenter setpriv lsns mount pivot_root script
     iproute2: ip
     procps-ng: ps
     gawk: awk
@@ -284,7 +284,7 @@ const ARCH: &str = "
     e2fsprogs: mke2fs
     xz: xz";
 const OPENSUSE: &str = "
-    util-linux: unshare nsenter setpriv lsns mount script
+    util-linux: unshare nsenter setpriv lsns mount pivot_root script
     iproute2: ip
     procps: ps
     gawk: awk
@@ -305,6 +305,7 @@ const OPENSUSE: &str = "
     xz: xz";
 const DEBIAN: &str = "
     util-linux: unshare nsenter setpriv lsns
+    util-linux-extra: pivot_root
     mount: mount
     bsdutils: script
     iproute2: ip
@@ -390,8 +391,11 @@ fn on_debian_the_packages_have_the_commands() {
             "awk" => "/mawk",
             other => &format!("/{other}"),
         };
+        // Up to util-linux 2.41 it is in the package that is always there.
+        let former = (command == "pivot_root").then_some("util-linux");
         let lists: Vec<_> = names
             .split(' ')
+            .chain(former)
             .map(|name| told("dpkg-query", &["--listfiles", name]))
             .collect();
         let is_there = lists.iter().any(|list| {

@@ -23,10 +23,14 @@ testbed::main!(
     the_worst_inside_changes_nothing_outside,
     the_exit_status_is_the_commands_own,
     a_missing_program_is_named_with_its_package,
+    pivot_root_is_found_in_busybox_or_named_with_its_package,
+    what_was_typed_is_not_for_systemd_run_to_read,
+    an_empty_environment_is_enough,
     nothing_outlives_a_kill_at_any_moment,
     nothing_outlives_a_command_that_ends,
     signals_to_it_leave_nothing,
     ctrl_c_ends_the_command,
+    ctrl_c_does_not_reach_who_tidies_up,
     a_terminal_has_job_control,
     a_shell_is_the_default_command,
     a_shell_without_programs_says_how_to_build_them,
@@ -184,8 +188,14 @@ fn takes_an_overlay(place: &str) -> bool {
         .success()
 }
 
+/// The name of a playground's cgroups: whose numbers, and which.
+fn cgroup_of(pid: i32) -> String {
+    let numbers = fs::metadata("/proc/self/ns/pid").expect("a namespace");
+    format!("playground-{}-{pid}", numbers.ino())
+}
+
 fn assert_no_cgroup(pid: i32) {
-    let gone = || cgroups_named(&format!("playground-{pid}")).is_empty();
+    let gone = || cgroups_named(&cgroup_of(pid)).is_empty();
     eventually("the end of its cgroups", || gone().then_some(()));
 }
 
@@ -252,7 +262,7 @@ fn its_cgroups_limits_hold() {
         echo ready; read line";
     let mut running = Who::Me.playground().args(["bash", "-c", raise]).start();
     assert_eq!(running.line(), "ready");
-    let cgroups = cgroups_named(&format!("playground-{}", running.runtime()));
+    let cgroups = cgroups_named(&cgroup_of(running.runtime()));
     let limits = cgroups.iter().flat_map(|dir| files.map(|f| dir.join(f)));
     let limits: Vec<_> =
         limits.filter_map(|file| fs::read_to_string(file).ok()).collect();
@@ -395,6 +405,153 @@ fn signals_to_it_leave_nothing() {
 
 /// One process: a shell that is about to start another can lose a signal.
 const WORKS: &str = "echo work''ing; exec sleep 1000";
+
+/// As bash 5.3 has it, what its janitor starts does not ignore Ctrl-C.
+fn an_empty_environment_is_enough() {
+    let path = format!("PATH={}", std::env::var("PATH").expect("PATH"));
+    let programs = binary("01-chroot");
+    let programs = programs.parent().expect("a directory").display();
+    let empty = ["env", "-i", &path, &format!("WORKSHOP_BIN={programs}")];
+    for who in Who::all() {
+        let playground = match who {
+            Who::Me => Step::program("env").args(&empty[1..]),
+            Who::Learner => {
+                Step::script("as-learner.sh").args(["--"]).args(empty)
+            }
+            Who::LearnerOfOneId => Step::script("as-learner.sh")
+                .args(["--no-subuid", "--"])
+                .args(empty),
+        };
+        let script = [PLAYGROUND, "bash", "-c", "echo $HOME"];
+        let mut playground = playground.args(script);
+        playground.command().current_dir(checkout());
+        assert!(playground.stdout().starts_with('/'), "{who:?}");
+    }
+    // The others at their least: no cargo is there.
+    for script in [
+        "setup.sh --check",
+        "doctor.sh",
+        "lab.sh --help",
+        "record.sh --help",
+        "demo.sh --help",
+        "present.sh --help",
+        "test.sh --help",
+        "attacks.sh --help",
+        "as-learner.sh --help",
+        "watch-cgroup.sh --help",
+        "watch-namespaces.sh --once",
+    ] {
+        let mut words = script.split(' ');
+        let mut script = Step::script(words.next().expect("a name"));
+        script.command().env_clear();
+        script.command().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let output = script.args(words).output();
+        let told = text(&output.stderr);
+        assert!(!told.contains("unbound variable"), "{told}");
+    }
+}
+
+/// util-linux 2.42 has it in a package of its own.
+fn pivot_root_is_found_in_busybox_or_named_with_its_package() {
+    needs::root();
+    let hidden = |programs: &[PathBuf]| {
+        let hide = |program: &PathBuf| {
+            format!("mount --bind /dev/null {} && ", program.display())
+        };
+        let hide: String = programs.iter().map(hide).collect();
+        let script = format!(
+            "exec unshare --mount bash -c '{hide}exec \"$@\"' bash \"$@\""
+        );
+        let playground = Who::Me.playground().args(["bash", "-c", "exit 7"]);
+        playground.in_shell(&script).output()
+    };
+    let real = |name| fs::canonicalize(needs::command(name)).expect("a path");
+    let output = hidden(&[real("pivot_root"), real("busybox")]);
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let told = text(&output.stderr);
+    assert!(told.contains("`pivot_root` is missing"), "{told}");
+    assert!(told.contains("util-linux-extra"), "{told}");
+    let output = hidden(&[real("pivot_root")]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+}
+
+/// A systemd-run of version 262 puts its own values in the place of variables
+/// in a command; one of 252 has no switch for that.
+const SYSTEMD_RUN: &str = r#"#!/bin/bash
+if [[ $1 == --help ]]; then
+  [[ KNOWS == no ]] || echo '  --expand-environment=BOOL'
+  exit
+fi
+expand=KNOWS
+for word; do
+  shift
+  case $word in
+    --) break ;;
+    --expand-environment=no) [[ KNOWS == yes ]] || exit 1; expand=no ;;
+  esac
+done
+for word; do
+  [[ $expand == no ]] || word=${word//\$\$/\$} word=${word//\$HOME/$HOME}
+  echo "$word"
+done
+"#;
+
+/// On a pretended host on which systemd has the cgroups.
+fn what_was_typed_is_not_for_systemd_run_to_read() {
+    needs::host_root();
+    let words = ["echo $HOME", "$HOME", "$$", "${x}", "a  b"];
+    for knows in ["yes", "no"] {
+        let place = tempfile::tempdir().expect("a directory");
+        let program = place.path().join("systemd-run");
+        fs::write(&program, SYSTEMD_RUN.replace("KNOWS", knows))
+            .expect("write");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&program, executable).expect("chmod");
+        let host = format!(
+            "PATH={}:$PATH exec unshare --mount bash -c '
+             mount -t tmpfs none /sys/fs/cgroup && mount -t tmpfs none /run &&
+             : >/sys/fs/cgroup/cgroup.controllers && mkdir -p /run/systemd/system &&
+             exec \"$@\"' bash \"$@\"",
+            place.path().display()
+        );
+        let step = Who::Me.playground().args(["bash", "-c"]).args(words);
+        let said = step.in_shell(&host).stdout();
+        let said: Vec<_> = said.lines().collect();
+        assert!(said.ends_with(&words), "{knows}: {said:?}");
+    }
+}
+
+fn ctrl_c_does_not_reach_who_tidies_up() {
+    needs::real_processor();
+    if !needs::env_resets_signals() {
+        skip("needs an env(1) that resets signals");
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    for program in ["cat", "find", "sleep"] {
+        let real = needs::command(program).display().to_string();
+        let script = format!(
+            "#!/bin/bash\nexec env --default-signal=INT,QUIT {real} \"$@\"\n"
+        );
+        let place = directory.path().join(program);
+        fs::write(&place, script).expect("write");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&place, executable).expect("chmod");
+    }
+    let path = std::env::var("PATH").expect("PATH");
+    let path = format!("{}:{path}", directory.path().display());
+    // Not at once: its janitor is to have come to its waiting.
+    let works = format!("sleep 0.5; {WORKS}");
+    let mut playground = Who::Me.playground().args(["bash", "-c", &works]);
+    playground.command().env("PATH", path);
+    let mut terminal = playground.on_terminal();
+    terminal.shows("working");
+    let pid = terminal.pid();
+    terminal.types("\x03");
+    let (status, screen) = terminal.finish();
+    assert_eq!(status, 130, "{screen}");
+    assert!(!screen.contains("can not start"), "{screen}");
+    assert_no_cgroup(pid);
+}
 
 fn ctrl_c_ends_the_command() {
     needs::real_processor();
