@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::sys::prctl::get_no_new_privs;
 use nix::unistd::{Gid, Uid, User, getgid, getuid};
-use runtime::{Because, Host, shell};
+use runtime::{Because, Failure, Host, shell};
 
 /// As many as docker and podman map: enough for every id of a usual image.
 const COUNT: u32 = 65_536;
@@ -185,6 +185,7 @@ fn map(
     if ranges.len() > 1 && !getuid().is_root() {
         match run(container, program, ranges) {
             Ok(()) => return Ok(()),
+            Err(error) if is_interrupted(&error) => return Err(error),
             Err(error) => {
                 let who = if file == "uid_map" { "user" } else { "group" };
                 container.note(format!("{error:#}: so only {who} 0 is mapped"));
@@ -198,6 +199,10 @@ fn map(
     let lines: Vec<_> =
         ranges.iter().map(|range| words(range).join(" ")).collect();
     write(container, file, &lines.join("\n"))
+}
+
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Failure::Interrupted(_)))
 }
 
 fn words(range: &Range) -> Vec<String> {
