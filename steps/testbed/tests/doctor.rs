@@ -19,6 +19,7 @@ testbed::main!(
     what_it_says_of_the_host_is_so,
     what_it_says_of_the_playground_is_so,
     what_it_says_of_rootless_is_so,
+    what_it_says_where_no_program_gains_rights_is_so,
     newuidmap_without_rights_is_told,
     a_try_that_fails_unexpectedly_keeps_its_reason,
     user_namespaces_for_root_alone_are_told_with_a_way_out_that_works,
@@ -403,7 +404,17 @@ fn compare(
     run: impl Fn(&[Vec<&str>]) -> Vec<Outcome>,
 ) {
     let asked = Step::script("doctor.sh").args(["--json"]).output();
-    let report = Report::of(&asked);
+    compare_with(&asked, way, steps, run);
+}
+
+/// The same, with what the doctor has said.
+fn compare_with(
+    asked: &Output,
+    way: &str,
+    steps: &[usize],
+    run: impl Fn(&[Vec<&str>]) -> Vec<Outcome>,
+) {
+    let report = Report::of(asked);
     let extra: [&[&str]; 8] = [
         &[],
         &["--hostname", "box"],
@@ -485,6 +496,31 @@ fn what_it_says_of_the_playground_is_so() {
 fn what_it_says_of_rootless_is_so() {
     needs::ordinary_user();
     compare("rootless", &[5, 6, 7, 8], here);
+}
+
+/// newuidmap has no power there: for the doctor, the steps and the playground
+/// that means one id, and no more.
+fn what_it_says_where_no_program_gains_rights_is_so() {
+    needs::ordinary_user();
+    let without = |step: Step| {
+        step.in_shell("exec setpriv --no-new-privs -- \"$@\"").output()
+    };
+    let doctor = || Step::script("doctor.sh").args(["--json"]);
+    let run = |words: &Vec<&str>| {
+        let step = Step::telling(words[0]).args(&words[1..]);
+        outcome(&without(step))
+    };
+    let all = |commands: &[Vec<&str>]| commands.iter().map(run).collect();
+    let asked = without(doctor());
+    compare_with(&asked, "rootless", &[5, 6, 7, 8], all);
+    let verdict = Report::of(&asked);
+    assert_eq!(verdict.says(5, "rootless", "verdict"), "partly");
+    let verdict = verdict.says(1, "playground", "verdict").to_owned();
+    let ids = ["bash", "-c", "echo $PLAYGROUND_IDS; exit 7"];
+    let playground = without(Step::script("playground.sh").args(ids));
+    let runs = playground.status.code() == Some(7);
+    assert_eq!(runs, verdict == "works", "{playground:?}");
+    assert!(!runs || playground.stdout == b"1\n", "{playground:?}");
 }
 
 fn newuidmap_without_rights_is_told() {
