@@ -28,6 +28,7 @@ testbed::main!(
     no_disk_can_be_made,
     the_command_runs_as_the_user_that_was_asked_for,
     a_user_that_is_not_mapped_is_refused,
+    in_a_chroot_that_is_named_as_the_reason,
     bad_input_is_told_in_one_line,
     the_terminal_belongs_to_whoever_runs_inside,
     the_container_dies_with_a_killed_runtime,
@@ -543,6 +544,24 @@ fn a_user_that_is_not_mapped_is_refused() {
         assert!(error.contains("EINVAL"), "{error}");
         assert!(error.contains("mapped"), "{error}");
     }
+}
+
+/// The kernel refuses with the same EPERM as where user namespaces are off.
+fn in_a_chroot_that_is_named_as_the_reason() {
+    needs::root();
+    let place = volume();
+    let root = place.path().join("root");
+    testbed::copy_default_root(&root);
+    fs::copy(testbed::binary(STEP), root.join("step")).expect("copy");
+    let chroot = Step::new("01-chroot").arg("--rootfs", &root);
+    let output = chroot.args(["/step", "-q", "--rootfs", "/", "true"]).output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(127) {
+        skip("needs the libraries of a step in the root directory");
+    }
+    assert_eq!(output.status.code(), Some(125), "{told}");
+    assert!(told.contains("CLONE_NEWUSER"), "{told}");
+    assert!(told.contains("this is a chroot"), "{told}");
 }
 
 fn bad_input_is_told_in_one_line() {

@@ -49,6 +49,7 @@ testbed::main!(
     a_device_on_the_hosts_disk_does_not_open,
     a_setuid_program_of_the_host_gives_nothing,
     its_cgroups_limits_hold,
+    two_of_one_number_in_two_pid_namespaces_share_a_tree,
     it_begins_as_a_known_host,
     a_caller_without_a_home_has_that_of_their_account,
     a_resolv_conf_of_any_kind_is_no_hindrance,
@@ -251,6 +252,23 @@ fn a_setuid_program_of_the_host_gives_nothing() {
         assert!(uids.iter().all(|&uid| uid == uids[0]), "{who:?}: {uids:?}");
         assert_ne!(uids[0], "0", "{who:?}");
     }
+}
+
+/// As two containers have it that share a tree of cgroups.
+fn two_of_one_number_in_two_pid_namespaces_share_a_tree() {
+    needs::root();
+    let new = "exec unshare --pid --fork --kill-child --mount-proc -- \"$@\"";
+    let script = "mkdir -p /run/x; echo ready; read line; exit 7";
+    let start = || {
+        let playground = Who::Me.playground().args(["bash", "-c", script]);
+        playground.in_shell(new).start()
+    };
+    let (mut one, mut other) = (start(), start());
+    assert_eq!([one.line(), other.line()], ["ready", "ready"]);
+    one.say("");
+    assert_eq!(one.ended(), 7);
+    other.say("");
+    assert_eq!(other.ended(), 7);
 }
 
 fn its_cgroups_limits_hold() {
