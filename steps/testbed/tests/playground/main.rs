@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use outside::Outside;
 use second_terminal::*;
+use serde_json::Value;
 use testbed::watch::{Watch, cgroups_named};
 use testbed::{
     Step, Terminal, binary, checkout, eventually, needs, proc, skip,
@@ -472,7 +473,7 @@ fn an_empty_environment_is_enough() {
 /// util-linux 2.42 has it in a package of its own.
 fn pivot_root_is_found_in_busybox_or_named_with_its_package() {
     needs::root();
-    let hidden = |programs: &[PathBuf]| {
+    let hidden = |programs: &[PathBuf], step: Step| {
         let hide = |program: &PathBuf| {
             format!("mount --bind /dev/null {} && ", program.display())
         };
@@ -480,17 +481,24 @@ fn pivot_root_is_found_in_busybox_or_named_with_its_package() {
         let script = format!(
             "exec unshare --mount bash -c '{hide}exec \"$@\"' bash \"$@\""
         );
-        let playground = Who::Me.playground().args(["bash", "-c", "exit 7"]);
-        playground.in_shell(&script).output()
+        step.in_shell(&script).output()
     };
+    let playground = || Who::Me.playground().args(["bash", "-c", "exit 7"]);
     let real = |name| fs::canonicalize(needs::command(name)).expect("a path");
-    let output = hidden(&[real("pivot_root"), real("busybox")]);
+    let both = [real("pivot_root"), real("busybox")];
+    let output = hidden(&both, playground());
     assert_eq!(output.status.code(), Some(125), "{output:?}");
     let told = text(&output.stderr);
     assert!(told.contains("`pivot_root` is missing"), "{told}");
     assert!(told.contains("util-linux-extra"), "{told}");
-    let output = hidden(&[real("pivot_root")]);
+    let output = hidden(&both[..1], playground());
     assert_eq!(output.status.code(), Some(7), "{output:?}");
+    // The steps make the system call.
+    let doctor = Step::script("doctor.sh").args(["--json"]);
+    let output = hidden(&both, doctor);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let of = |way: &str| report["steps"][3][way]["verdict"].clone();
+    assert_eq!([of("host"), of("playground")], ["works", "no"], "{report}");
 }
 
 /// A systemd-run of version 262 puts its own values in the place of variables
