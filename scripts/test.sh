@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
     cat <<'USAGE'
-usage: scripts/test.sh [--quick] [--stage STAGE]... [--limit SECONDS] [NAME...]
+usage: scripts/test.sh [OPTION...] [NAME...]
 
 Without a NAME: all stages, a line each with its time. With: the claims of the
 test binaries that have it in their name (chroot, attacks, lessons ...), in all
@@ -16,6 +16,8 @@ environments.
   --stage STAGE      only this stage (clippy, slides, host-root ...), or all that
                      begin so (playground, lab)
   --limit SECONDS    no program may take longer (default: 600)
+  --write-readme     put the table of environments of this run, a whole one of
+                     root's, into README.md
   --help             this text
 
 Environments

@@ -54,6 +54,10 @@ struct Choice {
     #[arg(long = "stage", value_name = "STAGE")]
     stages: Vec<String>,
 
+    /// Put the table of environments of this run into the README
+    #[arg(long)]
+    write_readme: bool,
+
     /// No program of a stage may take longer
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     limit: u64,
@@ -362,7 +366,7 @@ impl Run {
         }
         // The table of environments is of a run that saw them all.
         let stale = match whole && is_root() {
-            true => settle_readme(&matrix, &said, !lab)?,
+            true => settle_readme(&matrix, &said, !lab, choice.write_readme)?,
             false => 0,
         };
         if stale > 0 {
@@ -464,19 +468,24 @@ fn test_binaries(names: &[String]) -> Result<Vec<Binary>> {
 
 /// Compares the README's table with the run, or puts the run into it. How many
 /// lines differ.
-fn settle_readme(matrix: &Matrix, said: &str, no_lab: bool) -> Result<usize> {
+fn settle_readme(
+    matrix: &Matrix,
+    said: &str,
+    no_lab: bool,
+    write: bool,
+) -> Result<usize> {
     let environments = Environments::read(said);
     let held = |environment: &str| matrix.held_in(environment);
     let page = Path::new("README.md");
     let text = fs::read_to_string(page).context("read README.md")?;
-    if std::env::var_os("LESSONS").is_some_and(|value| value == "overwrite") {
+    if write {
         let text = environments.put_into(&text, no_lab, held)?;
         fs::write(page, text).context("write README.md")?;
         return Ok(0);
     }
     let broken = environments.broken_promises(&text, no_lab, held)?;
     for promise in &broken {
-        println!("README: {promise} (LESSONS=overwrite puts it right)");
+        println!("README: {promise} (--write-readme puts it right)");
     }
     Ok(broken.len())
 }
