@@ -174,31 +174,42 @@ fn granted(table: &str, map: &str, own: u32) -> Vec<Range> {
 }
 
 /// Root writes any map. An ordinary user has one line to give away: himself.
-/// Whether newuidmap can do more is tried, since there is no other way to know:
-/// it may lack its setuid bit, or we the right to make use of it.
 fn map(
     container: &Host,
     program: &str,
     file: &str,
     ranges: &mut Vec<Range>,
 ) -> Result<()> {
-    if ranges.len() > 1 && !getuid().is_root() {
-        match run(container, program, ranges) {
-            Ok(()) => return Ok(()),
-            Err(error) if is_interrupted(&error) => return Err(error),
-            Err(error) => {
-                let who = if file == "uid_map" { "user" } else { "group" };
-                container.note(format!("{error:#}: so only {who} 0 is mapped"));
-                ranges.truncate(1);
-            }
-        }
+    let is_root = getuid().is_root();
+    if !is_root && ranges.len() > 1 && borrow(container, program, ranges)? {
+        return Ok(());
     }
-    if file == "gid_map" && !getuid().is_root() {
+    if !is_root && file == "gid_map" {
         write(container, "setgroups", "deny")?;
     }
     let lines: Vec<_> =
         ranges.iter().map(|range| words(range).join(" ")).collect();
     write(container, file, &lines.join("\n"))
+}
+
+/// Whether newuidmap can do more is tried, since there is no other way to know:
+/// it may lack its setuid bit, or we the right to make use of it. If it can't,
+/// one id is left.
+fn borrow(
+    container: &Host,
+    program: &str,
+    ranges: &mut Vec<Range>,
+) -> Result<bool> {
+    match run(container, program, ranges) {
+        Ok(()) => Ok(true),
+        Err(error) if is_interrupted(&error) => Err(error),
+        Err(error) => {
+            let who = if program == "newuidmap" { "user" } else { "group" };
+            container.note(format!("{error:#}: so only {who} 0 is mapped"));
+            ranges.truncate(1);
+            Ok(false)
+        }
+    }
 }
 
 fn is_interrupted(error: &anyhow::Error) -> bool {

@@ -114,7 +114,8 @@ impl View {
         kernel: &Netlink,
     ) -> Result<()> {
         let subnet = self.subnet()?;
-        let way = kernel.way_to(subnet.network(Subnet::BRIDGE + 1).address);
+        let first = subnet.network(Subnet::BRIDGE + 1).address;
+        let way = kernel.way_to(first).context("RTM_GETROUTE")?;
         if way != Some(self.bridge.index) {
             let way = way.and_then(|way| self.name(way));
             container.note(format!(

@@ -123,15 +123,25 @@ impl Netlink {
     }
 
     /// The device through which a packet of ours would go there, by all rules
-    /// and tables.
-    pub fn way_to(&self, address: Ipv4Addr) -> Option<u32> {
+    /// and tables. They may lead nowhere, or forbid it (ip-route(8)).
+    pub fn way_to(&self, address: Ipv4Addr) -> io::Result<Option<u32>> {
+        const NO_WAY: [Errno; 4] = [
+            Errno::ENETUNREACH,
+            Errno::EHOSTUNREACH,
+            Errno::EACCES,
+            Errno::EINVAL,
+        ];
         let mut message = RouteMessage::default();
         message.header.address_family = AddressFamily::Inet;
         message.header.destination_prefix_length = 32;
         let to = RouteAttribute::Destination(RouteAddress::Inet(address));
         message.attributes.push(to);
-        let told = self.ask(GetRoute(message), NLM_F_ACK).ok()?;
-        Some(told.into_iter().find_map(route)?.device)
+        match self.ask(GetRoute(message), NLM_F_ACK) {
+            Err(error) if NO_WAY.iter().any(|errno| is(&error, *errno)) => {
+                Ok(None)
+            }
+            told => Ok(told?.into_iter().find_map(route).map(|it| it.device)),
+        }
     }
 
     /// A list that changed while it was told may lack something, and is asked
