@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::sys::prctl::get_no_new_privs;
 use nix::unistd::{Gid, Uid, User, getgid, getuid};
-use runtime::{Because, Failure, Host, shell};
+use runtime::{Because, Failure, Host, helper_program, shell};
 
 /// As many as docker and podman map: enough for every id of a usual image.
 const COUNT: u32 = 65_536;
@@ -248,11 +248,10 @@ fn run(container: &Host, program: &str, ranges: &[Range]) -> Result<()> {
         [pid].into_iter().chain(ranges.iter().flat_map(words)).collect();
     let call = format!("{program} {}", words.join(" "));
     let why = "root inside is you; the others are your subordinate range";
-    let output = container.call(&call, why, &call, || {
-        Command::new(program).args(&words).output()
+    let (status, said) = container.call(&call, why, &call, || {
+        helper_program::run(Command::new(program).args(&words))
     })?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if !status.success() {
         let cause = match get_no_new_privs() {
             Ok(true) => "no_new_privs is set for this shell: it gets no rights",
             _ => {
@@ -261,7 +260,7 @@ fn run(container: &Host, program: &str, ranges: &[Range]) -> Result<()> {
             }
         };
         return Err(anyhow!("{said}"))
-            .context(format!("{call}: {} ({cause})", output.status));
+            .context(format!("{call}: {status} ({cause})"));
     }
     Ok(())
 }

@@ -15,7 +15,9 @@ use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::sys::signal::SigSet;
 use nix::unistd::geteuid;
-use runtime::{Because, Birthplace, Failure, Inside, Narrator, Side, shell};
+use runtime::{
+    Because, Birthplace, Failure, Inside, Narrator, Side, helper_program, shell,
+};
 
 use crate::PLACE;
 use crate::limits::{Limits, PERIOD};
@@ -239,9 +241,9 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
 /// need of one.
 fn scope() -> Vec<&'static str> {
     const NOT_TO_BE_READ: &str = "--expand-environment=no";
-    let help = Command::new("systemd-run").arg("--help").output();
-    let help = help.map(|output| output.stdout).unwrap_or_default();
-    let knows = String::from_utf8_lossy(&help).contains("--expand-environment");
+    let help = helper_program::run(Command::new("systemd-run").arg("--help"));
+    let knows =
+        help.is_ok_and(|(_, said)| said.contains("--expand-environment"));
     ["systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes"]
         .into_iter()
         .chain(knows.then_some(NOT_TO_BE_READ))

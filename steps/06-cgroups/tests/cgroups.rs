@@ -411,6 +411,9 @@ fn a_lock_that_somebody_keeps_is_waited_for_with_an_end_and_a_word() {
     let one = Step::new(STEP).args(["-m", "64m"]).start_waiting();
     let parent =
         cgroups_of(one.runtime())[0].parent().expect("a parent").to_owned();
+    if !needs::is_root() && parent.to_string_lossy().ends_with(".scope") {
+        skip("each container has a scope of its own here, from systemd");
+    }
     // What is locked for life is another file, as in a container's own cgroup.
     let open = |path: &Path| fs::File::open(path).expect("open");
     let lock = |file, how| Flock::lock(file, how).expect("flock");

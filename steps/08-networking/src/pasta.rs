@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
-use runtime::{Because, Failure, Host, shell};
+use runtime::{Because, Failure, Host, helper_program, shell};
 
 use crate::port::{Protocol, Published};
 
@@ -115,11 +115,9 @@ impl Pasta {
 /// Until August 2024 pasta did not bring an answer back to the host itself. Its
 /// versions are dates of many forms; an option of that month tells.
 fn warn_of_udp(container: &Host, ports: &[Published]) {
-    let help = Command::new("pasta").arg("--help").output();
-    let is_new = help.is_ok_and(|help| {
-        let told = [help.stdout, help.stderr].concat();
-        String::from_utf8_lossy(&told).contains("--map-host-loopback")
-    });
+    let help = helper_program::run(Command::new("pasta").arg("--help"));
+    let is_new =
+        help.is_ok_and(|(_, said)| said.contains("--map-host-loopback"));
     for port in ports {
         if port.protocol == Protocol::Udp && !is_new {
             container.note(format!(

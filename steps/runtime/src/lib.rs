@@ -69,6 +69,7 @@ mod command;
 mod container;
 mod failure;
 mod feature;
+pub mod helper_program;
 mod lock;
 mod narration;
 pub mod process;
