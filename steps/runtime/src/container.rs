@@ -82,13 +82,10 @@ impl Container {
         ExitCode::from(match self.live() {
             Ok(exit) => exit.status(),
             Err(error) => {
-                // stderr may be closed: no reason to panic over an error.
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "{}: {}",
-                    program(),
-                    told(&error)
-                );
+                // In one piece: others may speak, too. stderr may be closed: no
+                // reason to panic over an error.
+                let message = format!("{}: {}\n", program(), told(&error));
+                let _ = std::io::stderr().write_all(message.as_bytes());
                 status_of(&error)
             }
         })
