@@ -123,6 +123,8 @@ fn kept(name: &str, told: &Told) -> String {
     let mut all = [what, cleaned.collect()];
     for (varies, word) in [
         (r"mounts( inside)?: /.*", "mounts${1}: …"),
+        // On a busy machine, others do not come to an end either.
+        (r"(nor working: [a-z-]+)(, [a-z-]+)+", "$1"),
         (r"\d+ mounts", "… mounts"),
         (r"\d+ are zombies", "… are zombies"),
         (r"\^+", "^"),
