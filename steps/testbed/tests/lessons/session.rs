@@ -40,7 +40,7 @@ settle() {
 address_is_free() {
     local cable
     for cable in /sys/class/net/workshop-*; do
-        [[ ! -e $cable ]] || grep -q "@${cable##*/}\$" /proc/net/unix || return 1
+        [[ ! -e $cable ]] || grep -qF "@${cable##*/} [" /proc/net/unix || return 1
     done
 }
 while IFS= read -r -d '' command; do
