@@ -230,7 +230,7 @@ impl Place {
         let name = &self.name;
         let mac = made_up_mac().context("/dev/urandom")?;
         let own = Link { name: name.clone(), mac, ..Link::default() };
-        self.life = Some(hold(&own).context("bind() of an abstract name")?);
+        self.life = Some(hold(&own).context("socket(AF_UNIX), bind() of an abstract name")?);
         let message = netlink::named(
             name,
             &[
