@@ -228,9 +228,12 @@ impl Place {
         let address = view.subnet()?.network(number).address;
         self.name = format!("{CABLE}{number}");
         let name = &self.name;
-        let mac = made_up_mac().context("/dev/urandom")?;
+        let mac = made_up_mac().context("open(/dev/urandom)")?;
         let own = Link { name: name.clone(), mac, ..Link::default() };
-        self.life = Some(hold(&own).context("socket(AF_UNIX), bind() of an abstract name")?);
+        self.life = Some(
+            hold(&own)
+                .context("socket(AF_UNIX), bind() of an abstract name")?,
+        );
         let message = netlink::named(
             name,
             &[

@@ -79,7 +79,8 @@ const CALLS: [(&str, &[&str], &[&str]); 40] = [
 /// The same, where one line has no room for more.
 const MORE: [(&str, &[&str], &[&str]); 6] = [
     ("setns", &["setns("], &["EPERM", "ENOMEM"]),
-    ("socketpair", &["socketpair("], &["EMFILE"]),
+    // For a child of the runtime, the standard library makes one, too.
+    ("socketpair", &["socketpair(", "execve("], &["EMFILE"]),
     ("symlinkat", &["symlink("], &["ENOSPC"]),
     ("umount2", &["umount2("], &["EBUSY"]),
     ("unshare", &["unshare("], &["EPERM"]),
