@@ -527,11 +527,13 @@ bring_along() { # DIR
   mount_overlays "${overlaid[@]}"
 }
 
-# Big directories of built files stay as they are: readable is enough.
+# Big directories of built files stay as they are: readable is enough. The way
+# to it too: a playground in this one copies it up, and only what has an owner.
 give_checkout_to_inner_root() {
-  local programs=$view$WORKSHOP_BIN
+  local programs=$view$WORKSHOP_BIN way=$checkout
   [[ -d $programs ]] || programs=
-  { find_here "$view$checkout" \( -path '*/.git/objects' -o -name target -o -name node_modules \) \
+  { while way=${way%/*} && [[ $way ]]; do printf '%s\0' "$view$way"; done
+    find_here "$view$checkout" \( -path '*/.git/objects' -o -name target -o -name node_modules \) \
       -prune -o -print0
     [[ ! $programs ]] || find_here "$programs" -maxdepth 1 -print0
   } | xargs -0 chown --no-dereference "$first_uid:$first_gid" 2>/dev/null || true

@@ -15,6 +15,7 @@ testbed::main!(
     behind_a_symbolic_link,
     below_a_directory_that_is_closed_to_its_user,
     on_an_overlay,
+    some_directories_below_the_root,
 );
 
 /// What a user does first. Nothing that it prints is the machine's.
@@ -119,4 +120,21 @@ fn on_an_overlay() {
         mount -t overlay -o userxattr,lowerdir=../lower,upperdir=/mnt/upper,workdir=/mnt/work none .
         cd "$PWD""#;
     works(&place, &[], mount);
+}
+
+/// Each directory on the way has to have an owner in the playground, or one in
+/// it could not write there.
+fn some_directories_below_the_root() {
+    needs::real_processor();
+    needs::host_root();
+    let directory = directory("/opt");
+    let place = directory.path().join("some/directories/below");
+    copy(&place);
+    let twice = r#"unset PLAYGROUND
+        scripts/playground.sh scripts/playground.sh sh -c 'echo here >scripts/it; cat scripts/it'"#;
+    let mut step = Step::program("bash").args(["-c", twice]);
+    step.command().current_dir(&place);
+    let output = step.output();
+    assert_eq!(output.stdout, b"here\n", "{output:?}");
+    assert!(!place.join("scripts/it").exists(), "it was a view");
 }

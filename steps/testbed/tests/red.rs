@@ -22,6 +22,7 @@ testbed::main!(
     a_whole_run_is_green_until_the_readme_is_stale_or_a_claim_judged_nowhere,
     without_its_lab_a_server_is_red_and_a_person_is_told,
     what_continuous_integration_runs_passes_it_on,
+    what_makes_others_write_in_colour_reaches_no_stage,
     a_run_that_is_stopped_leaves_nothing,
 );
 
@@ -313,6 +314,15 @@ fn what_continuous_integration_runs_passes_it_on() {
     ci(&project).is_green();
     project.write("mini/src/lib.rs", "//! Small.\n  fn  one() {}\n");
     ci(&project).is_red("format");
+}
+
+fn what_makes_others_write_in_colour_reaches_no_stage() {
+    let project = Project::new();
+    project.write("slides/package.json", &slides("test -z $CI$FORCE_COLOR"));
+    let words = ["--stage", "slides"];
+    let mut server = project.command("scripts/test.sh", &words);
+    server.env("CI", "true").env("FORCE_COLOR", "1");
+    verdict(server).is_green();
 }
 
 fn a_run_that_is_stopped_leaves_nothing() {

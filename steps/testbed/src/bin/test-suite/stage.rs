@@ -20,6 +20,10 @@ use testbed::record::MARK;
 
 use crate::judge::CANARY;
 
+/// What makes programs write in colour to a file, or not. `CI` is one of them.
+const COLOUR: [&str; 5] =
+    ["CI", "CLICOLOR_FORCE", "FORCE_COLOR", "NO_COLOR", "CARGO_TERM_COLOR"];
+
 /// Where the output of a stage goes, and what it took.
 pub struct Log {
     file: File,
@@ -62,6 +66,10 @@ impl Log {
     ) -> Result<Option<ExitStatus>> {
         let (begin, before) = (Instant::now(), self.text().len());
         command.stdin(Stdio::null());
+        // What they say is read by others: the same words for everybody.
+        for name in COLOUR {
+            command.env_remove(name);
+        }
         command.stdout(self.file.try_clone()?).stderr(self.file.try_clone()?);
         let program = command.get_program().display().to_string();
         let (status, cpu) = run_in_a_group(command, limit)
