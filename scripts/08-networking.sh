@@ -39,6 +39,7 @@ await '(: < /dev/tcp/198.51.100.1/8000)'
 run 'nsenter --target $box --net bash -c "get 198.51.100.1 8000"'
 expect text 'hello through the cable'
 setup 'kill $box $!'
+await '[[ ! -e /sys/class/net/demo0 ]]'
 
 scene 'The step' 1:00
 say 'The step plugs each cable into a bridge, a switch inside the kernel, and asks for it by netlink.'

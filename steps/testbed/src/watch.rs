@@ -125,7 +125,8 @@ pub fn cgroups_of(runtime: i32) -> Vec<PathBuf> {
     cgroups_named(&format!("container-{runtime}"))
 }
 
-/// The cgroups of that name, in all hierarchies.
+/// The cgroups of that name, in all hierarchies. Those in a playground are its
+/// own: there, others have our numbers.
 #[must_use]
 pub fn cgroups_named(name: &str) -> Vec<PathBuf> {
     let mut found = vec![];
@@ -133,6 +134,10 @@ pub fn cgroups_named(name: &str) -> Vec<PathBuf> {
     while let Some(directory) = to_look_at.pop() {
         if directory.ends_with(name) {
             found.push(directory);
+            continue;
+        }
+        let last = directory.file_name().unwrap_or_default();
+        if last.to_string_lossy().starts_with("playground-") {
             continue;
         }
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
