@@ -11,6 +11,8 @@
 mod dev;
 mod mount;
 mod new_root;
+mod proc;
+mod sys;
 mod volume;
 
 use anyhow::Result;
@@ -20,8 +22,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, chdir, pivot_root};
 use runtime::{Because, Feature, Inside, Narrator, shell};
 
-pub use mount::Mount;
-pub use new_root::Target;
+pub use mount::{Mount, Target};
 
 use new_root::NewRoot;
 use volume::Volume;
@@ -61,19 +62,15 @@ pub struct PivotRoot {
 }
 
 impl Feature for PivotRoot {
-    fn before(
-        &mut self,
-        _runtime: &Narrator,
-        _owner: Option<(Uid, Gid)>,
-    ) -> Result<()> {
+    fn before(&mut self, _: &Narrator, _: Option<(Uid, Gid)>) -> Result<()> {
         Volume::must_not_meet(&self.volumes)
     }
 
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = NewRoot::enter(container)?;
-        mount_proc(container, &root)?;
+        proc::mount(container, &root)?;
         dev::populate(container, &root)?;
-        mount_sys(container, &root)?;
+        sys::mount(container, &root)?;
         container.read_only = self.read_only;
         // What the user names is mounted later, and so wins.
         for (source, destination) in &container.files {
@@ -89,49 +86,6 @@ impl Feature for PivotRoot {
             mount::remount_read_only(container, ".", "--read-only")?;
         }
         pivot(container)
-    }
-}
-
-/// /proc shows the processes of the PID namespace that mounts it: ours.
-fn mount_proc(container: &Inside, root: &NewRoot) -> Result<()> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    Mount::new("proc", flags, "")
-        .make(
-            container,
-            root.system_directory("proc")?,
-            "our processes, and no others",
-        )
-        .because(
-            Errno::EPERM,
-            "a fresh proc needs an old one that nothing covers; docker covers parts of it: \
-             run it outside docker, or in the lab (./scripts/lab.sh)",
-        )?;
-    Ok(())
-}
-
-/// /sys may be mounted by whoever owns the network namespace: it shows its
-/// devices. Read-only, because most of it steers the machine.
-fn mount_sys(container: &Inside, root: &NewRoot) -> Result<()> {
-    let flags = MsFlags::MS_RDONLY
-        | MsFlags::MS_NOSUID
-        | MsFlags::MS_NODEV
-        | MsFlags::MS_NOEXEC;
-    let mount = Mount::new("sysfs", flags, "");
-    match mount.make(
-        container,
-        root.system_directory("sys")?,
-        "the machine's devices, to look at",
-    ) {
-        Err(runtime::Failure::Call { errno: Errno::EPERM, .. }) => {
-            container.note(
-                "/sys stays empty: the network namespace is not ours (EPERM)",
-            );
-            Ok(())
-        }
-        mounted => Ok(mounted.because(
-            Errno::EBUSY,
-            "a sysfs lies there already: umount it from the root directory",
-        )?),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -12,7 +12,39 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use runtime::process::set_read_only_recursively;
 use runtime::{Failure, Inside, shell};
 
-use crate::new_root::Target;
+/// Where something is mounted.
+#[derive(Debug)]
+pub enum Target {
+    /// A name that nobody but us could have made.
+    Name(PathBuf),
+    /// A place that was looked up below the new root, and its name there.
+    Place(OwnedFd, PathBuf),
+}
+
+impl Target {
+    /// The name to show.
+    pub fn shown(&self) -> &Path {
+        match self {
+            Target::Name(name) | Target::Place(_, name) => name,
+        }
+    }
+
+    /// The path for mount(2), which takes no descriptors.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Target::Name(name) => name.clone(),
+            Target::Place(fd, _) => {
+                format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+            }
+        }
+    }
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Target {
+    fn from(name: &P) -> Target {
+        Target::Name(name.as_ref().to_owned())
+    }
+}
 
 /// The arguments of mount(2), but for the target.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! (CVE-2019-19921, CVE-2023-27561). openat2(2) asks the kernel to take the
 //! directory for the root while it looks.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -15,41 +15,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::chdir;
 use runtime::{Because, Failure, Inside, shell};
 
-use crate::mount::Mount;
-
-/// Where something is mounted.
-#[derive(Debug)]
-pub enum Target {
-    /// A name that nobody but us could have made.
-    Name(PathBuf),
-    /// A place that was looked up below the new root, and its name there.
-    Place(OwnedFd, PathBuf),
-}
-
-impl Target {
-    /// The name to show.
-    pub fn shown(&self) -> &Path {
-        match self {
-            Target::Name(name) | Target::Place(_, name) => name,
-        }
-    }
-
-    /// The path for mount(2), which takes no descriptors.
-    pub fn path(&self) -> PathBuf {
-        match self {
-            Target::Name(name) => name.clone(),
-            Target::Place(fd, _) => {
-                format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
-            }
-        }
-    }
-}
-
-impl<P: AsRef<Path> + ?Sized> From<&P> for Target {
-    fn from(name: &P) -> Target {
-        Target::Name(name.as_ref().to_owned())
-    }
-}
+use crate::mount::{Mount, Target};
 
 /// The new root, while the old one is still in use.
 #[derive(Debug)]

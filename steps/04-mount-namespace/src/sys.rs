@@ -1,0 +1,35 @@
+//! /sys: whoever owns the network namespace may mount it, since it shows its
+//! devices.
+
+use anyhow::Result;
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use runtime::{Because, Failure, Inside};
+
+use crate::mount::Mount;
+use crate::new_root::NewRoot;
+
+/// Read-only, because most of it steers the machine.
+pub fn mount(container: &Inside, root: &NewRoot) -> Result<()> {
+    let flags = MsFlags::MS_RDONLY
+        | MsFlags::MS_NOSUID
+        | MsFlags::MS_NODEV
+        | MsFlags::MS_NOEXEC;
+    let mount = Mount::new("sysfs", flags, "");
+    match mount.make(
+        container,
+        root.system_directory("sys")?,
+        "the machine's devices, to look at",
+    ) {
+        Err(Failure::Call { errno: Errno::EPERM, .. }) => {
+            container.note(
+                "/sys stays empty: the network namespace is not ours (EPERM)",
+            );
+            Ok(())
+        }
+        mounted => Ok(mounted.because(
+            Errno::EBUSY,
+            "a sysfs lies there already: umount it from the root directory",
+        )?),
+    }
+}
