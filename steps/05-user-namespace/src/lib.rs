@@ -9,8 +9,9 @@
 
 mod ids;
 mod lock;
+mod user;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::builder::ValueParser;
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -25,7 +26,7 @@ use ids::Mapping;
 #[derive(Debug, clap::Args)]
 pub struct UserNamespace {
     /// Run the command as this user inside
-    #[arg(short, long, value_name = "UID[:GID]", value_parser = ValueParser::new(user))]
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = ValueParser::new(user::parse))]
     user: Option<(Uid, Gid)>,
 
     #[arg(skip = Mapping::for_us())]
@@ -39,11 +40,7 @@ impl Feature for UserNamespace {
         CloneFlags::CLONE_NEWUSER
     }
 
-    fn before(
-        &mut self,
-        _runtime: &Narrator,
-        _owner: Option<(Uid, Gid)>,
-    ) -> Result<()> {
+    fn before(&mut self, _: &Narrator, _: Option<(Uid, Gid)>) -> Result<()> {
         self.user.map_or(Ok(()), |(uid, gid)| self.mapping.demand(uid, gid))
     }
 
@@ -91,47 +88,5 @@ impl Feature for UserNamespace {
 
     fn owner(&self) -> Option<(Uid, Gid)> {
         self.mapping.root()
-    }
-}
-
-/// `UID` or `UID:GID`. Without a group it is 0, as with docker.
-fn user(text: &str) -> Result<(Uid, Gid)> {
-    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
-    match (uid.parse(), gid.parse()) {
-        (Ok(uid), Ok(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
-        _ => bail!(
-            "a user is UID or UID:GID, in numbers: names are those of the host"
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-        #[test]
-        fn a_user_that_is_taken_was_typed_in_digits(
-            text in prop_oneof![any::<String>(), "[-+0-9a-z]{0,11}(:[-+0-9a-z]{0,11})?"]
-        ) {
-            if let Ok((uid, gid)) = user(&text) {
-                let (first, second) = text.split_once(':').unwrap_or((&text, "0"));
-                for (typed, id) in [(first, uid.as_raw()), (second, gid.as_raw())] {
-                    let digits = typed.strip_prefix('+').unwrap_or(typed);
-                    prop_assert_eq!(format!("{id:0>width$}", width = digits.len()), digits);
-                }
-            }
-        }
-
-        #[test]
-        fn every_user_is_read(uid: u32, gid: u32) {
-            let (both, one) = (user(&format!("{uid}:{gid}")), user(&uid.to_string()));
-            prop_assert_eq!(both.unwrap(), (Uid::from_raw(uid), Gid::from_raw(gid)));
-            prop_assert_eq!(one.unwrap(), (Uid::from_raw(uid), Gid::from_raw(0)));
-        }
     }
 }
