@@ -3,6 +3,9 @@
 use std::fs;
 use std::thread::available_parallelism;
 
+use anyhow::{Error, Result};
+use runtime::Failure;
+
 /// One period of the processor's accounts, in microseconds (the kernel's default).
 pub const PERIOD: u64 = 100_000;
 
@@ -60,6 +63,18 @@ impl Limits {
     #[must_use]
     pub fn pids(&self) -> Option<u32> {
         self.pids_limit
+    }
+
+    /// Without limits, it is enough to say that there is no cgroup.
+    ///
+    /// # Errors
+    /// With limits: the same.
+    pub fn do_without(&self, error: Error) -> Result<String> {
+        match error.downcast_ref() {
+            Some(Failure::Interrupted(_)) => Err(error),
+            _ if self.any() => Err(error),
+            _ => Ok(format!("without a cgroup: {error:#}")),
+        }
     }
 }
 

@@ -15,10 +15,9 @@ use nix::mount::MsFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use runtime::{Failure, Inside, Narrator};
 
-use crate::PLACE;
 use crate::limits::{Limits, PERIOD};
+use crate::place::{self, PLACE, QUIET};
 use crate::tree::{self, Directory, Trees, write};
-use crate::v2::QUIET;
 
 /// The container's cgroups.
 #[derive(Debug)]
@@ -173,5 +172,5 @@ pub fn mount(container: &Inside) -> Result<()> {
             )?;
         }
     }
-    crate::close(container, PLACE)
+    place::close(container, PLACE)
 }

@@ -12,15 +12,14 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use mount_namespace::Mount;
 use nix::errno::Errno;
-use nix::mount::MsFlags;
 use nix::sys::signal::SigSet;
 use nix::unistd::geteuid;
 use runtime::{
     Because, Birthplace, Failure, Inside, Narrator, Side, helper_program, shell,
 };
 
-use crate::PLACE;
 use crate::limits::{Limits, PERIOD};
+use crate::place::{PLACE, QUIET};
 use crate::tree::{self, Directory, Trees, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
@@ -263,9 +262,3 @@ pub fn mount(container: &Inside) -> Result<()> {
     )?;
     Ok(())
 }
-
-/// Read-only: whoever may write here may lift the limits.
-pub const QUIET: MsFlags = MsFlags::MS_RDONLY
-    .union(MsFlags::MS_NOSUID)
-    .union(MsFlags::MS_NODEV)
-    .union(MsFlags::MS_NOEXEC);
