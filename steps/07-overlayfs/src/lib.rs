@@ -7,25 +7,25 @@
 //! root directory, and none of them can poison it for the next.
 
 mod layer;
+mod refusal;
+mod scratch;
 mod tar_feature;
 mod tar_file;
 mod upper;
 mod whiteout;
 
 use std::ffi::{OsStr, OsString};
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use mount_namespace::Mount;
 use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid, chdir};
 use runtime::{Because, Feature, Host, Inside, Narrator, shell};
-use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 use layer::{Layer, Layers};
+use scratch::Places;
 use upper::Upper;
 
 /// A root directory in layers.
@@ -79,34 +79,18 @@ impl Feature for Overlayfs {
             || chdir(&root),
         )
         .because(Errno::EACCES, &container.refusal)?;
-        if root == Path::new("/") {
-            bail!(
-                "--rootfs /: no mount covers the root that we stand on; name another directory"
-            );
-        }
+        scratch::must_cover(&root)?;
         Mount::new("tmpfs", MsFlags::empty(), "mode=755").make(
             container,
             &root,
             "memory for what is written; gone with the last process",
         )?;
-        // Its mode will be that of the container's `/`.
-        let directory = |name: &str| -> Result<PathBuf> {
-            let path = root.join(name);
-            let made = DirBuilder::new().mode(0o755).create(&path);
-            made.with_context(|| format!("mkdir {path:?}"))?;
-            Ok(path)
-        };
-        let merged = directory("merged")?;
-        let (upper, work) = match &self.upper {
-            Some(upper) => (upper.path().to_owned(), upper.work()),
-            None => (directory("upper")?, directory("work")?),
-        };
-        if !has_attributes(&upper) {
-            container.note(NO_ATTRIBUTES);
-        }
-        self.mount(container, &upper, &work, &merged)?;
+        // In there, but for an upper directory that --upper names.
+        let places = Places::make(&root, self.upper.as_ref())?;
+        upper::warn_without_attributes(container, &places.upper);
+        self.mount(container, &places)?;
         container.scratch = Some(root);
-        container.rootfs = merged;
+        container.rootfs = places.merged;
         Ok(())
     }
 }
@@ -114,51 +98,20 @@ impl Feature for Overlayfs {
 impl Overlayfs {
     /// The topmost layer comes first. `userxattr`: what overlayfs notes on a
     /// file goes into attributes that a user namespace may write (Linux 5.11).
-    fn mount(
-        &self,
-        container: &Inside,
-        upper: &Path,
-        work: &Path,
-        merged: &Path,
-    ) -> Result<()> {
+    fn mount(&self, container: &Inside, places: &Places) -> Result<()> {
         let names = self.lower.names_from_the_top().chain([Path::new(".")]);
         let names: Vec<_> = names.map(layer::escape).collect();
         let mut data = OsString::from("lowerdir=");
         data.push(names.join(OsStr::new(":")));
         data.push(",upperdir=");
-        data.push(layer::escape(upper));
+        data.push(layer::escape(&places.upper));
         data.push(",workdir=");
-        data.push(layer::escape(work));
+        data.push(layer::escape(&places.work));
         data.push(",userxattr");
         layer::must_fit(names.len(), data.len())?;
-        Mount::new("overlay", MsFlags::empty(), &data)
-            .make(container, merged, "all layers as one directory")
-            .because(Errno::EINVAL, ADVICE)
-            .because(
-                Errno::EPERM,
-                "overlayfs in a user namespace needs Linux 5.11",
-            )
-            .because(
-                Errno::ENODEV,
-                "this kernel has no overlayfs: `sudo modprobe overlay`",
-            )?;
-        Ok(())
+        let overlay = Mount::new("overlay", MsFlags::empty(), &data);
+        let why = "all layers as one directory";
+        let mounted = overlay.make(container, &places.merged, why);
+        Ok(refusal::explained(mounted)?)
     }
 }
-
-/// Where a directory of a lower layer was removed, and another one takes its
-/// name, overlayfs notes so on the upper one.
-fn has_attributes(upper: &Path) -> bool {
-    let name = "user.overlay.workshop";
-    let set = setxattr(upper, name, b"y", XattrFlags::empty());
-    set.and_then(|()| removexattr(upper, name)).is_ok()
-}
-
-const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
-    (EIO): the upper layer takes no user attributes, a tmpfs since Linux 6.6; \
-    `--upper DIR` on a disk does";
-
-const ADVICE: &str = "an upper directory can't lie on another overlay, as \
-    everything in docker does, nor on NFS, and no more than two overlays may \
-    lie over each other: use a directory on a disk or a tmpfs; nor may \
-    anything be mounted below a layer: `findmnt` shows what is";

@@ -12,7 +12,8 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, Uid, getegid, geteuid};
-use runtime::{Because, Failure, Host, shell};
+use runtime::{Because, Failure, Host, Inside, shell};
+use rustix::fs::{XattrFlags, removexattr, setxattr};
 
 /// What `--upper DIR` asks for.
 #[derive(Debug, Clone)]
@@ -115,6 +116,20 @@ fn make(
     fs::set_permissions(path, Permissions::from_mode(0o755))?;
     Ok(())
 }
+
+/// Where a directory of a lower layer was removed, and another one takes its
+/// name, overlayfs notes so on the upper one. Not every filesystem can.
+pub fn warn_without_attributes(container: &Inside, upper: &Path) {
+    let name = "user.overlay.workshop";
+    let set = setxattr(upper, name, b"y", XattrFlags::empty());
+    if set.and_then(|()| removexattr(upper, name)).is_err() {
+        container.note(NO_ATTRIBUTES);
+    }
+}
+
+const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
+    (EIO): the upper layer takes no user attributes, a tmpfs since Linux 6.6; \
+    `--upper DIR` on a disk does";
 
 /// What is left in the work directory is of no use to anybody. The kernel made
 /// a directory there that not even its owner may read.

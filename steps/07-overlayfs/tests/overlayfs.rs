@@ -1097,29 +1097,24 @@ fn copy_root(to: &Path) {
 
 fn more_layers_than_the_kernel_looks_at_are_refused() {
     let place = Place::new();
-    let long = place.path("l".repeat(200));
-    let mut step = Step::new(STEP);
-    for number in 0..30 {
-        let layer = long.with_file_name(format!("{number:0>200}"));
-        fs::create_dir(&layer).expect("mkdir");
-        step = step.arg("--layer", layer);
-    }
-    let output = step.args(["true"]).output();
-    let told = error(&output);
-    assert_eq!(output.status.code(), Some(125), "{told}");
-    assert!(told.contains("31 layers are longer than mount(2)"), "{told}");
-    assert!(told.contains("put some of them into one"), "{told}");
-    let mut step = Step::new(STEP);
-    for number in 0..500 {
-        let layer = place.path(number.to_string());
-        fs::create_dir(&layer).expect("mkdir");
-        step = step.arg("--layer", layer);
-    }
-    let output = step.args(["true"]).output();
-    let told = error(&output);
-    assert_eq!(output.status.code(), Some(125), "{told}");
-    assert!(told.contains("501 layers with the root"), "{told}");
-    assert!(told.contains("takes 500: put some of them"), "{told}");
+    let assert_refused = |count, width, parts: [&str; 2]| {
+        let mut step = Step::new(STEP);
+        for number in 0..count {
+            let layer = place.path(format!("{number:0>width$}"));
+            fs::create_dir(&layer).expect("mkdir");
+            step = step.arg("--layer", layer);
+        }
+        let output = step.args(["true"]).output();
+        let told = error(&output);
+        assert_eq!(output.status.code(), Some(125), "{told}");
+        for part in parts {
+            assert!(told.contains(part), "{told}");
+        }
+    };
+    let long = "31 layers are longer than mount(2)";
+    assert_refused(30, 200, [long, "put some of them into one"]);
+    let many = "501 layers with the root";
+    assert_refused(500, 1, [many, "takes 500: put some of them"]);
 }
 
 fn an_upper_directory_of_somebody_else_is_refused() {
