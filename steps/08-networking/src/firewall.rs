@@ -5,6 +5,8 @@
 //! word. They are made anew from what is plugged into the bridge, never added
 //! to: the rule of a container that was killed is gone when the next one comes.
 
+mod legacy;
+
 use std::fmt::Write as _;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +15,9 @@ use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use runtime::{Because, Host};
 
-use crate::bridge::{BRIDGE, View};
 use crate::forwarding::Note;
-use crate::legacy;
 use crate::port::Published;
+use crate::view::{BRIDGE, View};
 
 /// Our table: one for IPv4 and IPv6 together.
 const TABLE: &str = "inet workshop";

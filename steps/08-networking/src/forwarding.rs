@@ -15,8 +15,8 @@ use std::str::FromStr;
 use nix::errno::Errno;
 use runtime::{Because, Failure, Host};
 
-use crate::bridge::{BRIDGE, LONGEST_ALIAS, View, write_alias};
-use crate::netlink::{Link, Netlink};
+use crate::netlink::{LONGEST_ALIAS, Link, Netlink};
+use crate::view::{BRIDGE, View};
 
 /// The switch of all interfaces together.
 const ALL: &str = "all";
@@ -129,7 +129,7 @@ impl Note {
 
     /// The same, when nobody listens.
     pub fn write(&self, kernel: &Netlink, bridge: &Link) -> io::Result<()> {
-        write_alias(kernel, bridge.index, &self.to_string())
+        kernel.write_alias(bridge.index, &self.to_string())
     }
 
     /// What the kernel refuses unless it is told otherwise.

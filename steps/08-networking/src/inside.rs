@@ -15,15 +15,28 @@ use nix::sys::stat::Mode;
 use nix::unistd::gethostname;
 use runtime::{Failure, Inside};
 
+use crate::mode;
 use crate::netlink::{self, Netlink};
 use crate::subnet::{Subnet, address_in};
 
 /// As many as the kernel follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
+/// The host's own network is on, and has its name servers.
+pub fn set_up(
+    container: &mut Inside,
+    network: Option<mode::Mode>,
+) -> Result<()> {
+    let (own, servers) = match network {
+        Some(mode::Mode::Host) => (None, host_name_servers()),
+        _ => (switch_on(container)?, name_servers()),
+    };
+    write_names(container, own, &servers)
+}
+
 /// Switches on what is there. A new network namespace has one device, the
 /// loopback, and even that is off.
-pub fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
+fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
     let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
     up(container, &kernel, "lo", "without it not even 127.0.0.1 answers")?;
     // The address that the host chose is in the hardware address.
@@ -78,7 +91,7 @@ fn up(
 
 /// Files about the network that belong to this container, not to its image:
 /// they are laid over those of the root directory.
-pub fn write_names(
+fn write_names(
     container: &mut Inside,
     own: Option<Ipv4Addr>,
     servers: &str,
@@ -136,7 +149,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// The host's name servers, as the host has them.
-pub fn host_name_servers() -> String {
+fn host_name_servers() -> String {
     read("/etc/resolv.conf").unwrap_or_default()
 }
 
@@ -148,7 +161,7 @@ fn read(file: &str) -> io::Result<String> {
 /// The host's name servers, as far as a container can reach them. One on the
 /// host's loopback it can't; where that is systemd-resolved, the servers that
 /// it asks itself stand in a second file.
-pub fn name_servers() -> String {
+fn name_servers() -> String {
     let files = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
     let texts = files.iter().flat_map(|file| read(file));
     let mut reachable = texts.map(|text| only_reachable(&text));

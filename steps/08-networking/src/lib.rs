@@ -19,27 +19,26 @@ mod bridge;
 mod firewall;
 mod forwarding;
 mod inside;
-mod legacy;
 mod lock;
+mod mode;
 mod netlink;
 mod pasta;
 mod port;
 mod subnet;
+mod view;
 
-use std::os::fd::OwnedFd;
-
-use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
-use nix::errno::Errno;
+use anyhow::{Context, Result};
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid};
-use runtime::{Failure, Feature, Host, Inside, Narrator};
+use runtime::{Feature, Host, Inside, Narrator};
 
-use bridge::{Place, View};
+use bridge::Place;
 use forwarding::Note;
+use mode::Mode;
 use netlink::Netlink;
 use pasta::Pasta;
-use port::Published;
+use port::{Published, Reserved};
+use view::View;
 
 /// A network of its own, or the host's.
 #[derive(Debug, clap::Args)]
@@ -58,21 +57,11 @@ pub struct Network {
     publish: Vec<Published>,
 
     #[arg(skip)]
-    reserved: Vec<OwnedFd>,
+    reserved: Reserved,
     #[arg(skip)]
     place: Option<Place>,
     #[arg(skip)]
     pasta: Option<Pasta>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// An address behind the host, on a switch that all containers share.
-    Bridge,
-    /// The loopback, and nothing else.
-    None,
-    /// No namespace: the host's own network.
-    Host,
 }
 
 impl Feature for Network {
@@ -83,46 +72,26 @@ impl Feature for Network {
         }
     }
 
-    fn before(
-        &mut self,
-        _runtime: &Narrator,
-        _owner: Option<(Uid, Gid)>,
-    ) -> Result<()> {
-        match (self.network, self.publish.first()) {
-            (Some(Mode::Host | Mode::None), Some(port)) => {
-                bail!("-p {port}: needs --network bridge")
-            }
-            _ => port::each_once(&self.publish),
-        }
+    fn before(&mut self, _: &Narrator, _: Option<(Uid, Gid)>) -> Result<()> {
+        mode::must_fit(self.network, &self.publish)
     }
 
     // Asking the kernel is better than guessing who we are: the lock is for this
     // network's root alone, and so is the first change.
     fn on_host(&mut self, container: &Host) -> Result<()> {
         // Not before the clone(2): the child would hold the sockets, too.
-        for port in &self.publish {
-            self.reserved.push(port.reserve(container)?);
+        self.reserved = Reserved::take(&self.publish, container)?;
+        let plugged_in = self.plug_in(container);
+        if self.network.is_none() && mode::is_refused(&plugged_in) {
+            self.reserved = Reserved::default();
+            self.pasta = Pasta::start(container, &self.publish)?;
+            return Ok(());
         }
-        match (self.network, self.plug_in(container)) {
-            (None, Err(error)) if is_refused(&error) => {
-                self.reserved.clear();
-                self.pasta = Pasta::start(container, &self.publish)?;
-                Ok(())
-            }
-            (_, connected) => {
-                connected?;
-                port::send_early_clients_away(&self.reserved)
-                    .context("accept() at a published port")
-            }
-        }
+        plugged_in
     }
 
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        let (own, servers) = match self.network {
-            Some(Mode::Host) => (None, inside::host_name_servers()),
-            _ => (inside::switch_on(container)?, inside::name_servers()),
-        };
-        inside::write_names(container, own, &servers)
+        inside::set_up(container, self.network)
     }
 }
 
@@ -146,14 +115,6 @@ impl Network {
         note.write_on(container, &kernel, &view.bridge)?;
         note.allow_forwarding(container, &view)?;
         place.switch_on(container, &kernel, &view)?;
-        view.warn_of_a_detour(container, &kernel)
+        self.reserved.send_early_clients_away()
     }
-}
-
-fn is_refused(error: &anyhow::Error) -> bool {
-    let refused = error.downcast_ref();
-    matches!(
-        refused,
-        Some(Failure::Call { errno: Errno::EPERM | Errno::EACCES, .. })
-    )
 }

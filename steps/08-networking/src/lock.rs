@@ -17,14 +17,16 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{major, minor};
 use runtime::{Because, Failure, Host};
 
-use crate::bridge::ROOTS;
-
 const FILE: &str = "/proc/sys/net/ipv4/tcp_fastopen_key";
 /// How long one and the same process may have it: it needs tenths of a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After how long it is said that we wait, and for whom.
 const SILENCE: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(20);
+
+/// What to say to those who may not change the host's network.
+pub const ROOTS: &str = "to change this host's network is root's; without sudo, leave --network \
+     out, or run it in the playground: ./scripts/playground.sh";
 
 /// Takes it. Who waits says so, and can be interrupted.
 pub fn take(container: &Host) -> Result<Flock<File>> {

@@ -36,6 +36,8 @@ use crate::subnet::Network;
 const ROOM: usize = 32 * 1024;
 /// How often a list is asked for that changes while it is told.
 const PATIENCE: usize = 100;
+/// It keeps so many bytes of an alias.
+pub const LONGEST_ALIAS: usize = 255;
 
 /// A line to the kernel's network.
 #[derive(Debug)]
@@ -90,6 +92,12 @@ impl Netlink {
             _ => NLM_F_ACK,
         };
         self.ask(message, flags).map(drop)
+    }
+
+    /// Leaves a text with a device.
+    pub fn write_alias(&self, index: u32, alias: &str) -> io::Result<()> {
+        let alias = LinkAttribute::IfAlias(alias.to_owned());
+        self.change(SetLink(numbered(index, &[alias])))
     }
 
     /// All network devices.

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use runtime::{Because, Failure, Host};
 
@@ -59,7 +59,7 @@ impl Published {
     /// Takes the port on the host, and keeps it: nobody else can, and if
     /// somebody has, we learn it here and not by silence. Once the rules are
     /// there, no packet comes to this socket: they send it on before.
-    pub fn reserve(&self, container: &Host) -> Result<OwnedFd, Failure> {
+    fn reserve(&self, container: &Host) -> Result<OwnedFd, Failure> {
         let Published { host, protocol, .. } = self;
         let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let socket = SocketAddrV4::new(address, *host);
@@ -109,9 +109,28 @@ fn soon(bind: impl Fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     }
 }
 
-/// Who connected before the rules were there would wait for ever: nobody
-/// answers at these sockets.
-pub fn send_early_clients_away(reserved: &[OwnedFd]) -> io::Result<()> {
+/// The host's ports, taken for a container.
+#[derive(Debug, Default)]
+pub struct Reserved(Vec<OwnedFd>);
+
+impl Reserved {
+    /// All of them, or none.
+    pub fn take(
+        ports: &[Published],
+        container: &Host,
+    ) -> Result<Reserved, Failure> {
+        let taken = ports.iter().map(|port| port.reserve(container));
+        Ok(Reserved(taken.collect::<Result<_, _>>()?))
+    }
+
+    /// Who connected before the rules were there would wait for ever: nobody
+    /// answers at these sockets.
+    pub fn send_early_clients_away(&self) -> Result<()> {
+        send_away(&self.0).context("accept() at a published port")
+    }
+}
+
+fn send_away(reserved: &[OwnedFd]) -> io::Result<()> {
     for socket in reserved {
         let listener = TcpListener::from(socket.try_clone()?);
         listener.set_nonblocking(true)?;
