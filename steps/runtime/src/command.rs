@@ -14,7 +14,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, Uid, access, execve};
 
 use crate::failure::{Failure, NOT_EXECUTABLE, NOT_FOUND};
-use crate::narration::shell;
+use crate::quote::shell;
 
 const PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -25,8 +25,9 @@ use crate::channel::{Channel, Message};
 use crate::command::{Command, Variable, home_of};
 use crate::failure::{Because, Failure, NO_MORE_NAMESPACES, status_of, told};
 use crate::feature::{Birthplace, Feature, Host, Init, Inside};
-use crate::narration::{Narrator, Side, shell};
+use crate::narration::{Narrator, Side};
 use crate::process::{self, Child, Exit};
+use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
 use crate::supervise::{accompany, wait_for_start};
@@ -457,7 +458,7 @@ fn describe_clone(
         format!("echo $$ > {}/cgroup.procs; exec {shell}", path.display());
     (
         format!("clone3({} | SIGCHLD, {path:?})", flags.join(" | ")),
-        crate::narration::shell(["sh", "-c", &script]),
+        quote::shell(["sh", "-c", &script]),
     )
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
-use crate::narration::one_line;
+use crate::quote::one_line;
 
 /// The runtime failed before the command could start (docker's convention).
 pub const RUNTIME_FAILED: u8 = 125;

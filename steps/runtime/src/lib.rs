@@ -66,6 +66,7 @@
 mod cache;
 mod channel;
 mod command;
+mod command_line;
 mod container;
 mod failure;
 mod feature;
@@ -73,62 +74,22 @@ pub mod helper_program;
 mod lock;
 mod narration;
 pub mod process;
+mod quote;
 mod rootfs;
 mod signals;
 mod supervise;
 mod terminal;
 
-use std::io::Write;
-
-use clap::error::ErrorKind;
-
 pub use cache::CachedDirectory;
 pub use command::Variable;
+pub use command_line::parse;
 pub use container::Container;
 pub use failure::{
     Because, Failure, NO_MORE_NAMESPACES, NOT_EXECUTABLE, NOT_FOUND,
     RUNTIME_FAILED,
 };
 pub use feature::{Birthplace, Feature, Host, Init, Inside};
-pub use narration::{Narrator, Side, shell};
+pub use narration::{Narrator, Side};
+pub use quote::shell;
 pub use rootfs::RootDirectory;
 pub use signals::Signals;
-
-/// Reads the command line. What can't be understood is told in one line, and
-/// ends the program with status 125, as with docker.
-#[must_use]
-pub fn parse<Cli: clap::Parser>() -> Cli {
-    let program = container::program();
-    let command = Cli::command().after_help(format!(
-        "Options come before COMMAND: what follows it is its own.\n\
-         The lesson: steps/{program}/README.md"
-    ));
-    let parsed = command.try_get_matches();
-    let parsed = parsed.and_then(|found| Cli::from_arg_matches(&found));
-    parsed.unwrap_or_else(|error| {
-        if !error.use_stderr() {
-            error.exit();
-        }
-        let text = error.render().to_string();
-        let told = text
-            .lines()
-            .map(str::trim)
-            .take_while(|line| !line.starts_with("Usage:"));
-        let told: Vec<_> = told.filter(|line| !line.is_empty()).collect();
-        let told = narration::one_line(told.join("; "));
-        let told = told.strip_prefix("error: ").unwrap_or(&told);
-        let told =
-            told.trim_end_matches("; For more information, try '--help'.");
-        let told = match error.kind() {
-            ErrorKind::UnknownArgument => {
-                format!("{told}; another step may have that option")
-            }
-            _ => told.to_owned(),
-        };
-        let _ = writeln!(
-            std::io::stderr(),
-            "{program}: {told} (see {program} --help)"
-        );
-        std::process::exit(RUNTIME_FAILED.into())
-    })
-}

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Because, Failure};
+use crate::quote::one_line;
 use crate::signals::Signals;
 
 /// On which side of the wall something happens.
@@ -158,24 +159,4 @@ impl<'a> Narrator<'a> {
             }
         }
     }
-}
-
-/// A file's name may hold line feeds and escape sequences. Shown as they are,
-/// they could forge lines of this story.
-pub fn one_line(text: impl Display) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.to_string().chars().map(escape).collect()
-}
-
-/// Quotes words for a shell: what is shown can be typed.
-pub fn shell<S: AsRef<std::ffi::OsStr>>(
-    words: impl IntoIterator<Item = S>,
-) -> String {
-    let words = words
-        .into_iter()
-        .map(|word| word.as_ref().to_string_lossy().into_owned());
-    shell_words::join(words)
 }
