@@ -1,8 +1,9 @@
 //! What an exercise is.
 
-use nix::errno::Errno;
+use anyhow::Result;
 
-use crate::judge::{Failure, Judge};
+use crate::judge::{Errors, Failure, Judge, Told, judge};
+use crate::need::Need;
 
 /// An exercise: what is asked, what is given, and who looks.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Exercise {
     /// What it can't be checked without.
     pub needs: &'static [Need],
     /// With which error a program ends early, and the hint that fits it.
-    pub errors: &'static [(Errno, &'static str)],
+    pub errors: Errors,
     /// Plausible answers that fail, each by the hint that is meant for it.
     pub wrong: &'static [Wrong],
     /// Looks at the program, from outside.
@@ -44,6 +45,14 @@ impl Exercise {
         let line = self.task.lines().nth(2).unwrap_or_default();
         let levels = [Level::FillIn, Level::FindTheMistake, Level::BuildIt];
         levels.into_iter().find(|level| line.starts_with(level.words()))
+    }
+
+    /// Reads a program from stdin, judges it, and tells the verdict.
+    ///
+    /// # Errors
+    /// When the judge itself can't work. That is no verdict.
+    pub fn judge(&self) -> Result<Told> {
+        judge(self.name, self.needs, self.errors, self.check)
     }
 
     /// How long it takes, in minutes. The task's third line says so.
@@ -73,42 +82,6 @@ impl Level {
             Level::FillIn => "Fill in",
             Level::FindTheMistake => "Find the mistake",
             Level::BuildIt => "Build it",
-        }
-    }
-}
-
-/// What an exercise can't be checked without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// More than one user id.
-    Ids,
-    /// A cgroup that is ours to give.
-    Cgroup,
-    /// The pretended internet.
-    Internet,
-    /// The other programs of the workshop, built.
-    Programs,
-}
-
-impl Need {
-    /// Why that lacks in this playground, if it does.
-    #[must_use]
-    pub fn lacks(self) -> Option<&'static str> {
-        let variable = |name| std::env::var(name).unwrap_or_default();
-        match self {
-            Need::Ids if variable("PLAYGROUND_IDS") == "1" => Some(
-                "you have one user id only: there is no range for you in \
-                 /etc/subuid",
-            ),
-            Need::Cgroup
-                if ["", "none"].contains(&&*variable("PLAYGROUND_CGROUP")) =>
-            {
-                Some("this host gives you no cgroup of your own")
-            }
-            Need::Internet if variable("PLAYGROUND_INTERNET").is_empty() => {
-                Some("the program ip is missing, so there is no internet")
-            }
-            _ => None,
         }
     }
 }

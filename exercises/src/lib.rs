@@ -19,9 +19,12 @@ pub mod check;
 mod exercise;
 pub mod judge;
 pub mod mine;
+mod need;
+mod package;
 pub mod program;
 pub mod screen;
 pub mod watch;
 
 pub use all::{ALL, find};
-pub use exercise::{Exercise, Level, Need, Wrong};
+pub use exercise::{Exercise, Level, Wrong};
+pub use need::Need;

@@ -11,7 +11,7 @@ use colored::Colorize;
 
 use exercise::check::Place;
 use exercise::mine::Mine;
-use exercise::{Exercise, check, find, judge, program, screen, watch};
+use exercise::{Exercise, check, find, program, screen, watch};
 use screen::say;
 
 /// Exercises that the kernel marks
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
 fn run(command: Option<Command>) -> Result<ExitCode> {
     match command {
         Some(Command::Judge { name }) => {
-            print!("{}", judge::judge(known(&name)?)?.to_text());
+            print!("{}", known(&name)?.judge()?.to_text());
             return Ok(ExitCode::SUCCESS);
         }
         Some(Command::Compile { directory }) => {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::program::write_package;
+use crate::package::write_package;
 use crate::{ALL, Exercise};
 
 /// Says where the copies are, if not in the checkout.

@@ -1,20 +1,14 @@
 //! A learner's file becomes a program.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::package::write_package;
 use crate::screen::say;
 use crate::{ALL, Exercise};
-
-/// A package that holds programs, one file each.
-const MANIFEST: &str = include_str!("../mine.toml");
-
-/// The versions of the workspace: what it has, is there offline.
-const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// Programs that no checker wants to meet.
 const HOSTILE: [(&str, &str); 4] = [
@@ -31,27 +25,6 @@ pub enum Compiled {
     Program(PathBuf, String),
     /// What the compiler says.
     Errors(String),
-}
-
-/// Makes `directory` a package of these programs: names and files.
-///
-/// # Errors
-/// When it can't be written.
-pub fn write_package(
-    directory: &Path,
-    programs: impl Iterator<Item = (String, PathBuf)>,
-) -> Result<()> {
-    let mut manifest = MANIFEST.to_owned();
-    for (name, file) in programs {
-        write!(manifest, "\n[[bin]]\nname = {name:?}\npath = {file:?}\n")?;
-    }
-    let file = directory.join("Cargo.toml");
-    if fs::read_to_string(&file).unwrap_or_default() != manifest {
-        fs::write(&file, manifest)
-            .with_context(|| format!("write {}", file.display()))?;
-        fs::write(directory.join("Cargo.lock"), LOCK)?;
-    }
-    Ok(())
 }
 
 /// Compiles one program of a package, offline.

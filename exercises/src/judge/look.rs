@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 use testbed::proc::{self, MountInfo};
 
-use super::Failure;
+use super::verdict::Failure;
 
 /// The arguments of a process.
 #[must_use]

@@ -24,15 +24,13 @@ use nix::mount::{MsFlags, mount};
 use runtime::{Narrator, RootDirectory, Signals};
 use testbed::{proc, token};
 
-use crate::{Exercise, Need};
+use crate::need::Need;
 use clean::Before;
 use host::Host;
 pub use order::Order;
-pub use run::{Ended, Run, how};
+use run::PLACE;
+pub use run::{Ended, Errors, Run, how};
 pub use verdict::{Failure, Told, Verdict};
-
-/// A tmpfs of the judge's own: an overlay can have its upper layer there.
-const PLACE: &str = "/run/exercise";
 
 /// What starts a program as number 1 of a PID namespace, as its only child.
 pub const AS_NUMBER_ONE: &[&str] =
@@ -41,7 +39,7 @@ pub const AS_NUMBER_ONE: &[&str] =
 /// What a check works with.
 #[derive(Debug)]
 pub struct Judge {
-    exercise: &'static Exercise,
+    errors: Errors,
     program: PathBuf,
     host: Host,
     root: Option<RootDirectory>,
@@ -54,22 +52,27 @@ pub struct Judge {
 ///
 /// # Errors
 /// When the judge itself can't work. That is no verdict.
-pub fn judge(exercise: &'static Exercise) -> Result<Told> {
+pub fn judge(
+    name: &str,
+    needs: &[Need],
+    errors: Errors,
+    check: fn(&mut Judge) -> Result<String, Failure>,
+) -> Result<Told> {
     // At the end all processes are killed that we can see.
     let alone =
         std::process::id() == 1 && std::env::var_os("PLAYGROUND").is_some();
     anyhow::ensure!(alone, "a judge works as PID 1 in a playground");
-    let lacks = exercise.needs.iter().find_map(|need| need.lacks());
+    let lacks = needs.iter().find_map(|need| need.lacks());
     if let Some(reason) = lacks {
         return Ok(Verdict::Skip(reason.into()).into());
     }
-    let mut judge = Judge::begin(exercise)?;
+    let mut judge = Judge::begin(name, errors)?;
     let before = Before::look(judge.host());
-    let check = AssertUnwindSafe(|| (exercise.check)(&mut judge));
+    let check = AssertUnwindSafe(|| check(&mut judge));
     let verdict = match catch_unwind(check) {
         Ok(Ok(observed)) => Verdict::Pass(observed),
         Ok(Err(failure)) => Verdict::Fail(failure),
-        Err(_) => anyhow::bail!("the check of {} broke", exercise.name),
+        Err(_) => anyhow::bail!("the check of {name} broke"),
     };
     let cleaned = before.clean_up();
     judge.cgroups.iter().for_each(|it| cgroup::remove(it));
@@ -77,7 +80,7 @@ pub fn judge(exercise: &'static Exercise) -> Result<Told> {
 }
 
 impl Judge {
-    fn begin(exercise: &'static Exercise) -> Result<Judge> {
+    fn begin(name: &str, errors: Errors) -> Result<Judge> {
         fs::create_dir_all(PLACE)?;
         for place in [PLACE, "/run/cache"] {
             let none = MsFlags::empty();
@@ -92,7 +95,7 @@ impl Judge {
         }
         let hostname = token();
         nix::unistd::sethostname(&hostname).context("name the host")?;
-        let program = Path::new(PLACE).join(exercise.name);
+        let program = Path::new(PLACE).join(name);
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes)?;
         fs::write(&program, bytes)?;
@@ -103,7 +106,7 @@ impl Judge {
         }
         let host = Host::start()?;
         Ok(Judge {
-            exercise,
+            errors,
             program,
             host,
             root: None,
@@ -181,7 +184,7 @@ impl Judge {
     /// The same, started by another program.
     #[must_use]
     pub fn program_by<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Run {
-        Run::new(self.exercise, self.host.pid(), &self.program, wrapper)
+        Run::new(self.errors, self.host.pid(), &self.program, wrapper)
     }
 
     /// A process that does nothing: what it has, the host has.

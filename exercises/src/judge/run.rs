@@ -8,12 +8,18 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use testbed::{proc, token};
 
+use super::look;
 use super::verdict::Failure;
-use super::{PLACE, look};
-use crate::Exercise;
+
+/// A tmpfs of the judge's own: an overlay can have its upper layer there.
+pub(super) const PLACE: &str = "/run/exercise";
+
+/// With which error a program ends early, and the hint that fits it.
+pub type Errors = &'static [(Errno, &'static str)];
 
 /// How long a program may take for what is asked of it.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -33,7 +39,7 @@ const HANGS: &str = "What does it wait for? A read from a pipe ends when \
 /// The program, about to start or running. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Run {
-    exercise: &'static Exercise,
+    errors: Errors,
     command: Command,
     said: PathBuf,
     child: Option<Child>,
@@ -53,7 +59,7 @@ pub struct Ended {
 
 impl Run {
     pub(super) fn new<S: AsRef<OsStr>>(
-        exercise: &'static Exercise,
+        errors: Errors,
         host: i32,
         program: &Path,
         wrapper: &[S],
@@ -66,7 +72,7 @@ impl Run {
         command.args(["--fsize=67108864", "--core=0", "--"]);
         command.args(wrapper).arg(program).env_remove("RUST_BACKTRACE");
         let said = Path::new(PLACE).join(token());
-        Run { exercise, command, said, child: None, stdin: None }
+        Run { errors, command, said, child: None, stdin: None }
     }
 
     /// Its arguments.
@@ -209,7 +215,7 @@ impl Run {
     #[must_use]
     pub fn ended_early(&self, status: ExitStatus, expected: &str) -> Failure {
         let stderr = self.stderr();
-        let known = self.exercise.errors.iter();
+        let known = self.errors.iter();
         let mut known = known.filter(|(errno, _)| {
             // As nix says it, and as std does.
             let std = format!("(os error {})", *errno as i32);

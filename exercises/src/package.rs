@@ -1,0 +1,34 @@
+//! A directory of programs becomes a package that cargo compiles offline.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A package that holds programs, one file each.
+const MANIFEST: &str = include_str!("../mine.toml");
+
+/// The versions of the workspace: what it has, is there offline.
+const LOCK: &str = include_str!("../../Cargo.lock");
+
+/// Makes `directory` a package of these programs: names and files.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write_package(
+    directory: &Path,
+    programs: impl Iterator<Item = (String, PathBuf)>,
+) -> Result<()> {
+    let mut manifest = MANIFEST.to_owned();
+    for (name, file) in programs {
+        write!(manifest, "\n[[bin]]\nname = {name:?}\npath = {file:?}\n")?;
+    }
+    let file = directory.join("Cargo.toml");
+    if fs::read_to_string(&file).unwrap_or_default() != manifest {
+        fs::write(&file, manifest)
+            .with_context(|| format!("write {}", file.display()))?;
+        fs::write(directory.join("Cargo.lock"), LOCK)?;
+    }
+    Ok(())
+}
