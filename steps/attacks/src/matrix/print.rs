@@ -6,9 +6,9 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use crate::Row;
 use crate::cells::{Cell, column_name, expected};
 use crate::proofs::Outside;
+use crate::row::Row;
 
 /// A terminal, with colour where it has some. The signs say it without.
 pub struct Screen {
