@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{binary, eventually, patience, proc};
+use crate::patience::{eventually, patience};
+use crate::proc;
+use crate::step::binary;
 
 /// What of the host a container could leave behind.
 #[derive(Debug)]

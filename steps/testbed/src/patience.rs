@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,6 +25,24 @@ fn limit() -> Duration {
 #[must_use]
 pub fn patience() -> Duration {
     limit() / 6
+}
+
+/// Asks until the answer is there. What the kernel does at its own pace can't
+/// be judged at the first look.
+///
+/// # Panics
+/// When twenty seconds have not been enough; sixty, where the processor is
+/// emulated.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let seconds = if needs::is_emulated() { 60 } else { 20 };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within {seconds} s: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Runs a claim: how it ended, and whether it had to be helped. What it waits

@@ -124,3 +124,16 @@ pub fn marked(mark: &str) -> Vec<i32> {
 pub fn runs(pid: i32) -> bool {
     status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
 }
+
+/// A word that nobody can guess: facts of a test are made at random, so that
+/// no program can pass it by saying what is expected.
+#[must_use]
+pub fn token() -> String {
+    let bytes =
+        fs::read("/proc/sys/kernel/random/uuid").expect("read a random uuid");
+    let text: String = String::from_utf8_lossy(&bytes)
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .collect();
+    format!("t{}", &text[..16])
+}

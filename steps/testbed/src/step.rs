@@ -12,13 +12,26 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::patience::patience;
+use crate::needs::{self, skip};
+use crate::patience::{eventually, patience};
+use crate::proc;
 use crate::said::{Said, listen};
-use crate::{Terminal, checkout, eventually, needs, proc, skip};
+use crate::terminal::Terminal;
 
 /// A program may be silent for longer until its end than between its lines.
 fn patience_for_the_end() -> Duration {
     patience() * 5
+}
+
+/// The checkout that we are in. It may lie elsewhere than where it was built.
+///
+/// # Panics
+/// When we are in none.
+#[must_use]
+pub fn checkout() -> PathBuf {
+    let here = std::env::current_dir().expect("a working directory");
+    let root = here.ancestors().find(|dir| dir.join("steps/testbed").is_dir());
+    root.expect("run this somewhere in the checkout").to_owned()
 }
 
 /// The path of a binary of this workspace: beside the tests, or where
@@ -322,6 +335,20 @@ impl Running {
             sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// By how much this machine is slower than a laptop, by the clock of its
+/// processor: how long a shell takes for fifty programs. 1 and more. A limit of
+/// time is multiplied by it: a virtual machine without KVM needs thirty times
+/// as long for everything, and a limit for it alone would be none elsewhere.
+///
+/// # Panics
+/// Without bash.
+#[must_use]
+pub fn slowness() -> f64 {
+    const ON_A_LAPTOP: f64 = 0.1;
+    let programs = "for i in {1..50}; do /bin/true; done";
+    (Step::shell(programs).cpu_seconds() / ON_A_LAPTOP).max(1.0)
 }
 
 /// A copy of the default root directory, for a claim to fill and to name.

@@ -13,8 +13,7 @@ use nix::unistd::Pid;
 use pty_process::Size;
 use pty_process::blocking::{Pts, Pty};
 
-use crate::eventually;
-use crate::patience::patience;
+use crate::patience::{eventually, patience};
 
 /// A terminal, and the program that was started in it. Dropped, it hangs up.
 pub struct Terminal {

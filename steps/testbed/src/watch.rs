@@ -5,7 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::{Step, Terminal, needs, patience, proc, token};
+use crate::patience::patience;
+use crate::proc::token;
+use crate::step::Step;
+use crate::terminal::Terminal;
+use crate::{needs, proc};
 
 /// A mark by which a container's processes are found, and a place of its own
 /// for temporary files: what others do on this machine does not matter.

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::{Step, checkout, eventually, needs, skip, token};
 
-use super::{Lab, error, mount};
+use crate::pretended::{Lab, error, mount};
 
 /// A mirror where nobody answers, on this machine.
 const NO_MIRROR: &str = "http://127.0.0.1:9/debian";

@@ -4,11 +4,10 @@
 //! this file's making, since a real one does not fail on demand.
 
 mod cache;
+mod pretended;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use cache::{
@@ -22,9 +21,8 @@ use cache::{
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tempfile::TempDir;
-use testbed::watch::Watch;
-use testbed::{Step, checkout, eventually, needs, skip, token};
+use pretended::{Lab, error};
+use testbed::{Step, checkout, eventually, needs, token};
 
 testbed::main!(
     a_wrong_word_is_told,
@@ -47,119 +45,6 @@ testbed::main!(
     a_file_that_can_not_be_read_stays_outside,
     a_signal_ends_the_machine,
 );
-
-/// The programs of this machine, but for those that are made here; and a
-/// cache, in which an image is made by nobody.
-struct Lab {
-    place: TempDir,
-    is_playground: bool,
-    watch: Watch,
-}
-
-impl Lab {
-    fn new() -> Lab {
-        for program in ["mke2fs", "setpriv", "flock"] {
-            needs::command(program);
-        }
-        if std::env::consts::ARCH != "x86_64" {
-            skip("the lab is for x86_64");
-        }
-        let place = tempfile::tempdir().expect("a directory");
-        // A playground's /tmp has less room than the lab asks for.
-        let is_playground = std::env::var_os("PLAYGROUND").is_some();
-        if is_playground {
-            let room = ["-t", "tmpfs", "-o", "size=2g", "room"];
-            mount("mount", &room, place.path());
-        }
-        let lab = Lab { place, is_playground, watch: Watch::begin() };
-        fs::create_dir(lab.place.path().join("programs")).expect("mkdir");
-        lab.has("mmdebstrap", "exit 0");
-        lab
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.place.path().join(name)
-    }
-
-    fn has(&self, program: &str, script: &str) {
-        let file = self.path("programs").join(program);
-        fs::write(&file, format!("#!/bin/bash\n{script}\n")).expect("write");
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(file, executable).expect("chmod");
-    }
-
-    /// One that says which it is, as a real one, and is a machine by `script`.
-    fn has_qemu(&self, script: &str) {
-        let version = "echo 'QEMU emulator version 0'; exit";
-        let script =
-            format!("[[ $* != *--version* ]] || {{ {version}; }}\n{script}");
-        self.has("qemu-system-x86_64", &script);
-    }
-
-    /// Where this machine has one, it no longer runs.
-    fn has_no_qemu(&self) {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut places = std::env::split_paths(&path);
-        if places.any(|place| place.join("qemu-system-x86_64").exists()) {
-            self.has("qemu-system-x86_64", "exit 127");
-        }
-    }
-
-    fn asked(&self, arguments: &[&str]) -> Step {
-        self.around(Step::script("lab.sh")).args(arguments)
-    }
-
-    fn around(&self, lab: Step) -> Step {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let path = format!("{}:{path}", self.path("programs").display());
-        let mut lab = self.watch.over_script(lab);
-        lab.command()
-            .env("PATH", path)
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .env("TMPDIR", self.place.path())
-            .env("WORKSHOP_BIN", self.path("no-programs"))
-            .env("LAB_MIRROR", "http://mirror.invalid/debian")
-            .env("LAB_BOOT_SECONDS", "1");
-        fs::create_dir_all(self.path("no-programs")).expect("mkdir");
-        lab
-    }
-
-    fn fails(&self, lab: Step) -> String {
-        let output = lab.output();
-        let told = error(&output);
-        assert_eq!(output.status.code(), Some(125), "{told}");
-        self.leaves_nothing();
-        told
-    }
-
-    /// Nothing but the image, for the next time.
-    fn leaves_nothing(&self) {
-        let cache = self.path("cache/container-workshop-lab");
-        let entries = fs::read_dir(cache).into_iter().flatten().flatten();
-        let left: Vec<_> = entries
-            .filter(|it| it.file_name().to_string_lossy().starts_with("run."))
-            .collect();
-        assert!(left.is_empty(), "{left:?}");
-        self.watch.assert_nothing_left("lab.sh");
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        if self.is_playground {
-            mount("umount", &["--lazy"], self.place.path());
-        }
-    }
-}
-
-fn mount(program: &str, words: &[&str], place: &Path) {
-    let done = Command::new(program).args(words).arg(place).status();
-    assert!(done.expect("mount").success());
-}
-
-fn error(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// What the machine writes to its console and to its control port, and what
 /// becomes of it.

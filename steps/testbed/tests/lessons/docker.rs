@@ -7,9 +7,8 @@ use std::fs;
 use std::process::Command;
 
 use regex_lite::{Captures, Regex};
-use testbed::binary;
+use testbed::{binary, checkout};
 
-use crate::checkout;
 use crate::page::Page;
 
 /// Those of docker-run(1) that the table speaks of.

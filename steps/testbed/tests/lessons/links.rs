@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path};
 
-use crate::page::{Link, Page, slug};
-use crate::{all_pages, checkout};
+use testbed::checkout;
+
+use crate::page::{Link, Page, all_pages, slug};
 
 /// Where links may lead: places that stay.
 const HOSTS: [&str; 13] = [

@@ -13,7 +13,7 @@ mod session;
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use docker::the_table_beside_docker_is_true;
@@ -21,11 +21,11 @@ use links::{
     glossary_entries_are_linked, links_lead_somewhere,
     links_lead_where_they_say,
 };
-use page::{Block, Page};
+use page::{Block, Page, all_pages};
 use pattern::Bindings;
 use session::Session;
 use similar::TextDiff;
-use testbed::{binary, needs, record};
+use testbed::{binary, checkout, needs, record};
 
 fn main() -> ExitCode {
     testbed::run(&[
@@ -52,21 +52,6 @@ fn main() -> ExitCode {
         ("lessons_have_one_shape", lessons_have_one_shape),
         ("words_are_spelled_right", words_are_spelled_right),
     ])
-}
-
-/// The checkout that we are in. It may lie elsewhere than where it was built.
-fn checkout() -> PathBuf {
-    let here = std::env::current_dir().expect("a working directory");
-    let root = here.ancestors().find(|dir| dir.join("steps/testbed").is_dir());
-    root.expect("run this somewhere in the checkout").to_owned()
-}
-
-/// What they say is the same on every machine, and what they do is not.
-fn all_pages() -> Vec<Page> {
-    if needs::in_the_lab() {
-        testbed::skip("a page says the same everywhere: judged outside");
-    }
-    Page::all(&checkout())
 }
 
 fn overwrite() -> bool {

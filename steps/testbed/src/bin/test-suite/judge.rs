@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use testbed::record::{BEGUN, ENVIRONMENT, MARK};
 
-use crate::plan;
+use crate::plan::{self, CANARY};
 use crate::stage::{Log, output_of};
 
 /// A test binary of `tests/`, and the claims that it says it has.
@@ -168,8 +168,6 @@ impl Place<'_> {
     }
 }
 
-/// The claim that does not hold, in every environment.
-pub const CANARY: &str = "the_canary_is_red";
 /// libtest's exit status when a claim does not hold.
 const RED: i32 = 101;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use testbed::record::MARK;
 
-use crate::judge::CANARY;
+use crate::plan::CANARY;
 
 /// What came of a claim in one environment.
 #[derive(Clone, Copy, PartialEq, Eq)]

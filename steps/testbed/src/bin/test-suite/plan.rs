@@ -3,6 +3,9 @@
 use nix::unistd::geteuid;
 use testbed::needs;
 
+/// The claim that does not hold, in every environment.
+pub const CANARY: &str = "the_canary_is_red";
+
 /// They ask little of a kernel and much of a processor: without KVM, thousands
 /// of system calls that are traced one by one take too long.
 const NOT_IN_THE_LAB: &[&str] = &[

@@ -18,7 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use testbed::record::MARK;
 
-use crate::judge::CANARY;
+use crate::plan::CANARY;
 
 /// What makes programs write in colour to a file, or not. `CI` is one of them.
 const COLOUR: [&str; 5] =
