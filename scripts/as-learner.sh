@@ -55,9 +55,9 @@ make_account() {
   id=$(first_free_id 1500)
   range=$(first_free_range)
   mount -t tmpfs -o mode=755,size=256m learner /home
-  mkdir /home/.etc "$home"
+  mkdir "$home"
   chown "$id:$id" "$home"
-  cp -a /etc/. /home/.etc
+  cp -a /etc /home/.etc
   sed -i '/^learner:/d' /home/.etc/{passwd,group}
   echo "learner:x:$id:$id::$home:/bin/bash" >>/home/.etc/passwd
   echo "learner:x:$id:" >>/home/.etc/group

@@ -10,8 +10,7 @@ usage: scripts/lib/company.sh COMMAND [ARG...]
 Runs COMMAND as root of a host that has an uplink by cable and one by radio, that
 forwards, and on which docker runs: its bridge, its rules, its /etc/resolv.conf.
 Network and mounts are namespaces of its own; the host that you are on does not
-change. A network namespace made in there inherits all that a first one can have
-been told otherwise.
+change.
 
   --arrive   docker and the second uplink come to the network that you are in
   --leave    and leave it
@@ -29,36 +28,6 @@ first_network() {
     echo 0 >"$file/accept_source_route"
     echo 0 >"$file/send_redirects"
   done
-}
-
-# All that can be inherited is otherwise than the kernel makes it. A test can't
-# tell that to the machine's first network. So programs of the names of unshare
-# and ip, which make a new one, tell that one.
-inherit() {
-  local file
-  echo 1 >/proc/sys/net/ipv4/ip_forward
-  for file in /proc/sys/net/ipv{4,6}/conf/all/forwarding /proc/sys/net/ipv4/conf/*/* \
-    /proc/sys/net/ipv6/conf/*/{disable_ipv6,addr_gen_mode,accept_ra,autoconf} \
-    /proc/sys/net/bridge/bridge-nf-call-*; do
-    [[ ! -w $file || $file =~ ipv4.*/forwarding|/lo/disable_ ]] || echo $(($(<"$file") == 0)) >"$file"
-  done
-}
-
-as_unshare() { # ARGUMENTS OF unshare
-  local options=()
-  if [[ " $* " == *' --net '*' -- '* ]]; then
-    while [[ $1 != -- ]]; do options+=("$1") && shift; done
-    # shellcheck disable=SC2016 # for the shell there
-    options+=(-- bash -c "$(declare -f inherit)"'; inherit && exec "$@"' bash) && shift
-  fi
-  exec "$original" "${options[@]}" "$@"
-}
-
-as_ip() { # ARGUMENTS OF ip
-  local internet=/run/netns/internet
-  [[ ! -e $internet ]] || exec "$original" "$@"
-  "$original" "$@"
-  [[ ! -e $internet ]] || nsenter --net=$internet bash -c "$(declare -f inherit); inherit"
 }
 
 arrive() {
@@ -113,26 +82,16 @@ route add default via 192.0.2.1
 IP
   first_network
   arrive
-  # A place that everybody can enter, and that each playground has.
   mount -t tmpfs company /mnt
-  install "${BASH_SOURCE[0]}" /mnt/unshare
-  install "${BASH_SOURCE[0]}" /mnt/ip
   # As systemd-resolved leaves it.
   printf 'nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n' >/mnt/resolv.conf
   [[ ! -e /etc/resolv.conf ]] || mount --bind /mnt/resolv.conf /etc/resolv.conf
-  PATH=/mnt:$PATH exec "$@"
+  exec "$@"
 }
 
-main() {
-  local name=${0##*/} original
-  original=$(PATH=${PATH/\/mnt:/} type -P "$name") || true
-  case $name,${1--h} in
-    unshare,* | ip,*) "as_$name" "$@" ;;
-    *,-h | *,--help) usage ;;
-    *,--arrive | *,--leave) "${1#--}" ;;
-    *,--inside) inside "${@:2}" ;;
-    *) exec unshare --net --mount -- "$0" --inside "$@" ;;
-  esac
-}
-
-main "$@"
+case ${1--h} in
+  -h | --help) usage ;;
+  --arrive | --leave) "${1#--}" ;;
+  --inside) inside "${@:2}" ;;
+  *) exec unshare --net --mount -- "$0" --inside "$@" ;;
+esac

@@ -52,10 +52,7 @@ main() {
     show /lab/checkout "$checkout"
     show /lab/programs "$WORKSHOP_BIN"
     chown -R learner:learner /lab/checkout /lab/programs
-    # shellcheck source=scripts/lib/internet.sh
-    . "$checkout/scripts/lib/internet.sh"
-    connect_internet
-    [[ ! -x $WORKSHOP_BIN/web-server ]] || start_web_server
+    [[ ! -x $WORKSHOP_BIN/playground ]] || "$WORKSHOP_BIN/playground" --internet
     udevadm wait --timeout=30 /dev/virtio-ports/{control,out,err} /dev/hvc0
     exec 3<>/dev/virtio-ports/control
     # A port can be opened once. So the command gets a pipe, as anywhere.

@@ -35,6 +35,9 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// Fills /dev of the new root.
+///
+/// # Errors
+/// As mount(2) and mknod(2).
 pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
     let place = root.system_directory("dev")?;
     let tmpfs =
@@ -134,7 +137,11 @@ fn console(container: &Inside, root: &NewRoot) -> Result<()> {
     }
 }
 
-fn bind_over_new_file(
+/// Shows what `source` is at a place where nothing is yet.
+///
+/// # Errors
+/// As open(2) and mount(2).
+pub fn bind_over_new_file(
     container: &Inside,
     root: &NewRoot,
     path: &str,

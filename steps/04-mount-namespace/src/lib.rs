@@ -8,10 +8,10 @@
 //! can do what chroot(2) can't: take the old root away, so that no `..` and no
 //! second chroot leads back to it.
 
-mod dev;
+pub mod dev;
 mod mount;
 mod new_root;
-mod proc;
+pub mod proc;
 mod sys;
 mod volume;
 
@@ -22,9 +22,9 @@ use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, chdir, pivot_root};
 use runtime::{Because, Feature, Inside, Narrator, shell};
 
-pub use mount::{Mount, Target};
+pub use mount::{Mount, Target, remount_with};
+pub use new_root::NewRoot;
 
-use new_root::NewRoot;
 use volume::Volume;
 
 /// A table of mounts of its own.
@@ -92,7 +92,10 @@ impl Feature for PivotRoot {
 /// After it the old root lies over the new one, at the same place: that is what
 /// umount2(2) takes away, with everything below it. Whoever still holds
 /// something open there keeps it alive; we hold nothing.
-fn pivot(container: &Inside) -> Result<()> {
+///
+/// # Errors
+/// As pivot_root(2) and umount2(2).
+pub fn pivot(container: &Inside) -> Result<()> {
     container
         .call(
             "pivot_root(\".\", \".\")",

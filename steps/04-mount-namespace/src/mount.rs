@@ -203,14 +203,27 @@ pub fn remount_read_only(
     target: impl Into<Target>,
     why: &str,
 ) -> Result<(), Failure> {
+    remount_with(MsFlags::MS_RDONLY, container, target, why)
+}
+
+/// The same, with other flags.
+///
+/// # Errors
+/// As mount(2).
+pub fn remount_with(
+    flags: MsFlags,
+    container: &Inside,
+    target: impl Into<Target>,
+    why: &str,
+) -> Result<(), Failure> {
     let target = target.into();
     let there = statvfs(&target.path()).map_err(|errno| {
         Failure::of(format!("statvfs({:?})", target.shown()), errno)
     })?;
-    let flags = flags_of(there.flags())
+    let flags = flags
+        | flags_of(there.flags())
         | MsFlags::MS_BIND
-        | MsFlags::MS_REMOUNT
-        | MsFlags::MS_RDONLY;
+        | MsFlags::MS_REMOUNT;
     Mount::change(flags).make(container, target, why)
 }
 

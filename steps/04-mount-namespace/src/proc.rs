@@ -9,6 +9,9 @@ use crate::mount::Mount;
 use crate::new_root::NewRoot;
 
 /// Mounts a new one.
+///
+/// # Errors
+/// As mount(2).
 pub fn mount(container: &Inside, root: &NewRoot) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     Mount::new("proc", flags, "")

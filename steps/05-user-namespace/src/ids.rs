@@ -63,6 +63,59 @@ impl Mapping {
         Mapping { uids: numbered(uids), gids: numbered(gids) }
     }
 
+    /// For root: `count` ids that no table lends to anybody, unless it lends
+    /// some to root.
+    pub fn apart_from_all(count: u32) -> Mapping {
+        let ranges = |table: &str, map: &str| {
+            let own = granted(table, map, 0);
+            let text = fs::read_to_string(table).unwrap_or_default();
+            let ends =
+                text.lines().filter_map(|line| Some(range(line)?.1.end()));
+            let first = ends.fold(FIRST.into(), u64::max) as u32;
+            let apart = Range { inside: 0, first, count };
+            numbered(if own.is_empty() { vec![apart] } else { own })
+        };
+        Mapping {
+            uids: ranges("/etc/subuid", "/proc/self/uid_map"),
+            gids: ranges("/etc/subgid", "/proc/self/gid_map"),
+        }
+    }
+
+    /// Every id that there is here is itself inside, too.
+    pub fn of_all_to_themselves() -> Mapping {
+        let ranges = |map: &str| {
+            let map = fs::read_to_string(map).unwrap_or_default();
+            let same = |line: &str| {
+                let mut numbers = line.split_whitespace().flat_map(str::parse);
+                let (first, _, count) =
+                    (numbers.next()?, numbers.next()?, numbers.next()?);
+                Some(Range { inside: first, first, count })
+            };
+            map.lines().filter_map(same).collect()
+        };
+        Mapping {
+            uids: ranges("/proc/self/uid_map"),
+            gids: ranges("/proc/self/gid_map"),
+        }
+    }
+
+    /// How many users and groups there are inside, at least.
+    pub fn count(&self) -> u32 {
+        let count = |ranges: &[Range]| ranges.iter().map(|it| it.count).sum();
+        u32::min(count(&self.uids), count(&self.gids))
+    }
+
+    /// Who outside is this user and group of inside, if somebody is.
+    pub fn outside(&self, id: u32) -> Option<(u32, u32)> {
+        let outside = |ranges: &[Range]| {
+            let range = ranges.iter().find(|range| {
+                (range.inside..range.inside + range.count).contains(&id)
+            })?;
+            Some(range.first + (id - range.inside))
+        };
+        Some((outside(&self.uids)?, outside(&self.gids)?))
+    }
+
     /// Who on the host is root inside, if it is not ourselves.
     pub fn root(&self) -> Option<(Uid, Gid)> {
         let uid = Uid::from_raw(self.uids[0].first);
@@ -153,24 +206,25 @@ fn granted(table: &str, map: &str, own: u32) -> Vec<Range> {
     let own = Range { inside: 0, first: own, count: 1 };
     let table = fs::read_to_string(table).unwrap_or_default();
     let mut ranges: Vec<Range> = vec![];
-    for line in table.lines() {
-        let mut fields = line.split(':');
-        let owner = fields.next();
-        let mut number_in_next = || fields.next()?.trim().parse().ok();
-        let (Some(first), Some(count)) = (number_in_next(), number_in_next())
-        else {
-            continue;
-        };
-        let range = Range { inside: 0, first, count };
-        let ours = owner == Some(&number) || owner == name.as_deref();
+    for (owner, range) in table.lines().filter_map(range) {
+        let ours = owner == number || Some(owner) == name.as_deref();
         let new = !range.overlaps(own)
             && !ranges.iter().any(|other| range.overlaps(*other));
-        if ours && count > 0 && new && range.is_in(map) {
+        if ours && range.count > 0 && new && range.is_in(map) {
             ranges.push(range);
         }
     }
     ranges.truncate(LINES);
     ranges
+}
+
+/// A line of the table: whose, and which.
+fn range(line: &str) -> Option<(&str, Range)> {
+    let mut fields = line.split(':');
+    let owner = fields.next()?;
+    let mut number = || fields.next()?.trim().parse().ok();
+    let (first, count) = (number()?, number()?);
+    Some((owner, Range { inside: 0, first, count }))
 }
 
 /// Root writes any map. An ordinary user has one line to give away: himself.

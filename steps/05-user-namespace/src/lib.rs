@@ -18,9 +18,8 @@ use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use runtime::{Feature, Host, Inside, Narrator};
 
+pub use ids::Mapping;
 pub use lock::LockedMounts;
-
-use ids::Mapping;
 
 /// Users and groups of its own.
 #[derive(Debug, clap::Args)]
@@ -50,38 +49,8 @@ impl Feature for UserNamespace {
         self.user.map_or(Ok(()), |(uid, gid)| self.mapping.demand(uid, gid))
     }
 
-    // Until it takes an id that is mapped, a process is 65534 ("nobody") in
-    // its own namespace, and what it makes would belong to nobody.
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        let dropped = container.call(
-            "setgroups([])",
-            "the host's groups would still open the host's doors",
-            "setpriv --clear-groups",
-            || setgroups(&[]),
-        );
-        match dropped {
-            // Denied for good where gid_map was written without a privilege:
-            // a group may also be there to keep its members out (CVE-2014-8989).
-            Err(runtime::Failure::Call { errno: Errno::EPERM, .. }) => {
-                container.note(
-                    "our groups stay: setgroups is denied in this namespace",
-                );
-            }
-            dropped => dropped?,
-        }
-        let (root, wheel) = (Uid::from_raw(0), Gid::from_raw(0));
-        container.call(
-            "setresgid(0, 0, 0)",
-            "root's group inside",
-            "setpriv --regid 0",
-            || setresgid(wheel, wheel, wheel),
-        )?;
-        container.call(
-            "setresuid(0, 0, 0)",
-            "root inside",
-            "setpriv --reuid 0",
-            || setresuid(root, root, root),
-        )?;
+        become_root(container)?;
         container.user = self.user;
         Ok(())
     }
@@ -89,4 +58,41 @@ impl Feature for UserNamespace {
     fn owner(&self) -> Option<(Uid, Gid)> {
         self.mapping.root()
     }
+}
+
+/// Until it takes an id that is mapped, a process is 65534 ("nobody") in its
+/// own namespace, and what it makes would belong to nobody.
+///
+/// # Errors
+/// As setgroups(2), setresgid(2) and setresuid(2).
+pub fn become_root(container: &Inside) -> Result<()> {
+    let dropped = container.call(
+        "setgroups([])",
+        "the host's groups would still open the host's doors",
+        "setpriv --clear-groups",
+        || setgroups(&[]),
+    );
+    match dropped {
+        // Denied for good where gid_map was written without a privilege:
+        // a group may also be there to keep its members out (CVE-2014-8989).
+        Err(runtime::Failure::Call { errno: Errno::EPERM, .. }) => {
+            container
+                .note("our groups stay: setgroups is denied in this namespace");
+        }
+        dropped => dropped?,
+    }
+    let (root, wheel) = (Uid::from_raw(0), Gid::from_raw(0));
+    container.call(
+        "setresgid(0, 0, 0)",
+        "root's group inside",
+        "setpriv --regid 0",
+        || setresgid(wheel, wheel, wheel),
+    )?;
+    container.call(
+        "setresuid(0, 0, 0)",
+        "root inside",
+        "setpriv --reuid 0",
+        || setresuid(root, root, root),
+    )?;
+    Ok(())
 }

@@ -26,10 +26,10 @@ use runtime::{
     Side,
 };
 
-pub use limits::Limits;
-
 use hierarchy::Cgroup;
-use tree::Trees;
+pub use limits::Limits;
+pub use tree::{Trees, put};
+pub use v2::scope;
 
 /// Limits, and the namespace that hides the tree above them.
 #[derive(Debug, clap::Args)]

@@ -146,6 +146,9 @@ pub const READ_ONLY: &str = "the cgroups here are to be looked at only, as insid
 
 /// Writes into a file of the tree. Not by fs::write(): its O_CREAT turns a
 /// file that is not there (ENOENT) into one that we may not make (EACCES).
+///
+/// # Errors
+/// As open(2) and write(2).
 pub fn put(path: &Path, value: &str) -> io::Result<()> {
     File::options().write(true).open(path)?.write_all(value.as_bytes())
 }
@@ -180,10 +183,26 @@ pub struct Trees {
 }
 
 impl Trees {
+    /// # Errors
+    /// As read(2).
     pub fn read() -> Result<Trees, Failure> {
         let (mounts, ours) =
             (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
         Ok(Trees { mounts, ours })
+    }
+
+    /// The same, with the place of another process.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn of(pid: i32) -> Result<Trees, Failure> {
+        let ours = read(format!("/proc/{pid}/cgroup"))?;
+        Ok(Trees { ours, ..Trees::read()? })
+    }
+
+    /// Of each hierarchy, its controllers; none is v2's.
+    pub fn controllers(&self) -> impl Iterator<Item = &str> {
+        self.ours.lines().filter_map(|line| line.split(':').nth(1))
     }
 
     /// Where a hierarchy is mounted, and our place in it. For v1, by its

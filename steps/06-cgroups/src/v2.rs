@@ -209,7 +209,7 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     if geteuid().is_root() || env::var_os(ASKED).is_some() || !reachable {
         return Ok(());
     }
-    let scope = scope();
+    let scope = scope("--user");
     let mut words: Vec<OsString> = scope.iter().map(OsString::from).collect();
     words.push(env::current_exe().context("our own path")?.into());
     words.extend(env::args_os().skip(1));
@@ -237,13 +237,13 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
 
 /// From systemd 262 on, systemd-run reads variables in the command, and puts
 /// its own values in their place. Before 254 it has no switch for that, and no
-/// need of one.
-fn scope() -> Vec<&'static str> {
+/// need of one. `manager` is `--user` or `--system`.
+pub fn scope(manager: &str) -> Vec<&str> {
     const NOT_TO_BE_READ: &str = "--expand-environment=no";
     let help = helper_program::run(Command::new("systemd-run").arg("--help"));
     let knows =
         help.is_ok_and(|(_, said)| said.contains("--expand-environment"));
-    ["systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes"]
+    ["systemd-run", manager, "--scope", "--quiet", "--property=Delegate=yes"]
         .into_iter()
         .chain(knows.then_some(NOT_TO_BE_READ))
         .chain(["--"])

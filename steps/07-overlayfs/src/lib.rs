@@ -24,6 +24,8 @@ use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid, chdir};
 use runtime::{Because, Feature, Host, Inside, Narrator, shell};
 
+pub use layer::escape;
+
 use layer::{Layer, Layers};
 use scratch::Places;
 use upper::Upper;

@@ -19,14 +19,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use netlink_packet_route::RouteNetlinkMessage::{DelLink, NewLink};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
-    LinkAttribute, LinkInfo,
+    InfoBridgePort, InfoKind, InfoPortData, InfoPortKind, LinkAttribute,
+    LinkInfo,
 };
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
 use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 use runtime::process::Child;
 use runtime::{Because, Failure, Host};
 
@@ -118,7 +115,10 @@ impl Place {
             &[
                 LinkAttribute::Controller(view.bridge.index),
                 LinkAttribute::Address(own.mac),
-                cable(pid.as_raw().unsigned_abs(), mac_of(address)),
+                netlink::cable(
+                    pid.as_raw().unsigned_abs(),
+                    &[LinkAttribute::Address(mac_of(address))],
+                ),
             ],
         );
         container.call(
@@ -199,15 +199,6 @@ impl Place {
     }
 }
 
-fn cable(pid: u32, mac: Vec<u8>) -> LinkAttribute {
-    let inner = [LinkAttribute::NetNsPid(pid), LinkAttribute::Address(mac)];
-    let inner = InfoVeth::Peer(netlink::named("eth0", &inner));
-    LinkAttribute::LinkInfo(vec![
-        LinkInfo::Kind(InfoKind::Veth),
-        LinkInfo::Data(InfoData::Veth(inner)),
-    ])
-}
-
 /// Locally administered, and none that a container has.
 fn made_up_mac() -> io::Result<Vec<u8>> {
     let mut mac = [0x02, 0x78, 0, 0, 0, 0];
@@ -229,7 +220,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.life = None;
         let left_behind = Child::start(CloneFlags::empty(), || {
-            let _ = leave_terminal();
+            let _ = runtime::leave_terminal();
             u8::from(self.clear().is_err())
         });
         match left_behind {
@@ -237,16 +228,6 @@ impl Drop for Place {
             Err(_) => drop(self.clear()),
         }
     }
-}
-
-/// Whoever reads our output waits for its end: it must not wait for us.
-fn leave_terminal() -> nix::Result<()> {
-    let null =
-        open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&null)?;
-    dup2_stderr(&null)?;
-    setsid().map(drop)
 }
 
 impl Place {

@@ -21,10 +21,10 @@ mod forwarding;
 mod inside;
 mod lock;
 mod mode;
-mod netlink;
+pub mod netlink;
 mod pasta;
 mod port;
-mod subnet;
+pub mod subnet;
 mod view;
 
 use anyhow::{Context, Result};

@@ -18,7 +18,8 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressMessage, AddressScope,
 };
 use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol,
@@ -231,6 +232,22 @@ pub fn named(name: &str, attributes: &[LinkAttribute]) -> LinkMessage {
 /// A virtual device of a kind.
 pub fn kind(kind: InfoKind) -> LinkAttribute {
     LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)])
+}
+
+/// A cable: its other end is `eth0` in the network of the process `pid`, with
+/// what shall be so of that end.
+pub fn cable(pid: u32, far_end: &[LinkAttribute]) -> LinkAttribute {
+    let mut inner = named("eth0", far_end);
+    inner.attributes.push(LinkAttribute::NetNsPid(pid));
+    LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(inner))),
+    ])
+}
+
+/// A device that is to be there.
+pub fn there(message: LinkMessage) -> Message {
+    NewLink(message)
 }
 
 /// A device by its number.

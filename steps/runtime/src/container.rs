@@ -211,17 +211,9 @@ impl Container {
             bail!("the runtime is gone");
         }
         umask(Mode::empty());
-        let mut inside = Inside {
-            rootfs: own.rootfs.to_owned(),
-            refusal: own.refusal.clone(),
-            terminal: own.terminal.map(Terminal::slave_path).transpose()?,
-            scratch: None,
-            read_only: false,
-            files: Vec::new(),
-            init: None,
-            user: None,
-            narrator: own.narrator,
-        };
+        let mut inside = Inside::new(own.rootfs, own.narrator);
+        inside.refusal.clone_from(&own.refusal);
+        inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
         for feature in &self.features {
             feature.first(&inside)?;
         }

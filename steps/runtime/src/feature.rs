@@ -106,7 +106,17 @@ pub struct Host<'a> {
     pub(crate) narrator: &'a Narrator<'a>,
 }
 
-impl Host<'_> {
+impl<'a> Host<'a> {
+    /// A first process that waits.
+    #[must_use]
+    pub fn new(
+        pid: Pid,
+        rootfs: &'a Path,
+        narrator: &'a Narrator<'a>,
+    ) -> Host<'a> {
+        Host { pid, rootfs, narrator }
+    }
+
     /// Says what is no kernel call, in one line.
     pub fn note(&self, text: impl Display) {
         self.narrator.note(Side::Host, text);
@@ -163,7 +173,23 @@ pub struct Inside<'a> {
     pub(crate) narrator: &'a Narrator<'a>,
 }
 
-impl Inside<'_> {
+impl<'a> Inside<'a> {
+    /// As a first process begins, before its features act.
+    #[must_use]
+    pub fn new(rootfs: &Path, narrator: &'a Narrator<'a>) -> Inside<'a> {
+        Inside {
+            rootfs: rootfs.to_owned(),
+            refusal: String::new(),
+            terminal: None,
+            scratch: None,
+            read_only: false,
+            files: Vec::new(),
+            init: None,
+            user: None,
+            narrator,
+        }
+    }
+
     /// Makes a kernel call, after saying so: see [`Narrator::call`].
     ///
     /// # Errors

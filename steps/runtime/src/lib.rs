@@ -81,15 +81,17 @@ mod supervise;
 mod terminal;
 
 pub use cache::CachedDirectory;
+pub use channel::{Channel, Message};
 pub use command::Variable;
 pub use command_line::parse;
 pub use container::Container;
 pub use failure::{
     Because, Failure, NO_MORE_NAMESPACES, NOT_EXECUTABLE, NOT_FOUND,
-    RUNTIME_FAILED,
+    RUNTIME_FAILED, told,
 };
 pub use feature::{Birthplace, Feature, Host, Init, Inside};
 pub use narration::{Narrator, Side};
 pub use quote::shell;
 pub use rootfs::RootDirectory;
 pub use signals::Signals;
+pub use terminal::leave_terminal;

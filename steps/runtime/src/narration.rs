@@ -27,6 +27,7 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Narrator<'a> {
     quiet: bool,
+    notes: bool,
     /// Where a person presses Enter before each call.
     pause: Option<RefCell<File>>,
     /// Our own descriptor: the command's terminal takes the place of fd 2.
@@ -60,10 +61,17 @@ impl<'a> Narrator<'a> {
         };
         Ok(Narrator {
             quiet,
+            notes: !quiet,
             pause,
             stderr: RefCell::new(File::from(stderr)),
             signals,
         })
+    }
+
+    /// Calls are not told, notes are.
+    #[must_use]
+    pub fn of_notes(self) -> Narrator<'a> {
+        Narrator { notes: true, ..self }
     }
 
     /// Makes a kernel call, after saying so.
@@ -101,7 +109,7 @@ impl<'a> Narrator<'a> {
 
     /// Says that something is left out, and why. Nothing to pause for.
     pub fn note(&self, side: Side, text: impl Display) {
-        if !self.quiet {
+        if self.notes {
             self.line(side, &one_line(text).yellow().to_string());
         }
     }

@@ -228,6 +228,25 @@ pub fn reap_any() -> nix::Result<Option<(Pid, Exit)>> {
     }))
 }
 
+/// The same, and waits until one ends.
+///
+/// # Errors
+/// As waitpid(2).
+pub fn wait_for_any() -> nix::Result<(Pid, Exit)> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, status))) => {
+                let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+                if let Some(exit) = exit_of(status) {
+                    return Ok((pid, exit));
+                }
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+        }
+    }
+}
+
 /// `None` for a process that was only stopped or continued.
 fn exit_of(status: WaitStatus) -> Option<Exit> {
     let code = status.exit_status().map(|code| Exit::Code(code as u8));
@@ -249,7 +268,7 @@ pub fn close_on_exec_above_stderr() -> nix::Result<()> {
 ///
 /// # Errors
 /// As close_range(2).
-pub(crate) fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
+pub fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
     let kept = kept.as_raw_fd() as libc::c_uint;
     if kept > 3 {
         close_range(3, kept - 1, 0)?;

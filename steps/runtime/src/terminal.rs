@@ -11,16 +11,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::pty::openpty;
+use nix::sys::stat::Mode;
 use nix::sys::termios::{
     InputFlags, LocalFlags, OutputFlags, SetArg, SpecialCharacterIndices,
     Termios, cfmakeraw, tcgetattr, tcsetattr,
 };
 use nix::unistd::{
-    Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getpgrp, tcgetpgrp,
-    ttyname,
+    Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, getpgrp, setsid,
+    tcgetpgrp, ttyname,
 };
 use rustix::process::ioctl_tiocsctty;
 use rustix::termios::{tcgetwinsize, tcsetwinsize};
@@ -316,4 +317,18 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         self.restore();
     }
+}
+
+/// Whoever reads our output waits for its end: they need not wait for a process
+/// that we leave behind. It gets no Ctrl-C either.
+///
+/// # Errors
+/// As open(2), dup2(2) and setsid(2).
+pub fn leave_terminal() -> nix::Result<()> {
+    let null =
+        open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    setsid().map(drop)
 }

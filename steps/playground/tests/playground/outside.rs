@@ -32,6 +32,7 @@ const NETWORK: &str = "
     ip link add eth0 type veth peer name eth1
     ip address add 192.0.2.77/24 dev eth0
     ip link set eth0 up; ip link set eth1 up
+    until ip -brief link show eth0 | grep -q ' UP '; do sleep 0.01; done
     ip route add default via 192.0.2.1
     nft add table ip planted";
 

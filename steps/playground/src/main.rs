@@ -1,0 +1,115 @@
+#![forbid(unsafe_code)]
+//! A pretended host, made of what the steps teach.
+//!
+//! ```text
+//!   outside              a cgroup, and for an ordinary user a user namespace
+//!     │                  in which they are root
+//!     └▶ the view        mounts of its own: the host's files, below overlays
+//!          └▶ PID 1      all namespaces at once, of root's own: /proc, /dev, a
+//!               │        new root, a network; then it begins anew as `--init`
+//!               └▶ the command
+//! ```
+//!
+//! Each dies with the one above it. A process beside them outlives them all and
+//! takes the cgroups away, which are all that the kernel does not.
+
+mod cgroup;
+mod environment;
+mod etc;
+mod host;
+mod internet;
+mod join;
+mod known;
+mod outside;
+mod refusal;
+mod view;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Error, Result};
+use clap::Parser;
+use runtime::RUNTIME_FAILED;
+
+use refusal::Lesson;
+
+/// Runs COMMAND (default: an interactive shell) as root of a pretended host
+///
+/// It has its own hostname, processes, mounts, network, cgroup, and a
+/// throw-away view of your filesystem. It needs no sudo. Nothing done inside
+/// reaches the real host, and nothing is left when COMMAND ends. It begins the
+/// same on every host: forwarding, firewall, limits, umask and language of
+/// yours do not show through.
+#[derive(Parser)]
+#[command(bin_name = "scripts/playground.sh", max_term_width = 80)]
+#[command(after_help = AFTER, after_long_help = AFTER)]
+struct Cli {
+    /// Run COMMAND in the playground that you have started in another terminal
+    ///
+    /// It is the same root of the same host. It ends when that playground
+    /// ends. Where several run, PID is that of its playground.sh.
+    #[arg(long, value_name = "PID", num_args = 0..=1, require_equals = true)]
+    join: Option<Option<i32>>,
+
+    /// [default: an interactive shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
+
+const AFTER: &str = "Inside
+  PLAYGROUND=1         says where you are
+  PLAYGROUND_IDS       how many user ids exist; 1: no /etc/subuid range for you
+  PLAYGROUND_CGROUP    v1, v2, hybrid, or none when no cgroup is yours to give
+  PLAYGROUND_INTERNET  the pretended internet's web server, 203.0.113.10
+  WORKSHOP_BIN         the directory of the workshop's programs, first in PATH.
+                       Set it outside to choose another one.
+  XDG_CACHE_HOME       on a tmpfs, where an overlay can have its upper layer
+
+  nsenter --net=/run/netns/internet COMMAND     runs COMMAND in the internet
+  scripts/as-learner.sh COMMAND                 runs COMMAND as an ordinary user
+
+The internet has no route back to a network of yours (10.0.0.0/8, say): a
+container reaches it through NAT only.
+
+COMMAND begins with the signals' defaults, whatever the caller ignores (by nohup,
+say). One that is to outlive your terminal starts with: setsid
+
+Exit status: the command's own; 125 when the playground can't start, or when
+there is none to join.";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let ended = match words.next() {
+        // What PID 1 starts itself with, and what the lab's machine starts. No
+        // person types them.
+        Some(word) if word == host::INIT => host::init(words.collect()),
+        Some(word) if word == "--internet" => internet::begin().map(|()| 0),
+        _ => from_the_command_line(),
+    };
+    ended.unwrap_or_else(|error| tell(&error)).into()
+}
+
+fn from_the_command_line() -> Result<u8> {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        std::process::exit(match error.use_stderr() {
+            true => RUNTIME_FAILED.into(),
+            false => 0,
+        })
+    });
+    known::begin()?;
+    match cli.join {
+        Some(pid) => join::join(pid, cli.command),
+        None => outside::start(cli.command),
+    }
+}
+
+/// Why there is no playground, and what to do. The status that says so.
+fn tell(error: &Error) -> u8 {
+    let text = match error.downcast_ref::<Lesson>() {
+        Some(lesson) => lesson.to_string(),
+        None => format!("it can't start: {}", runtime::told(error)),
+    };
+    eprintln!("playground: {text}");
+    RUNTIME_FAILED
+}
