@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use mount_namespace::{Mount, NewRoot, dev, pivot, proc};
 use nix::mount::MsFlags;
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::sethostname;
@@ -24,13 +24,13 @@ use crate::internet;
 use crate::refusal::Lesson;
 use crate::view::VIEW;
 
-/// All of root's own, in one clone(2).
+/// All of root's own, in one clone(2), but for the network: files in /proc/net
+/// belong to whoever is root when it is born, and there is no root before maps.
 pub const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWCGROUP)
     .union(CloneFlags::CLONE_NEWNS)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWIPC)
-    .union(CloneFlags::CLONE_NEWNET)
     .union(CloneFlags::CLONE_NEWPID);
 
 /// What PID 1 calls itself with, when all is made.
@@ -51,6 +51,7 @@ pub fn become_host(
         .filter(|_| std::io::stderr().is_terminal());
     user_namespace::become_root(&inside)?;
     set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG)")?;
+    unshare(CloneFlags::CLONE_NEWNET).context("unshare(CLONE_NEWNET)")?;
     let root = NewRoot::enter(&inside)?;
     proc::mount(&inside, &root).map_err(|error| {
         Lesson::of([&runtime::told(&error)])

@@ -90,7 +90,6 @@ impl Machine {
             "usr/bin/pasta",
             "usr/bin/sudo",
             "usr/sbin/nft",
-            "usr/sbin/pivot_root",
         ] {
             machine.write(program, "");
             let executable = fs::Permissions::from_mode(0o755);
@@ -192,8 +191,6 @@ const CASES: &[Case] = &[
         "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
     ("a chroot", |m| m.change("proc/self/mountinfo", "8:1 / / rw", "8:1 / /srv rw"),
         "nnnnnnnn/wwwwnnnn/nnnn", "this is a chroot"),
-    ("no program pivot_root", |m| m.lacks("usr/sbin/pivot_root"),
-        "nnnnnnnn/wwwwwwww/wwww", "util-linux-extra"),
     ("a range with oneself in it, then another", |m| {
         m.write("etc/subuid", "1000:900:500\n1000:100000:65536");
     }, ALL_WELL, r#""every_step_works":true"#),
