@@ -32,3 +32,27 @@ pub fn write_package(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else cargo compiles them a second time, for a minute.
+    #[test]
+    fn its_crates_are_those_of_the_workshop() {
+        const WORKSHOP: &str = include_str!("../../Cargo.toml");
+        for begin in ["anyhow = ", "nix = ", "rustix = ", "debug = "] {
+            let of = |manifest: &str| {
+                let begin = manifest.find(&format!("\n{begin}")).expect(begin);
+                let text = manifest[begin + 1..].to_owned();
+                let lines = text.lines().scan(false, |ended, line| {
+                    let more = !*ended;
+                    *ended = line.ends_with(['}', '"']);
+                    more.then_some(line)
+                });
+                lines.collect::<Vec<_>>().join("\n")
+            };
+            assert_eq!(of(MANIFEST), of(WORKSHOP));
+        }
+    }
+}

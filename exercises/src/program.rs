@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use nix::unistd::{AccessFlags, access};
 
 use crate::package::write_package;
 use crate::screen::say;
@@ -43,6 +44,7 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
         .args(["--color", colour, "--target-dir"])
         .arg(&target)
         .current_dir(package)
+        .envs(workshop_crates().map(|place| ("CARGO_BUILD_BUILD_DIR", place)))
         .env_remove("RUSTFLAGS")
         .stdin(Stdio::null())
         .output()
@@ -52,6 +54,15 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
         true => Compiled::Program(target.join("debug").join(name), said),
         false => Compiled::Errors(said),
     })
+}
+
+/// Where cargo has compiled the crates for the workshop, which are the same
+/// (`build.build-dir`; cargo before 1.91 compiles them a second time).
+fn workshop_crates() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    let target = own.parent()?.parent()?;
+    let is_ours = access(target, AccessFlags::W_OK).is_ok();
+    is_ours.then(|| target.to_owned())
 }
 
 /// Compiles every program of every exercise: where it starts, its solution,
