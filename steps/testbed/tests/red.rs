@@ -112,9 +112,11 @@ impl Project {
         for (file, text) in FILES {
             project.write(file, text);
         }
-        let suite = testbed::binary("test-suite").display().to_string();
         fs::create_dir_all(project.path("target/debug")).expect("mkdir");
-        project.run("cp", &[&suite, "target/debug"]);
+        for program in ["test-suite", "playground"] {
+            let program = testbed::binary(program).display().to_string();
+            project.run("cp", &[&program, "target/debug"]);
+        }
         project.run("git", &["init", "--quiet"]);
         // Of the scripts, what is checked is that a finding is told.
         let checked = ["mini", "slides", ".ci", "scripts/demo.sh"];
