@@ -237,9 +237,9 @@ fn each_stage_can_be_red() {
             verdict.says("its own words");
         }
     }
-    // Nobody says then which scripts there are.
+    // Nobody says then which exercises there are.
     fs::rename(project.path(".git"), project.path("gone")).expect("rename");
-    project.test(&["--stage", "shellcheck"]).is_red("shellcheck");
+    project.test(&["--stage", "format"]).is_red("format");
 }
 
 fn slides(test: &str) -> String {
