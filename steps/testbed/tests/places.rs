@@ -95,6 +95,8 @@ fn behind_a_symbolic_link() {
     works(&link, &[], "");
 }
 
+const LEARNER: &[&str] = &["scripts/as-learner.sh", "--"];
+
 fn below_a_directory_that_is_closed_to_its_user() {
     needs::root();
     let learner = Step::script("as-learner.sh").args(["true"]).output();
@@ -106,7 +108,12 @@ fn below_a_directory_that_is_closed_to_its_user() {
     copy(&place);
     let closed = Permissions::from_mode(0o700);
     fs::set_permissions(&directory, closed).expect("chmod");
-    works(&place, &["scripts/as-learner.sh", "--"], "");
+    works(&place, LEARNER, "");
+    // And where root comes there by another name.
+    let other = self::directory("/var/tmp");
+    let link = other.path().join("link");
+    symlink(&place, &link).expect("a link");
+    works(&link, LEARNER, "");
 }
 
 fn on_an_overlay() {
