@@ -120,22 +120,26 @@ impl Channel {
 
 impl Channel {
     /// Whether the other side is gone. What it said before still counts.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.events().contains(PollFlags::POLLHUP)
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn is_closed(&self) -> nix::Result<bool> {
+        Ok(self.events()?.contains(PollFlags::POLLHUP))
     }
 
     /// Whether there is something to hear now: a word, or that the other side
     /// is gone.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        !self.events().is_empty()
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn is_ready(&self) -> nix::Result<bool> {
+        Ok(!self.events()?.is_empty())
     }
 
-    fn events(&self) -> PollFlags {
+    fn events(&self) -> nix::Result<PollFlags> {
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        let _ = poll(&mut fds, PollTimeout::ZERO);
-        fds[0].revents().unwrap_or(PollFlags::empty())
+        poll(&mut fds, PollTimeout::ZERO)?;
+        Ok(fds[0].revents().unwrap_or(PollFlags::empty()))
     }
 }
 
@@ -165,9 +169,9 @@ mod tests {
     #[test]
     fn a_closed_line_is_no_message() {
         let (ours, theirs) = Channel::pair().unwrap();
-        assert!(!theirs.is_closed());
+        assert!(!theirs.is_closed().unwrap());
         drop(ours);
-        assert!(theirs.is_closed());
+        assert!(theirs.is_closed().unwrap());
         assert_eq!(theirs.receive().unwrap(), None);
         assert_eq!(theirs.send(&Message::Starting), Err(Errno::EPIPE));
     }

@@ -136,7 +136,7 @@ impl Container {
             feature.on_host(&host).or_else(|error| {
                 // If it said something, that is the reason. Not only once it is
                 // gone: a process loses its namespaces before its files.
-                if ours.is_ready() {
+                if ours.is_ready().unwrap_or(false) {
                     heed(&ours)?
                 }
                 Err(error)
@@ -290,7 +290,7 @@ impl Inheritance<'_> {
     fn die_with_the_runtime(&self) -> Result<()> {
         set_pdeathsig(Signal::SIGKILL)
             .context("prctl(PR_SET_PDEATHSIG, SIGKILL)")?;
-        if self.runtime.is_closed() {
+        if self.runtime.is_closed().context("poll() of the line to it")? {
             bail!("the runtime is gone");
         }
         Ok(())

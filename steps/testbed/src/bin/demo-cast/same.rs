@@ -32,6 +32,8 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     (r"\bNSpid: +\d{2,} +", "NSpid: PID "),
     (r"(container-|workshop-|/proc/|kill\()\d+\b", "${1}PID"),
     (r#"(cgroup.procs", ")\d+"#, "${1}PID"),
+    // A container's address: the last one's may still be taken. 1 is the bridge.
+    (r"\b(10\.77\.0\.|fe80::77:aff:fe4d:)(?:[2-9a-f]|[0-9a-f]{2,})\b", "${1}N"),
     // Mounts, devices, keys.
     (r"^\d+ \d+ \d+:\d+ ", "MOUNT "),
     (r"\bshared:\d+", "shared:GROUP"),
