@@ -15,16 +15,16 @@ use crate::failure::Failure;
 /// of the parent. So each side closes what is not its own.
 #[derive(Debug)]
 pub struct Line {
-    parents: RefCell<Option<Channel>>,
-    childs: Channel,
+    outer: RefCell<Option<Channel>>,
+    inner: Channel,
 }
 
 impl Line {
     /// # Errors
     /// As socketpair(2).
     pub fn new() -> Result<Line> {
-        let (ours, childs) = Channel::pair().context("socketpair()")?;
-        Ok(Line { parents: RefCell::new(Some(ours)), childs })
+        let (ours, inner) = Channel::pair().context("socketpair()")?;
+        Ok(Line { outer: RefCell::new(Some(ours)), inner })
     }
 
     /// In the parent, once the child is there: its end, and no other.
@@ -32,13 +32,13 @@ impl Line {
     /// # Errors
     /// In the child, which has closed that end.
     pub fn of_the_parent(self) -> Result<Channel> {
-        self.parents.take().context("the parent's end is closed here")
+        self.outer.take().context("the parent's end is closed here")
     }
 
     /// In the child, which closes the parent's end.
     pub fn of_the_child(&self) -> &Channel {
-        drop(self.parents.take());
-        &self.childs
+        drop(self.outer.take());
+        &self.inner
     }
 
     /// In the child, which waits until its parent says that all it can't do
@@ -49,7 +49,7 @@ impl Line {
     /// When the parent is gone.
     pub fn wait_for_go(&self) -> Result<()> {
         self.of_the_child().die_with_the_other_side()?;
-        match self.childs.receive().context("recvmsg()")? {
+        match self.inner.receive().context("recvmsg()")? {
             Some(Message::Go) => Ok(()),
             _ => bail!(GONE),
         }

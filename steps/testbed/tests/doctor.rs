@@ -193,7 +193,7 @@ const CASES: &[Case] = &[
     ("a chroot", |m| m.change("proc/self/mountinfo", "8:1 / / rw", "8:1 / /srv rw"),
         "nnnnnnnn/wwwwnnnn/nnnn", "this is a chroot"),
     ("no program pivot_root", |m| m.lacks("usr/sbin/pivot_root"),
-        "nnnnnnnn/wwwwwwww/wwww", "util-linux-extra"),
+        ALL_WELL, r#""every_step_works":true"#),
     ("a range with oneself in it, then another", |m| {
         m.write("etc/subuid", "1000:900:500\n1000:100000:65536");
     }, ALL_WELL, r#""every_step_works":true"#),
