@@ -506,9 +506,10 @@ try_cgroup_as_root() {
 
 # Asks the user's systemd for a cgroup, and looks which controllers it has.
 try_cgroup_as_user() {
-    local absent scope
-    # shellcheck source=scripts/lib/scope.sh
-    . "$scripts/lib/scope.sh"
+    local absent scope=(--scope --quiet --property=Delegate=yes)
+    # From systemd 262 on, systemd-run reads variables in the command, and puts
+    # its own values in their place. Before 254 it has no switch for that.
+    [[ $(systemd-run --help 2>/dev/null) != *--expand-environment* ]] || scope+=(--expand-environment=no)
     absent=$("${as_user[@]}" env XDG_RUNTIME_DIR="/run/user/$uid" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" \
         timeout 2 systemd-run --user "${scope[@]}" -- \
         bash -c "$(declare -f first_line absent_controllers own_cgroup; declare -p root v2_mount mount_root); \

@@ -27,7 +27,8 @@ build() {
   (cd "$checkout" && cargo build --quiet --package playground) >&2 || fail 'cargo could not build it. See above.'
 }
 
-checkout=$(realpath "$(dirname "$0")/..")
+# By a link, too: what it leads to is in the workshop.
+checkout=$(dirname "$(dirname "$(realpath "$0")")")
 target=${CARGO_TARGET_DIR:-$checkout/target}
 find_program || { build && find_program; }
 if [[ ! ${WORKSHOP_BIN:-} ]]; then

@@ -34,7 +34,7 @@ mount                        | mounts, from step 04                   | always  
 pivot_root                   | changes the root by hand, step 04      | always   | util-linux-extra | util-linux   | util-linux | util-linux
 ip                           | shows and makes networks, step 08      | always   | iproute2       | iproute      | iproute2   | iproute2
 ps                           | shows who sees which processes         | always   | procps         | procps-ng    | procps-ng  | procps
-awk                          | reads tables, in the playground        | always   | mawk           | gawk         | gawk       | gawk
+awk                          | reads tables, in demos and watchers    | always   | mawk           | gawk         | gawk       | gawk
 script                       | gives a demo a terminal of its own     | always   | bsdutils       | util-linux-script | util-linux | util-linux
 cc                           | links what cargo compiles              | always   | gcc libc6-dev  | gcc          | gcc        | gcc
 newuidmap newgidmap          | more than one id without root, step 05 | always   | uidmap         | shadow-utils | shadow     | shadow

@@ -7,6 +7,7 @@
 //! traced or entered. Its first process is PID 1: it inherits orphans, it gets
 //! only signals that it handles, and when it dies, all die.
 
+pub mod below;
 mod init;
 
 use anyhow::Result;

@@ -137,11 +137,23 @@ fn console(container: &Inside, root: &NewRoot) -> Result<()> {
     }
 }
 
-/// Shows what `source` is at a place where nothing is yet.
+/// The device by which programs bring a network of their own (a VPN, pasta), if
+/// the host has it.
 ///
 /// # Errors
-/// As open(2) and mount(2).
-pub fn bind_over_new_file(
+/// As mkdir(2) and mount(2).
+pub fn tun(container: &Inside, root: &NewRoot) -> Result<()> {
+    let (source, why) = (Path::new("/dev/net/tun"), "for networks by program");
+    if !source.exists() {
+        return Ok(());
+    }
+    mkdirat(root, "dev/net", Mode::from_bits_truncate(0o755))
+        .map_err(|errno| Failure::of("mkdir(\"dev/net\")", errno))?;
+    bind_over_new_file(container, root, "dev/net/tun", source, why)
+}
+
+/// Shows what `source` is at a place where nothing is yet.
+fn bind_over_new_file(
     container: &Inside,
     root: &NewRoot,
     path: &str,

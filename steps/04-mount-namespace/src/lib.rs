@@ -12,7 +12,7 @@ pub mod dev;
 mod mount;
 mod new_root;
 pub mod proc;
-mod sys;
+pub mod sys;
 mod volume;
 
 use anyhow::Result;
@@ -22,7 +22,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, chdir, pivot_root};
 use runtime::{Because, Feature, Inside, Narrator, shell};
 
-pub use mount::{Mount, Target, remount_with};
+pub use mount::{Mount, Target, mounts, remount_with};
 pub use new_root::NewRoot;
 
 use volume::Volume;

@@ -1,5 +1,7 @@
 //! mount(2), told as it is called.
 
+mod table;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -11,6 +13,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use runtime::process::set_read_only_recursively;
 use runtime::{Failure, Inside, shell};
+
+pub use table::mounts;
 
 /// Where something is mounted.
 #[derive(Debug)]
@@ -235,16 +239,10 @@ fn flags_of(there: FsFlags) -> MsFlags {
     if relatime { same | MsFlags::MS_RELATIME } else { same }
 }
 
-/// By numbers, not by names: mountinfo's second field is that of the mount in
-/// which another one lies (proc_pid_mountinfo(5)).
+/// By numbers, not by names: a mount that another one covers has none.
 fn has_mounts_below(place: &OwnedFd) -> Result<bool> {
     let number = id(place)?;
-    let call = "read(\"/proc/self/mountinfo\")";
-    let table = fs::read("/proc/self/mountinfo").context(call)?;
-    let mut lines = table.split(|&byte| byte == b'\n');
-    Ok(lines.any(|line| {
-        line.split(|&byte| byte == b' ').nth(1) == Some(number.as_bytes())
-    }))
+    Ok(mounts()?.iter().any(|it| it.parent == number))
 }
 
 /// The kernel's number of the mount in which an open place lies.

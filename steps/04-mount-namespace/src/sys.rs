@@ -33,3 +33,24 @@ pub fn mount(container: &Inside, root: &NewRoot) -> Result<()> {
         )?),
     }
 }
+
+/// To be written, for a whole host. A masked one, as in docker, can't be had
+/// anew: then a place for cgroups is all that it has.
+///
+/// # Errors
+/// As mount(2).
+pub fn mount_to_write(container: &Inside, root: &NewRoot) -> Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let place = || root.system_directory("sys");
+    let why = "the devices of its network";
+    let mounted = Mount::new("sysfs", flags, "").make(container, place()?, why);
+    if mounted.is_err() {
+        Mount::new("tmpfs", flags, "mode=755,size=1m").make(
+            container,
+            place()?,
+            "a place for the cgroups: sysfs is not ours to mount",
+        )?;
+        std::fs::create_dir_all("sys/fs/cgroup")?;
+    }
+    Ok(())
+}

@@ -2,6 +2,8 @@
 
 use std::cell::LazyCell;
 use std::fs;
+use std::os::unix::fs::lchown;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -114,6 +116,17 @@ impl Mapping {
             Some(range.first + (id - range.inside))
         };
         Some((outside(&self.uids)?, outside(&self.gids)?))
+    }
+
+    /// Makes a file that of a user inside. Ours are root's already, where we
+    /// are who is root inside.
+    ///
+    /// # Errors
+    /// As lchown(2); where there is no such user.
+    pub fn give(&self, path: &Path, id: u32) -> Result<()> {
+        let (uid, gid) = self.outside(id).context("no such user inside")?;
+        lchown(path, Some(uid), Some(gid))
+            .with_context(|| format!("lchown({path:?}, {uid}, {gid})"))
     }
 
     /// Who on the host is root inside, if it is not ourselves.

@@ -9,6 +9,7 @@
 
 mod ids;
 mod lock;
+pub mod powers;
 mod user;
 
 use anyhow::Result;

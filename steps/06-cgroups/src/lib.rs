@@ -7,6 +7,7 @@
 //! all its children to come, and held below the limits that its files name.
 //! Namespaces decide what a process sees; this decides what it gets.
 
+pub mod delegation;
 mod hierarchy;
 mod limits;
 mod place;
@@ -28,8 +29,7 @@ use runtime::{
 
 use hierarchy::Cgroup;
 pub use limits::Limits;
-pub use tree::{Trees, put};
-pub use v2::scope;
+use tree::Trees;
 
 /// Limits, and the namespace that hides the tree above them.
 #[derive(Debug, clap::Args)]

@@ -1,22 +1,21 @@
 //! cgroup v2: one tree for all controllers
 //! (the kernel's Documentation/admin-guide/cgroup-v2.rst).
 
+pub mod scope;
+
 use std::env;
-use std::ffi::OsString;
 use std::fs;
+use std::iter;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use mount_namespace::Mount;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::unistd::geteuid;
-use runtime::{
-    Because, Birthplace, Failure, Inside, Narrator, Side, helper_program, shell,
-};
+use runtime::{Because, Birthplace, Failure, Inside, Narrator, Side, shell};
 
 use crate::limits::{Limits, PERIOD};
 use crate::place::{PLACE, QUIET};
@@ -209,45 +208,23 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     if geteuid().is_root() || env::var_os(ASKED).is_some() || !reachable {
         return Ok(());
     }
-    let scope = scope("--user");
-    let mut words: Vec<OsString> = scope.iter().map(OsString::from).collect();
-    words.push(env::current_exe().context("our own path")?.into());
-    words.extend(env::args_os().skip(1));
-    let call = format!("execve({}, …)", scope.join(" "));
+    let words = scope::words("--user");
+    let mut anew = scope::anew(&words, ASKED)?;
+    let shown = shell(iter::once(anew.get_program()).chain(anew.get_args()));
     runtime
         .call(
             Side::Host,
-            call,
+            format!("execve({}, …)", words.join(" ")),
             "a cgroup that is ours to divide",
-            shell(&words),
+            shown,
             || {
                 SigSet::empty().thread_set_mask()?;
                 // It only comes back if there is no systemd-run.
-                Err::<(), _>(
-                    Command::new(&words[0])
-                        .args(&words[1..])
-                        .env(ASKED, "1")
-                        .exec(),
-                )
+                Err::<(), _>(anew.exec())
             },
         )
         .because(Errno::ENOENT, "systemd is here, but not its systemd-run")?;
     Ok(())
-}
-
-/// From systemd 262 on, systemd-run reads variables in the command, and puts
-/// its own values in their place. Before 254 it has no switch for that, and no
-/// need of one. `manager` is `--user` or `--system`.
-pub fn scope(manager: &str) -> Vec<&str> {
-    const NOT_TO_BE_READ: &str = "--expand-environment=no";
-    let help = helper_program::run(Command::new("systemd-run").arg("--help"));
-    let knows =
-        help.is_ok_and(|(_, said)| said.contains("--expand-environment"));
-    ["systemd-run", manager, "--scope", "--quiet", "--property=Delegate=yes"]
-        .into_iter()
-        .chain(knows.then_some(NOT_TO_BE_READ))
-        .chain(["--"])
-        .collect()
 }
 
 /// In our environment once we have asked: not again.

@@ -6,6 +6,7 @@
 //! changes is copied up into the upper one first. So many containers share one
 //! root directory, and none of them can poison it for the next.
 
+pub mod host_view;
 mod layer;
 mod refusal;
 mod scratch;
@@ -23,8 +24,6 @@ use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid, chdir};
 use runtime::{Because, Feature, Host, Inside, Narrator, shell};
-
-pub use layer::escape;
 
 use layer::{Layer, Layers};
 use scratch::Places;

@@ -11,14 +11,14 @@
 //! A container that can talk to nobody is of little use. So the wall gets a
 //! door: a [veth(4)](https://man7.org/linux/man-pages/man4/veth.4.html) pair is
 //! a cable with two ends. One lies inside, the other in a bridge, which is a
-//! switch. The host is plugged into that switch too, and does for the containers
-//! what the router at home does for it: it hides them behind its own address
-//! (NAT), and lets in what was asked for (`--publish`).
+//! switch. The host is plugged in too, and is the containers' router: it hides
+//! them behind its own address (NAT), and lets in what `--publish` asks for.
 
 mod bridge;
 mod firewall;
 mod forwarding;
 mod inside;
+pub mod kernel_defaults;
 mod lock;
 mod mode;
 pub mod netlink;

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use anyhow::{Context, Result};
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE,
     NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkMessage,
@@ -81,6 +82,14 @@ impl Netlink {
             .map(Netlink)
     }
 
+    /// The same, with the loopback switched on: in a new namespace it is not.
+    pub fn with_loopback() -> Result<Netlink> {
+        let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
+        let switched = kernel.change(up(named("lo", &[])));
+        switched.context("RTM_SETLINK { lo, flags: IFF_UP }")?;
+        Ok(kernel)
+    }
+
     /// Asks for a change, and waits until it is made. What is there already
     /// is brought to what is asked for.
     pub fn change(&self, message: Message) -> io::Result<()> {
@@ -93,6 +102,16 @@ impl Netlink {
             _ => NLM_F_ACK,
         };
         self.ask(message, flags).map(drop)
+    }
+
+    /// Gives an address to a device that is there, and switches it on.
+    pub fn give_address(&self, device: &str, own: Network) -> Result<()> {
+        let call = || format!("RTM_NEWADDR {{ {device}, {own} }}");
+        let there = self.link(device).with_context(call)?;
+        let index = there.with_context(call)?.index;
+        self.change(has_address(index, own)).with_context(call)?;
+        let switched = self.change(up(numbered(index, &[])));
+        switched.context(format!("RTM_SETLINK {{ {device}, flags: IFF_UP }}"))
     }
 
     /// Leaves a text with a device.

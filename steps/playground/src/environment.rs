@@ -1,14 +1,16 @@
 //! What the first command finds in its environment.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::internet::SERVER;
+
 /// What is known outside, before there is any namespace.
-#[derive(Debug)]
 pub struct Caller {
     /// The workshop.
     pub checkout: PathBuf,
@@ -26,74 +28,47 @@ impl Caller {
     /// As scripts/playground.sh tells it.
     pub fn read() -> Result<Caller> {
         let path = |name: &str| {
-            let value = std::env::var_os(name).map(PathBuf::from);
-            value
-                .with_context(|| format!("{name}: start scripts/playground.sh"))
+            let value = env::var_os(name).map(PathBuf::from);
+            value.context("scripts/playground.sh starts this program")
         };
-        let own =
-            std::env::current_exe().context("readlink(/proc/self/exe)")?;
+        let home = env::home_dir().filter(|it| it.is_absolute());
         Ok(Caller {
             checkout: path("PLAYGROUND_CHECKOUT")?,
             programs: path("WORKSHOP_BIN")?,
-            own,
-            directory: std::env::current_dir().unwrap_or("/".into()),
-            home: std::env::home_dir()
-                .filter(|it| it.is_absolute())
-                .unwrap_or("/".into()),
+            own: env::current_exe().context("readlink(/proc/self/exe)")?,
+            directory: env::current_dir().unwrap_or("/".into()),
+            home: home.unwrap_or("/".into()),
         })
     }
 }
 
 /// Places of the host, how it speaks to you, and what systemd tells a service.
-const HOSTS: [&str; 20] = [
-    "TMPDIR",
-    "TMP",
-    "TEMP",
-    "LANGUAGE",
-    "XDG_",
-    "DBUS_",
-    "SSH_",
-    "TMUX",
-    "LC_",
-    "SYSTEMD_",
-    "INVOCATION_ID",
-    "JOURNAL_STREAM",
-    "MANAGERPID",
-    "NOTIFY_SOCKET",
-    "CONTAINER_WORKSHOP_SCOPE",
-    "PLAYGROUND",
-    "OLDPWD",
-    "PWD",
-    "_",
-    "SHLVL",
-];
+const HOSTS: &str = "TMPDIR TMP TEMP LANGUAGE LC_* XDG_* DBUS_* SSH_* TMUX* \
+    SYSTEMD_* INVOCATION_ID JOURNAL_STREAM MANAGERPID NOTIFY_SOCKET \
+    CONTAINER_WORKSHOP_SCOPE PLAYGROUND* PWD OLDPWD SHLVL _";
+
+fn is_the_hosts(name: &OsStr) -> bool {
+    HOSTS.split_whitespace().any(|pattern| match pattern.strip_suffix('*') {
+        Some(begin) => name.as_bytes().starts_with(begin.as_bytes()),
+        None => name == pattern,
+    })
+}
 
 /// The caller's, without what is the host's.
 pub fn inside(
     caller: &Caller,
     home: &Path,
-    facts: [(&str, String); 2],
-    internet: &str,
+    ids: u32,
+    cgroup: &str,
 ) -> BTreeMap<OsString, OsString> {
-    let of_the_host = |name: &OsStr| {
-        HOSTS.iter().any(|it| {
-            match it.ends_with('_') && it.len() > 1
-                || *it == "TMUX"
-                || *it == "PLAYGROUND"
-            {
-                true => name.as_bytes().starts_with(it.as_bytes()),
-                false => name == *it,
-            }
-        })
-    };
-    let mut all: BTreeMap<_, _> =
-        std::env::vars_os().filter(|(name, _)| !of_the_host(name)).collect();
     let mut path = caller.programs.clone().into_os_string();
     path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    let own = [
+    path.push(env::var_os("PATH").unwrap_or_default());
+    let own: [(&str, OsString); 11] = [
         ("PLAYGROUND", "1".into()),
-        ("PLAYGROUND_INTERNET", internet.into()),
+        ("PLAYGROUND_IDS", ids.to_string().into()),
+        ("PLAYGROUND_CGROUP", cgroup.into()),
+        ("PLAYGROUND_INTERNET", SERVER.to_string().into()),
         ("WORKSHOP_BIN", caller.programs.clone().into()),
         ("XDG_CACHE_HOME", "/run/cache".into()),
         ("PATH", path),
@@ -102,9 +77,6 @@ pub fn inside(
         ("LOGNAME", "root".into()),
         ("LANG", "C.UTF-8".into()),
     ];
-    let facts = facts.map(|(name, value)| (name, OsString::from(value)));
-    all.extend(
-        own.into_iter().chain(facts).map(|(name, value)| (name.into(), value)),
-    );
-    all
+    let callers = env::vars_os().filter(|(name, _)| !is_the_hosts(name));
+    callers.chain(own.map(|(name, value)| (name.into(), value))).collect()
 }

@@ -9,19 +9,19 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use mount_namespace::{Mount, NewRoot, dev, pivot, proc};
+use mount_namespace::{Mount, NewRoot, dev, pivot, proc, sys};
+use networking::kernel_defaults;
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::sethostname;
-use runtime::process::{Child, wait_for_any};
-use runtime::{Inside, NOT_EXECUTABLE, NOT_FOUND, Narrator};
+use runtime::process::{Child, wait_as_pid_1};
+use runtime::{Channel, Inside, NOT_EXECUTABLE, NOT_FOUND};
 
-use crate::cgroup::Cgroups;
-use crate::environment::{self, Caller};
+use crate::environment;
 use crate::internet;
-use crate::refusal::Lesson;
+use crate::outside::Playground;
 use crate::view::VIEW;
 
 /// All of root's own, in one clone(2), but for the network: files in /proc/net
@@ -38,37 +38,24 @@ pub const INIT: &str = "--init";
 
 /// From here on we are root of the playground, and of nothing else.
 pub fn become_host(
-    caller: &Caller,
-    cgroups: &Cgroups,
+    playground: &Playground,
     home: &Path,
     ids: u32,
-    quiet: &Narrator,
-    command: &[OsString],
+    outside: &Channel,
 ) -> Result<Infallible> {
+    let Playground { caller, cgroups, quiet, command, .. } = playground;
     let mut inside = Inside::new(Path::new(VIEW), quiet);
     inside.terminal = fs::read_link("/proc/self/fd/2")
         .ok()
         .filter(|_| std::io::stderr().is_terminal());
     user_namespace::become_root(&inside)?;
-    set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG)")?;
     unshare(CloneFlags::CLONE_NEWNET).context("unshare(CLONE_NEWNET)")?;
+    outside.die_with_the_other_side()?;
     let root = NewRoot::enter(&inside)?;
-    proc::mount(&inside, &root).map_err(|error| {
-        Lesson::of([&runtime::told(&error)])
-            .and("Or use the lab, which needs none of this: scripts/lab.sh")
-    })?;
-    mount_sys(&inside)?;
+    proc::mount(&inside, &root)?;
+    sys::mount_to_write(&inside, &root)?;
     dev::populate(&inside, &root)?;
-    if Path::new("/dev/net/tun").exists() {
-        fs::create_dir("dev/net").context("mkdir(dev/net)")?;
-        dev::bind_over_new_file(
-            &inside,
-            &root,
-            "dev/net/tun",
-            Path::new("/dev/net/tun"),
-            "",
-        )?;
-    }
+    dev::tun(&inside, &root)?;
     cgroups.mount(&inside)?;
     pivot(&inside)?;
     // A real host's / is shared (systemd does that), and mounts leak by it.
@@ -78,32 +65,17 @@ pub fn become_host(
     // As on a host that has been up for a while: who sees small numbers is in a
     // PID namespace of their own.
     let _ = fs::write("/proc/sys/kernel/ns_last_pid", "99");
-    internet::begin_as_known_network()?;
+    kernel_defaults::restore()?;
     internet::connect(&caller.programs)?;
 
     fs::create_dir_all("/run/cache").context("mkdir(/run/cache)")?;
     let _ = std::env::set_current_dir(&caller.directory)
         .or_else(|_| std::env::set_current_dir(&caller.checkout));
-    let facts = [
-        ("PLAYGROUND_IDS", ids.to_string()),
-        ("PLAYGROUND_CGROUP", cgroups.version().to_owned()),
-    ];
-    let environment =
-        environment::inside(caller, home, facts, internet::SERVER);
+    let version = cgroups.version();
+    let environment = environment::inside(caller, home, ids, version);
     let mut own = Command::new(&caller.own);
     own.arg(INIT).args(command).env_clear().envs(environment);
     Err(own.exec()).with_context(|| format!("execve({:?})", caller.own))
-}
-
-/// A masked /sys, as in docker, can't be had anew.
-fn mount_sys(inside: &Inside) -> Result<()> {
-    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    if Mount::new("sysfs", quiet, "").make(inside, "sys", "").is_err() {
-        Mount::new("tmpfs", quiet, "mode=755,size=1m")
-            .make(inside, "sys", "")?;
-        fs::create_dir_all("sys/fs/cgroup").context("mkdir(sys/fs/cgroup)")?;
-    }
-    Ok(())
 }
 
 /// PID 1, begun anew: nothing of it is the host's any more. When it ends, the
@@ -111,26 +83,19 @@ fn mount_sys(inside: &Inside) -> Result<()> {
 pub fn init(mut command: Vec<OsString>) -> Result<u8> {
     set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG)")?;
     if command.is_empty() {
-        eprintln!(
-            "You are root on a pretended host. What you break here stays here. Leave it with: exit"
-        );
+        eprintln!("{WELCOME}");
         let programs = std::env::var_os("WORKSHOP_BIN").unwrap_or_default();
         if !Path::new(&programs).join("01-chroot").exists() {
-            eprintln!(
-                "The workshop's programs are not built yet. Leave, type: cargo build --workspace"
-            );
+            eprintln!("{NOT_BUILT}");
         }
         command = shell();
     }
-    let child = start(&command, &mut Command::new(&command[0]))?.into_pid();
-    loop {
-        // Orphans are ours, too.
-        let (pid, exit) = wait_for_any().context("waitpid()")?;
-        if pid == child {
-            return Ok(exit.status());
-        }
-    }
+    let child = start(&command, &mut Command::new(&command[0]))?;
+    Ok(wait_as_pid_1(child).context("waitpid()")?.status())
 }
+
+const WELCOME: &str = "You are root on a pretended host. What you break here stays here. Leave it with: exit";
+const NOT_BUILT: &str = "The workshop's programs are not built yet. Leave, type: cargo build --workspace";
 
 /// What a person gets who names no command.
 pub fn shell() -> Vec<OsString> {

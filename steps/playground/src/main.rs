@@ -13,25 +13,21 @@
 //! Each dies with the one above it. A process beside them outlives them all and
 //! takes the cgroups away, which are all that the kernel does not.
 
-mod cgroup;
 mod environment;
 mod etc;
 mod host;
 mod internet;
 mod join;
-mod known;
 mod outside;
-mod refusal;
 mod view;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Error, Result};
+use anyhow::{Error, Result, anyhow};
 use clap::Parser;
-use runtime::RUNTIME_FAILED;
-
-use refusal::Lesson;
+use nix::sys::signal::{SigSet, Signal};
+use runtime::{RUNTIME_FAILED, begin_as_known, told};
 
 /// Runs COMMAND (default: an interactive shell) as root of a pretended host
 ///
@@ -92,24 +88,26 @@ fn main() -> ExitCode {
 fn from_the_command_line() -> Result<u8> {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
         let _ = error.print();
-        std::process::exit(match error.use_stderr() {
-            true => RUNTIME_FAILED.into(),
-            false => 0,
-        })
+        let failed = i32::from(error.use_stderr());
+        std::process::exit(failed * i32::from(RUNTIME_FAILED))
     });
-    known::begin()?;
+    begin_as_known()?;
+    // Ctrl-C is for the command: we wait for its end.
+    let keys = [Signal::SIGINT, Signal::SIGQUIT];
+    keys.into_iter().collect::<SigSet>().thread_block()?;
     match cli.join {
         Some(pid) => join::join(pid, cli.command),
         None => outside::start(cli.command),
     }
 }
 
-/// Why there is no playground, and what to do. The status that says so.
+/// Tells why there is no playground, and what to do: the exit status for it.
 fn tell(error: &Error) -> u8 {
-    let text = match error.downcast_ref::<Lesson>() {
-        Some(lesson) => lesson.to_string(),
-        None => format!("it can't start: {}", runtime::told(error)),
+    let text = error.to_string();
+    let lines = match text.contains('\n') {
+        true => text.lines().map(|line| told(&anyhow!("{line}"))).collect(),
+        false => vec![told(error)],
     };
-    eprintln!("playground: {text}");
+    eprintln!("playground: {}", lines.join("\n            "));
     RUNTIME_FAILED
 }

@@ -1,161 +1,116 @@
 //! Outside: what is still the caller's, and what can only be done from there.
 
-use std::cell::Cell;
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow};
+use cgroups::delegation::{Delegation, ask_systemd_for_a_scope};
 use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sched::CloneFlags;
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
 use runtime::process::Child;
-use runtime::{Channel, Host, Inside, Message, Narrator, Signals};
+use runtime::{Host, Inside, Line, Narrator, Signals, told};
 use user_namespace::Mapping;
+use user_namespace::powers::{is_the_first, may_administer, why_there_is_none};
 
-use crate::cgroup::{self, Cgroups};
 use crate::environment::Caller;
 use crate::host;
-use crate::refusal::no_user_namespace;
-use crate::view::{STAGE, VIEW, View};
+use crate::view::{self, STAGE, VIEW};
 
+/// In our environment once systemd has given us a scope.
+pub const ASKED: &str = "PLAYGROUND_DELEGATED";
+/// How our cgroups' names begin.
+pub const CGROUP: &str = "playground-";
+/// A fork bomb ends here.
+const PROCESSES: u64 = 8192;
 /// As many ids as root's playground has: three times what a container has. For
 /// itself, its root's containers, and its learner's.
 const IDS: u32 = 3 << 16;
 
+/// What all its processes know from the one outside.
+pub struct Playground<'a> {
+    pub caller: Caller,
+    pub cgroups: Delegation,
+    pub command: Vec<OsString>,
+    /// Whether whoever starts it may not mount: they become root first.
+    rootless: bool,
+    /// What a step would tell, nobody wants to know here.
+    pub quiet: &'a Narrator<'a>,
+    /// What is left out, somebody does.
+    notes: &'a Narrator<'a>,
+}
+
 /// Starts a playground, and waits for its end: the command's exit status.
 pub fn start(command: Vec<OsString>) -> Result<u8> {
-    cgroup::ask_systemd_for_a_scope()?;
-    let caller = Caller::read()?;
+    ask_systemd_for_a_scope(ASKED)?;
     let signals = Signals::none().context("signalfd()")?;
-    let quiet = Narrator::new(true, false, &signals)?;
-    let rootless = !may_mount();
+    let playground = Playground {
+        caller: Caller::read()?,
+        cgroups: Delegation::plan(CGROUP)?,
+        command,
+        rootless: !may_administer(),
+        quiet: &Narrator::new(true, false, &signals)?,
+        notes: &Narrator::new(true, false, &signals)?.of_notes(),
+    };
+    let Playground { cgroups, rootless, notes, .. } = &playground;
     // The host's root must not be root inside: uid 0 may write /proc/sys
     // without any capability, because there the kernel looks at the uid alone.
-    let root = (!rootless && is_in_the_first_user_namespace())
-        .then(|| Mapping::apart_from_all(IDS));
+    let apart = !rootless && is_the_first();
+    let root = apart.then(|| Mapping::apart_from_all(IDS));
+    let _janitor = cgroups.start_janitor()?;
+    let owner = root.as_ref().and_then(|ids| ids.outside(0));
+    cgroups.make(PROCESSES, owner)?;
 
-    let cgroups = Cgroups::make()?;
-    let (line, janitors) = Channel::pair().context("socketpair()")?;
-    let mut janitor = cgroups.start_janitor(&janitors)?;
-    drop(janitors);
-    cgroups.give_to(root.as_ref().and_then(|mapping| mapping.outside(0)))?;
-
-    let flags = match rootless {
-        true => CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS,
-        false => CloneFlags::CLONE_NEWNS,
-    };
-    let gate = Gate::new()?;
+    let mut flags = CloneFlags::CLONE_NEWNS;
+    flags.set(CloneFlags::CLONE_NEWUSER, *rootless);
+    let line = Line::new()?;
     let mut child = Child::start(flags, || {
-        let built = gate.pass().and_then(|()| {
-            build(&caller, &cgroups, root.as_ref(), rootless, &quiet, &command)
+        let built = line.wait_for_go().and_then(|()| {
+            // Not before: here they are those of the new namespace.
+            let same = Mapping::of_all_to_themselves;
+            playground.build(root.clone().unwrap_or_else(same))
         });
         built.unwrap_or_else(|error| crate::tell(&error))
     })
-    .map_err(|errno| {
-        no_user_namespace(&format!("clone({flags:?}): {errno}"))
-    })?;
-    if rootless {
-        let notes = Narrator::new(true, false, &signals)?.of_notes();
-        let host = Host::new(child.pid(), Path::new(STAGE), &notes);
-        Mapping::for_us()
-            .write(&host)
-            .map_err(|error| no_user_namespace(&runtime::told(&error)))?;
+    .map_err(|errno| refused(format!("clone({flags:?}): {errno}")))?;
+    if *rootless {
+        let host = Host::new(child.pid(), Path::new(STAGE), notes);
+        let written = Mapping::for_us().write(&host);
+        written.map_err(|error| refused(told(&error)))?;
     }
-    gate.open()?;
-    let exit = child.wait().context("waitpid()")?;
-    drop(line);
-    janitor.wait().context("waitpid()")?;
-    Ok(exit.status())
+    let _alive = line.go()?;
+    Ok(child.wait().context("waitpid()")?.status())
 }
 
-/// In a table of mounts of its own: the view, and the process that lives in it.
-fn build(
-    caller: &Caller,
-    cgroups: &Cgroups,
-    root: Option<&Mapping>,
-    rootless: bool,
-    quiet: &Narrator,
-    command: &[OsString],
-) -> Result<u8> {
-    let inside = &Inside::new(Path::new(VIEW), quiet);
-    let private = Mount::change(MsFlags::MS_REC | MsFlags::MS_PRIVATE)
-        .make(inside, "/", "");
-    // AppArmor lets the namespace be made, and refuses what root does in it.
-    private.map_err(|error| match rootless {
-        true => no_user_namespace(&error.to_string()),
-        false => error.into(),
-    })?;
-    cgroups.enter()?;
-    let mut mapping =
-        root.cloned().unwrap_or_else(Mapping::of_all_to_themselves);
-    let home = View::new(caller, inside, rootless, &mapping)?.build()?;
-    let gate = Gate::new()?;
-    let count = mapping.count();
-    let mut first = Child::start(host::NAMESPACES, || {
-        let started = gate.pass().and_then(|()| {
-            host::become_host(caller, cgroups, &home, count, quiet, command)
-        });
-        started.map_or_else(|error| crate::tell(&error), |never| match never {})
-    })
-    .map_err(|errno| {
-        no_user_namespace(&format!("clone({:?}): {errno}", host::NAMESPACES))
-    })?;
-    mapping.write(&Host::new(first.pid(), Path::new(VIEW), quiet))?;
-    cgroups.settle(first.pid())?;
-    gate.open()?;
-    Ok(first.wait().context("waitpid()")?.status())
-}
-
-/// Where a child waits until its parent has written its maps. It ends with its
-/// parent: the kernel kills it then.
-struct Gate {
-    opens: Cell<Option<Channel>>,
-    waits: Cell<Option<Channel>>,
-}
-
-impl Gate {
-    fn new() -> Result<Gate> {
-        let (ours, theirs) = Channel::pair().context("socketpair()")?;
-        Ok(Gate {
-            opens: Cell::new(Some(ours)),
-            waits: Cell::new(Some(theirs)),
+impl Playground<'_> {
+    /// In a table of mounts of its own: the view, and the process that lives in
+    /// it.
+    fn build(&self, mut ids: Mapping) -> Result<u8> {
+        let inside = Inside::new(Path::new(VIEW), self.notes);
+        // AppArmor lets the namespace be made, and refuses what root does in it.
+        Mount::change(MsFlags::MS_REC | MsFlags::MS_PRIVATE)
+            .make(&inside, "/", "")
+            .map_err(|error| refused(error.to_string()))?;
+        self.cgroups.enter()?;
+        let home = view::build(&self.caller, &inside, &ids, self.rootless)?;
+        let (flags, count) = (host::NAMESPACES, ids.count());
+        let line = Line::new()?;
+        let mut first = Child::start(flags, || {
+            let started = line.wait_for_go().and_then(|()| {
+                host::become_host(self, &home, count, line.of_the_child())
+            });
+            started.map_or_else(|error| crate::tell(&error), |it| match it {})
         })
-    }
-
-    /// The child's side.
-    fn pass(&self) -> Result<()> {
-        drop(self.opens.take());
-        set_pdeathsig(Signal::SIGKILL).context("prctl(PR_SET_PDEATHSIG)")?;
-        let waits = self.waits.take().context("passed once")?;
-        match waits.receive().context("recvmsg()")? {
-            Some(Message::Go) => Ok(()),
-            _ => bail!("whoever started us is gone"),
-        }
-    }
-
-    /// The parent's side.
-    fn open(&self) -> Result<()> {
-        drop(self.waits.take());
-        let opens = self.opens.take().context("opened once")?;
-        // If it is gone, it has said why.
-        let _ = opens.send(&Message::Go);
-        Ok(())
+        .map_err(|errno| refused(format!("clone({flags:?}): {errno}")))?;
+        ids.write(&Host::new(first.pid(), Path::new(VIEW), self.quiet))?;
+        self.cgroups.settle(first.pid())?;
+        let _alive = line.go()?;
+        Ok(first.wait().context("waitpid()")?.status())
     }
 }
 
-/// Whether we have CAP_SYS_ADMIN, which is bit 21.
-pub fn may_mount() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> 21 & 1 == 1)
-}
-
-/// Where every id there is exists.
-pub fn is_in_the_first_user_namespace() -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().eq(["0", "0", "4294967295"])
+/// `what` failed for want of a user namespace.
+fn refused(what: String) -> Error {
+    const LAB: &str = "Or use the lab, which needs none: scripts/lab.sh";
+    anyhow!("{what}: {}\n{LAB}", why_there_is_none())
 }

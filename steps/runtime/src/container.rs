@@ -1,6 +1,5 @@
 //! The life of a container, as one story.
 
-use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind::NotFound, Write};
@@ -13,7 +12,6 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
-use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
@@ -21,10 +19,11 @@ use nix::unistd::{
     setresuid, setsid,
 };
 
-use crate::channel::{Channel, Message};
+use crate::channel::Message;
 use crate::command::{Command, Variable, home_of};
 use crate::failure::{Because, Failure, NO_MORE_NAMESPACES, status_of, told};
 use crate::feature::{Birthplace, Feature, Host, Init, Inside};
+use crate::line::Line;
 use crate::narration::{Narrator, Side};
 use crate::process::{self, Child, Exit};
 use crate::quote::{self, shell};
@@ -113,11 +112,8 @@ impl Container {
                 .give(owner.unwrap_or((geteuid(), getegid())))
                 .context("fchown() of the container's terminal")?;
         }
-        let (ours, theirs) = Channel::pair().context("socketpair()")?;
-
         let inheritance = Inheritance {
-            runtime: theirs,
-            hosts_end: Cell::new(Some(ours)),
+            line: Line::new()?,
             narrator: &narrator,
             rootfs: rootfs.path(),
             refusal: rootfs.refusal(owner),
@@ -125,8 +121,7 @@ impl Container {
             signals: &signals,
         };
         let mut child = self.start(&inheritance)?;
-        let ours = inheritance.hosts_end.take().context("one end is ours")?;
-        drop(inheritance);
+        let ours = inheritance.line.of_the_parent()?;
         let host = Host {
             pid: child.pid(),
             rootfs: rootfs.path(),
@@ -137,7 +132,7 @@ impl Container {
                 // If it said something, that is the reason. Not only once it is
                 // gone: a process loses its namespaces before its files.
                 if ours.is_ready().unwrap_or(false) {
-                    heed(&ours)?
+                    ours.heed()?
                 }
                 Err(error)
             })?;
@@ -150,7 +145,7 @@ impl Container {
         let started = wait_for_start(&ours, &signals)?;
         let alarm = self.features.iter().find_map(|feature| feature.alarm());
         let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
-        heed(&ours)?;
+        ours.heed()?;
         for feature in &mut self.features {
             feature.after(&host, exit)?;
         }
@@ -205,11 +200,7 @@ impl Container {
 
     /// The child's side of the story, up to where the command takes its place.
     fn first_process(&self, own: &Inheritance) -> Result<u8> {
-        drop(own.hosts_end.take());
-        own.die_with_the_runtime()?;
-        if own.runtime.receive()? != Some(Message::Go) {
-            bail!("the runtime is gone");
-        }
+        own.line.wait_for_go()?;
         umask(Mode::empty());
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
@@ -220,7 +211,7 @@ impl Container {
         for feature in &self.features {
             feature.inside(&mut inside)?;
         }
-        own.die_with_the_runtime()?;
+        own.line.of_the_child().die_with_the_other_side()?;
         umask(Mode::from_bits_truncate(0o022));
         enter(&self.workdir, &inside)?;
 
@@ -247,16 +238,6 @@ impl Container {
     }
 }
 
-/// What the first process could not do is our own failure.
-fn heed(first_process: &Channel) -> Result<()> {
-    match first_process.receive().context("recvmsg()")? {
-        Some(Message::Failed(status, message)) => {
-            bail!(Failure::Told { status, message })
-        }
-        _ => Ok(()),
-    }
-}
-
 const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
     this is a chroot, where the kernel makes none: ./scripts/doctor.sh says \
     what mends it";
@@ -265,10 +246,7 @@ const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
 
 /// What the first process gets from the runtime.
 struct Inheritance<'a> {
-    runtime: Channel,
-    /// The line's other end: the runtime's. While the child has a copy of it,
-    /// the line never ends, whatever becomes of the runtime.
-    hosts_end: Cell<Option<Channel>>,
+    line: Line,
     narrator: &'a Narrator<'a>,
     rootfs: &'a Path,
     refusal: String,
@@ -280,20 +258,9 @@ impl Inheritance<'_> {
     /// An error inside is told by the runtime: it still has a stderr.
     fn report(&self, error: &anyhow::Error) -> u8 {
         let status = status_of(error);
-        let _ = self.runtime.send(&Message::Failed(status, told(error)));
+        let told = Message::Failed(status, told(error));
+        let _ = self.line.of_the_child().send(&told);
         status
-    }
-
-    /// From now on the kernel kills us when the runtime dies. A change of ids
-    /// takes this back (prctl(2)), so it is said again after each. If the
-    /// runtime died before it was said, its end of the line is closed.
-    fn die_with_the_runtime(&self) -> Result<()> {
-        set_pdeathsig(Signal::SIGKILL)
-            .context("prctl(PR_SET_PDEATHSIG, SIGKILL)")?;
-        if self.runtime.is_closed().context("poll() of the line to it")? {
-            bail!("the runtime is gone");
-        }
-        Ok(())
     }
 
     /// In a session of its own, so that no terminal of the host is ours to
@@ -317,10 +284,11 @@ impl Inheritance<'_> {
             setresgid(gid, gid, gid).context("setresgid()")?;
             setresuid(uid, uid, uid).context("setresuid()")?;
         }
-        self.die_with_the_runtime()?;
+        self.line.of_the_child().die_with_the_other_side()?;
         process::default_signal(Signal::SIGPIPE);
         SigSet::empty().thread_set_mask().context("sigprocmask()")?;
-        self.runtime.send(&Message::Starting).context("the runtime is gone")?;
+        let runtime = self.line.of_the_child();
+        runtime.send(&Message::Starting).context("the runtime is gone")?;
         match command.exec(path)? {}
     }
 

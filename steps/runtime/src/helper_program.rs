@@ -1,6 +1,7 @@
 //! A program of the host that helps: what it says, and how it ends.
 
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
 /// Runs it to its end. Not by `Command::output()`: that reads two pipes at
@@ -19,4 +20,12 @@ pub fn run(program: &mut Command) -> io::Result<(ExitStatus, String)> {
     output.read_to_end(&mut said)?;
     let said = String::from_utf8_lossy(&said).trim().to_owned();
     Ok((child.wait()?, said))
+}
+
+/// Where it is, by PATH; without links.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&path).map(|it| it.join(name));
+    places.find(|it| it.is_file())?.canonicalize().ok()
 }

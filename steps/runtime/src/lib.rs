@@ -71,8 +71,11 @@ mod container;
 mod failure;
 mod feature;
 pub mod helper_program;
+mod known;
+mod line;
 mod lock;
 mod narration;
+pub mod other_process;
 pub mod process;
 mod quote;
 mod rootfs;
@@ -90,6 +93,8 @@ pub use failure::{
     RUNTIME_FAILED, told,
 };
 pub use feature::{Birthplace, Feature, Host, Init, Inside};
+pub use known::begin_as_known;
+pub use line::Line;
 pub use narration::{Narrator, Side};
 pub use quote::shell;
 pub use rootfs::RootDirectory;

@@ -228,20 +228,23 @@ pub fn reap_any() -> nix::Result<Option<(Pid, Exit)>> {
     }))
 }
 
-/// The same, and waits until one ends.
+/// Waits for the end of one child, as PID 1: each orphan that ends before it is
+/// taken, too.
 ///
 /// # Errors
 /// As waitpid(2).
-pub fn wait_for_any() -> nix::Result<(Pid, Exit)> {
+pub fn wait_as_pid_1(child: Child) -> nix::Result<Exit> {
+    let child = child.into_pid();
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
-            Ok(Some((pid, status))) => {
-                let pid = Pid::from_raw(pid.as_raw_nonzero().get());
+            Ok(Some((pid, status)))
+                if pid.as_raw_nonzero().get() == child.as_raw() =>
+            {
                 if let Some(exit) = exit_of(status) {
-                    return Ok((pid, exit));
+                    return Ok(exit);
                 }
             }
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
         }
     }

@@ -26,6 +26,7 @@ testbed::main!(
     the_exit_status_is_the_commands_own,
     no_other_program_is_needed,
     where_it_is_not_built_and_cannot_be_it_says_so,
+    it_starts_by_a_link_and_where_a_path_has_spaces,
     what_was_typed_is_not_for_systemd_run_to_read,
     an_empty_environment_is_enough,
     nothing_outlives_a_kill_at_any_moment,
@@ -384,6 +385,36 @@ fn where_it_is_not_built_and_cannot_be_it_says_so() {
     let lesson = text(&output.stderr);
     assert!(lesson.contains("it is not built yet"), "{lesson}");
     assert!(lesson.contains("cargo build --workspace"), "{lesson}");
+}
+
+fn it_starts_by_a_link_and_where_a_path_has_spaces() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let scripts = directory.path().join("my work shop/scripts");
+    fs::create_dir_all(&scripts).expect("mkdir");
+    for above in scripts.ancestors().take(3) {
+        fs::set_permissions(above, fs::Permissions::from_mode(0o755))
+            .expect("chmod");
+    }
+    let door = scripts.join("playground.sh");
+    fs::copy(checkout().join("scripts/playground.sh"), &door).expect("copy");
+    let link = directory.path().join("a link");
+    symlink(&door, &link).expect("a link");
+    for who in Who::all() {
+        let playground = match who {
+            Who::Me => Step::program("bash").args([&link]),
+            Who::Learner => {
+                Step::script("as-learner.sh").args(["--", "bash"]).args([&link])
+            }
+            Who::LearnerOfOneId => continue,
+        };
+        let look = "pwd; echo \"$PLAYGROUND\"; ls \"$0\"";
+        let mut playground =
+            playground.args(["bash", "-c", look]).args([&scripts]);
+        let programs = binary("01-chroot");
+        let programs = programs.parent().expect("a directory");
+        playground.command().env("WORKSHOP_BIN", programs).current_dir("/");
+        assert_eq!(playground.stdout(), "/\n1\nplayground.sh", "{who:?}");
+    }
 }
 
 /// Processes that a shell doesn't take with it when it ends.

@@ -232,6 +232,8 @@ start() {
     pids+=($!)
     read -r -u "$said"
 }
+# One that was killed just now may still be on its way out.
+for i in {1..50}; do ./scripts/playground.sh --join true 2>/dev/null || break; sleep 0.1; done
 ./scripts/playground.sh --join true || echo $?
 start one
 ./scripts/playground.sh --join hostname

@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     testbed::run(&[
         ("front_page_commands", || commands("README.md")),
         ("runtime_commands", || commands("steps/runtime/README.md")),
+        ("playground_commands", || commands("steps/playground/README.md")),
         ("attacks_commands", || commands("steps/attacks/README.md")),
         ("step_01_commands", || commands("steps/01-chroot/README.md")),
         ("step_02_commands", || commands("steps/02-uts-namespace/README.md")),

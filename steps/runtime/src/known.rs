@@ -1,24 +1,25 @@
-//! What is the same on every host: limits, umask, signals, open files.
+//! A process that begins the same, whoever starts it: what it would inherit
+//! from a shell, and pass on.
 
 use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use runtime::process::{close_on_exec_above_stderr, default_signals_but};
 
-/// Before anything else. Ctrl-C is for the command: we wait for its end.
-pub fn begin() -> Result<()> {
+use crate::process::{close_on_exec_above_stderr, default_signals_but};
+
+/// Files, signals, umask and limits: those of a login on any machine.
+///
+/// # Errors
+/// As close_range(2) and setrlimit(2).
+pub fn begin_as_known() -> Result<()> {
     close_on_exec_above_stderr().context("close_range(3, ~0, CLOEXEC)")?;
     default_signals_but(Signal::SIGPIPE);
-    [Signal::SIGINT, Signal::SIGQUIT]
-        .into_iter()
-        .collect::<SigSet>()
-        .thread_block()?;
     umask(Mode::from_bits_truncate(0o022));
     limits()
 }
 
-/// Those of a login on any machine, as far as you may have them.
+/// As far as we may have them: what is beyond the hard limit is root's to give.
 fn limits() -> Result<()> {
     use Resource::*;
     let most = [
