@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use runtime::process::set_read_only_recursively;
-use runtime::{Failure, Inside, shell};
+use runtime::{Failure, Inside, Told, shell};
 
 /// Where something is mounted.
 #[derive(Debug)]
@@ -93,9 +93,9 @@ impl<'a> Mount<'a> {
         let target = target.into();
         let Mount { source, kind, flags, data } = self;
         container.call(
-            self.call(target.shown()),
+            Told(|| self.call(target.shown())),
             why,
-            self.shell(target.shown()),
+            Told(|| self.shell(target.shown())),
             || mount(Some(source), &target.path(), kind, flags, Some(data)),
         )
     }

@@ -71,6 +71,7 @@ mod container;
 mod failure;
 mod feature;
 pub mod helper_program;
+mod kernel_file;
 mod lock;
 mod narration;
 pub mod process;
@@ -90,7 +91,8 @@ pub use failure::{
     RUNTIME_FAILED, told,
 };
 pub use feature::{Birthplace, Feature, Host, Init, Inside};
-pub use narration::{Narrator, Side};
+pub use kernel_file::kernel_file;
+pub use narration::{Narrator, Side, Told};
 pub use quote::shell;
 pub use rootfs::RootDirectory;
 pub use signals::Signals;
