@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use runtime::process::set_read_only_recursively;
-use runtime::{Failure, Inside, shell};
+use runtime::{Failure, Inside, Told, shell};
 
 pub use table::mounts;
 
@@ -97,9 +97,9 @@ impl<'a> Mount<'a> {
         let target = target.into();
         let Mount { source, kind, flags, data } = self;
         container.call(
-            self.call(target.shown()),
+            Told(|| self.call(target.shown())),
             why,
-            self.shell(target.shown()),
+            Told(|| self.shell(target.shown())),
             || mount(Some(source), &target.path(), kind, flags, Some(data)),
         )
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::errno::Errno;
 use nix::sys::prctl::get_no_new_privs;
 use nix::unistd::{Gid, Uid, User, getgid, getuid};
-use runtime::{Because, Failure, Host, helper_program, shell};
+use runtime::{Because, Failure, Host, helper_program, kernel_file, shell};
 
 /// As many as docker and podman map: enough for every id of a usual image.
 const COUNT: u32 = 65_536;
@@ -86,7 +86,7 @@ impl Mapping {
     /// Every id that there is here is itself inside, too.
     pub fn of_all_to_themselves() -> Mapping {
         let ranges = |map: &str| {
-            let map = fs::read_to_string(map).unwrap_or_default();
+            let map = kernel_file(map).unwrap_or_default();
             let same = |line: &str| {
                 let mut numbers = line.split_whitespace().flat_map(str::parse);
                 let (first, _, count) =
@@ -197,7 +197,7 @@ impl Range {
     /// Whether all of it exists in the user namespace that we are in: a host
     /// may itself be a container.
     fn is_in(self, map: &str) -> bool {
-        let map = fs::read_to_string(map).unwrap_or_default();
+        let map = kernel_file(map).unwrap_or_default();
         map.lines().any(|line| {
             let fields: Vec<u64> = line.split_whitespace().flat_map(str::parse).collect();
             matches!(fields[..], [first, _, count] if first <= self.first.into() && self.end() <= first + count)

@@ -155,8 +155,7 @@ pub fn mount(container: &Inside) -> Result<()> {
         PLACE,
         "a place for one tree a controller",
     )?;
-    let trees = fs::read_to_string("/proc/self/cgroup")
-        .context("read /proc/self/cgroup")?;
+    let trees = tree::read("/proc/self/cgroup")?;
     for controllers in trees.lines().filter_map(|line| line.split(':').nth(1)) {
         if controllers
             .split(',')

@@ -34,8 +34,6 @@ use nix::sys::socket::{
 
 use crate::subnet::Network;
 
-/// The kernel fills no more than this with one answer.
-const ROOM: usize = 32 * 1024;
 /// How often a list is asked for that changes while it is told.
 const PATIENCE: usize = 100;
 /// It keeps so many bytes of an alias.
@@ -193,11 +191,12 @@ impl Netlink {
         send(self.0.as_raw_fd(), &bytes, MsgFlags::empty())?;
 
         let (mut told, mut interrupted) = (Vec::new(), false);
-        let mut room = vec![0; ROOM];
         loop {
-            let length =
-                recv(self.0.as_raw_fd(), &mut room, MsgFlags::empty())?;
-            let mut rest = &room[..length];
+            // First only how long the answer is.
+            let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+            let mut answer = vec![0; recv(self.0.as_raw_fd(), &mut [], look)?];
+            recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+            let mut rest = &answer[..];
             while !rest.is_empty() {
                 let head = NetlinkBuffer::new_checked(rest)
                     .map_err(|_| Errno::EBADMSG)?;

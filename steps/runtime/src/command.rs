@@ -58,7 +58,7 @@ impl Variable {
 #[must_use]
 pub fn home_of(uid: Uid) -> OsString {
     const LARGE: u64 = 1 << 20;
-    let mut table = Vec::new();
+    let mut table = Vec::with_capacity(4096);
     let opened = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())

@@ -71,6 +71,7 @@ mod container;
 mod failure;
 mod feature;
 pub mod helper_program;
+mod kernel_file;
 mod known;
 mod line;
 mod lock;
@@ -93,9 +94,10 @@ pub use failure::{
     RUNTIME_FAILED, told,
 };
 pub use feature::{Birthplace, Feature, Host, Init, Inside};
+pub use kernel_file::kernel_file;
 pub use known::begin_as_known;
 pub use line::Line;
-pub use narration::{Narrator, Side};
+pub use narration::{Narrator, Side, Told};
 pub use quote::shell;
 pub use rootfs::RootDirectory;
 pub use signals::Signals;

@@ -1,7 +1,7 @@
 //! The container tells what it does: every kernel call, before it is made.
 
 use std::cell::RefCell;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -21,6 +21,17 @@ pub enum Side {
     Host,
     /// In the container's first process.
     Inside,
+}
+
+/// Words that are put together when somebody reads them: with `--quiet`, nobody
+/// does.
+#[derive(Debug)]
+pub struct Told<F>(pub F);
+
+impl<F: Fn() -> String> Display for Told<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&(self.0)())
+    }
 }
 
 /// Tells one line a kernel call, on stderr. stdout belongs to the command.

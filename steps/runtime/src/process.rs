@@ -6,17 +6,14 @@
 //! calls that no library of ours has a safe name for.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sched::{CloneFlags, clone};
+use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus};
-
-/// Room for the child's first function calls. The kernel gives the pages only
-/// when they are touched.
-const STACK_BYTES: usize = 1 << 20;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +46,9 @@ impl std::fmt::Display for Exit {
         }
     }
 }
+
+/// The exit status of a Rust program that panicked.
+const PANICKED: i32 = 101;
 
 /// `struct clone_args` of clone3(2), all of it up to Linux 5.7.
 #[repr(C)]
@@ -87,16 +87,18 @@ impl Child {
     /// built without one of them.
     pub fn start(
         flags: CloneFlags,
-        mut body: impl FnMut() -> u8,
+        body: impl FnMut() -> u8,
     ) -> nix::Result<Child> {
-        let mut stack = vec![0; STACK_BYTES];
-        let body = Box::new(move || isize::from(body()));
-        // SAFETY: without CLONE_VM the child gets a copy of our memory, as
-        // after fork(2). What can be broken in such a copy is a lock that
-        // another thread held at that moment; this program has one thread.
-        let pid =
-            unsafe { clone(body, &mut stack, flags, Some(libc::SIGCHLD)) }?;
-        Ok(Child { pid, exit: None })
+        const NONE: usize = 0;
+        let flags = (flags.bits() | libc::SIGCHLD) as usize;
+        // SAFETY: without a stack of its own and without CLONE_VM, the child
+        // goes on in a copy of our memory, as after fork(2). What can be broken
+        // in such a copy is a lock that another thread held at that moment;
+        // this program has one thread.
+        let answer = unsafe {
+            libc::syscall(libc::SYS_clone, flags, NONE, NONE, NONE, NONE)
+        };
+        Child::go_on(answer, body)
     }
 
     /// As [`Child::start`], and the process is born in `cgroup`, a directory
@@ -108,7 +110,7 @@ impl Child {
     pub fn start_in_cgroup(
         flags: CloneFlags,
         cgroup: BorrowedFd,
-        mut body: impl FnMut() -> u8,
+        body: impl FnMut() -> u8,
     ) -> nix::Result<Child> {
         const CLONE_INTO_CGROUP: u64 = 1 << 33;
         let arguments = CloneArguments {
@@ -117,20 +119,31 @@ impl Child {
             cgroup: cgroup.as_raw_fd() as u64,
             ..CloneArguments::default()
         };
-        // SAFETY: the kernel only reads the arguments. Without a stack of its
-        // own and without CLONE_VM, the child goes on in a copy of ours, as
-        // after fork(2); one thread, so no lock is held in it by another.
-        let pid = Errno::result(unsafe {
+        // SAFETY: the kernel only reads the arguments. The rest is as above.
+        let answer = unsafe {
             libc::syscall(
                 libc::SYS_clone3,
                 &raw const arguments,
                 size_of_val(&arguments),
             )
-        })?;
+        };
+        Child::go_on(answer, body)
+    }
+
+    /// Here two processes come out of one call: the kernel's answer is 0 in the
+    /// child, and the child's number in its parent.
+    fn go_on(
+        answer: libc::c_long,
+        body: impl FnMut() -> u8,
+    ) -> nix::Result<Child> {
+        let pid = Errno::result(answer)?;
         if pid == 0 {
+            // What lies below on the stack is the parent's story: the child
+            // never gets there, not by a panic either.
+            let status = catch_unwind(AssertUnwindSafe(body));
             // SAFETY: ends this process, and leaves to our parent what is the
             // parent's to tidy up.
-            unsafe { libc::_exit(body().into()) }
+            unsafe { libc::_exit(status.map_or(PANICKED, i32::from)) }
         }
         Ok(Child { pid: Pid::from_raw(pid as libc::pid_t), exit: None })
     }

@@ -6,11 +6,14 @@ use std::fmt::Display;
 /// A file's name may hold line feeds and escape sequences. Shown as they are,
 /// they could forge lines of this story.
 pub fn one_line(text: impl Display) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    text.to_string().chars().map(escape).collect()
+    let mut line = String::new();
+    for c in text.to_string().chars() {
+        match c.is_control() {
+            true => line.extend(c.escape_default()),
+            false => line.push(c),
+        }
+    }
+    line
 }
 
 /// Quotes words for a shell: what is shown can be typed.

@@ -254,7 +254,7 @@ fn install_busybox(root: &Path, busybox: &Path) -> Result<()> {
 /// A program that names no interpreter in its ELF header needs no loader, and
 /// so no libraries (elf(5)). The header is at the file's beginning.
 fn is_static(program: &Path) -> bool {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(4096);
     let read = File::open(program)
         .and_then(|file| file.take(4096).read_to_end(&mut bytes));
     let segments = read.ok().and_then(|_| segments(&bytes).ok());
