@@ -21,7 +21,7 @@ const WORKS: &str = "○";
 const STOPPED: &str = "●";
 const WITH_OPTION: &str = "◐";
 const NOTHING: &str = "·";
-/// After the name of what is tried in the lab only.
+/// After the name of what is tried only in the lab.
 const LAB: &str = " ⚠";
 
 impl Screen {
