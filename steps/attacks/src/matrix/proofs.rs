@@ -114,7 +114,7 @@ impl Proof {
         let refuse = |reason: &str| Err(Impossible(reason.into()));
         match place.step {
             _ if self.lab_only && !needs::in_the_lab() => {
-                refuse("this harms a machine: in the lab only")
+                refuse("this harms a machine: only in the lab")
             }
             0..5 if !root => refuse("below step 05, only root can start it"),
             _ if root && !is_disposable() && !self.harmless => {
