@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail};
 use crate::judge::Told;
 use crate::{Exercise, Need};
 
-/// The judge has limits of its own. This is for when it can't keep them.
+/// The judge has time limits of its own. This is for when it can't keep them.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The lab makes its image at the first time, and boots.
+/// The lab makes its image the first time, and boots.
 const LAB_PATIENCE: Duration = Duration::from_secs(900);
 
 /// A host within the pretended host, for one check only.
@@ -36,14 +36,15 @@ const OWN_HOST: [&str; 9] = [
 pub enum Place {
     /// In a playground of its own, or in the one that we are in.
     Playground,
-    /// In a playground of the lab's root, who has all that a host can give.
+    /// In a playground of the lab's root, who has everything that a host can
+    /// give.
     Lab,
 }
 
 /// Judges a program. `binary` is this workspace's `exercise`.
 ///
 /// # Errors
-/// When no verdict can be had, and why.
+/// When there is no verdict, and why.
 pub fn check(
     checkout: &Path,
     binary: &Path,
@@ -119,7 +120,7 @@ fn judge(
     }
 }
 
-/// Waits for its end, and kills it when it does not come: what is in the
+/// Waits for its end, and kills it if that does not come: what is in the
 /// playground ends with it.
 fn finish(mut child: Child, patience: Duration) -> Result<(String, String)> {
     let stdout = read(child.stdout.take());

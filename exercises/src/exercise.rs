@@ -5,12 +5,12 @@ use anyhow::Result;
 use crate::judge::{Errors, Failure, Judge, Told, judge};
 use crate::need::Need;
 
-/// An exercise: what is asked, what is given, and who looks.
+/// An exercise: what is asked, what is given, and what looks at the answer.
 #[derive(Debug)]
 pub struct Exercise {
     /// What it is called on the command line.
     pub name: &'static str,
-    /// What it was called before: progress and copies of then still count.
+    /// What it was called before: progress and copies from then still count.
     pub formerly: &'static [&'static str],
     /// The directory of its lesson below `steps/`.
     pub step: &'static str,
@@ -20,13 +20,13 @@ pub struct Exercise {
     pub start: &'static str,
     /// One that passes.
     pub solution: &'static str,
-    /// One after the other, for who asks.
+    /// One after the other, for whoever asks.
     pub hints: &'static [&'static str],
-    /// What it can't be checked without.
+    /// What a check of it needs.
     pub needs: &'static [Need],
-    /// With which error a program ends early, and the hint that fits it.
+    /// An error with which a program ends early, and the hint that fits it.
     pub errors: Errors,
-    /// Plausible answers that fail, each by the hint that is meant for it.
+    /// Plausible answers that fail, each with the hint that is meant for it.
     pub wrong: &'static [Wrong],
     /// Looks at the program, from outside.
     pub check: fn(&mut Judge) -> Result<String, Failure>,
@@ -39,7 +39,7 @@ impl Exercise {
         self.task.lines().next().unwrap_or_default().trim_start_matches("# ")
     }
 
-    /// How much is asked. The task's third line begins with it.
+    /// How much it asks. The task's third line begins with it.
     #[must_use]
     pub fn level(&self) -> Option<Level> {
         let line = self.task.lines().nth(2).unwrap_or_default();
@@ -47,7 +47,7 @@ impl Exercise {
         levels.into_iter().find(|level| line.starts_with(level.words()))
     }
 
-    /// Reads a program from stdin, judges it, and tells the verdict.
+    /// Reads a program from stdin, judges it, and returns the verdict.
     ///
     /// # Errors
     /// When the judge itself can't work. That is no verdict.
@@ -68,14 +68,14 @@ impl Exercise {
 pub enum Level {
     /// One call is missing. The syntax is in the task.
     FillIn,
-    /// It is all there, and something is wrong with it.
+    /// It is all there, but something is wrong with it.
     FindTheMistake,
-    /// The task says what, and not how.
+    /// The task says what, but not how.
     BuildIt,
 }
 
 impl Level {
-    /// As tasks and lists say it.
+    /// As tasks and lists show it.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@
 //!   mine:     the learner's copies
 //!   program:  compiles one        ──▶ judge:  makes facts at random, starts
 //!   check:    starts a playground             the program, looks from outside,
-//!             and reads the verdict ◀──       cleans up, says a verdict
+//!             and reads the verdict ◀──       cleans up, gives a verdict
 //!   screen:   shows it
 //! ```
 //!

@@ -16,7 +16,7 @@ use screen::say;
 
 /// Exercises that the kernel marks
 ///
-/// Without a command: shows the next exercise, and checks it at each save.
+/// Without a command, it shows the next exercise, and checks it at each save.
 /// Your copies are in exercises/mine, or where EXERCISES says.
 ///
 /// Exit status: 0 passed, 1 failed, 3 can't be checked on this host, 125 no
@@ -48,13 +48,13 @@ enum Command {
         #[arg(long, conflicts_with = "all")]
         lab: bool,
     },
-    /// A hint; each time one more
+    /// A hint, and the next one each time you ask
     Hint { name: Option<String> },
-    /// The solution, after a pass or when asked twice
+    /// The solution, after a pass or when you ask twice
     Solution { name: Option<String> },
-    /// Begin an exercise again (your file is kept beside it)
+    /// Start an exercise again (your file is kept beside it)
     Reset { name: String },
-    /// Put an exercise off, and go on with the next one
+    /// Put an exercise off, and go on to the next one
     Skip { name: Option<String> },
     /// In the playground: judge the program on stdin
     #[command(hide = true)]
@@ -64,7 +64,7 @@ enum Command {
     Compile { directory: std::path::PathBuf },
 }
 
-/// The status of a program that failed itself, as with the steps.
+/// The status when the program itself fails, as with the steps.
 const NO_VERDICT: u8 = 125;
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! The learner's copies and progress. Nobody else touches them: no update, no
+//! The learner's copies and progress. Nothing else touches them: no update, no
 //! test.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub enum State {
 impl State {
     const ALL: [State; 3] = [State::Open, State::Passed, State::Skipped];
 
-    /// As the text file says it.
+    /// As in the text file.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -58,8 +58,8 @@ impl State {
 }
 
 impl Mine {
-    /// Opens the directory. What is not there is made: a copy of each
-    /// exercise. What is there stays.
+    /// Opens the directory. It makes what is missing: a copy of each exercise.
+    /// What is there stays.
     ///
     /// # Errors
     /// When it can't be written.
@@ -140,7 +140,7 @@ impl Mine {
         known.cloned().unwrap_or_default()
     }
 
-    /// Remembers how far it is, at once.
+    /// Remembers at once how far it is.
     ///
     /// # Errors
     /// When it can't be written.
@@ -189,7 +189,7 @@ fn text(progress: &BTreeMap<String, Progress>) -> String {
     HEAD.to_owned() + &progress.iter().map(line).collect::<String>()
 }
 
-/// A line that is none of ours is an error: to drop it would lose progress.
+/// A line that is not ours is an error: dropping it would lose progress.
 fn parse(text: &str) -> Result<BTreeMap<String, Progress>> {
     let mut progress = BTreeMap::new();
     for line in text.lines() {

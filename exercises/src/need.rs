@@ -1,6 +1,6 @@
 //! What this host may lack.
 
-/// What an exercise can't be checked without.
+/// What a check of an exercise needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// More than one user id.
@@ -14,13 +14,13 @@ pub enum Need {
 }
 
 impl Need {
-    /// Why that lacks in this playground, if it does.
+    /// Why this playground lacks it, if it does.
     #[must_use]
     pub fn lacks(self) -> Option<&'static str> {
         let variable = |name| std::env::var(name).unwrap_or_default();
         match self {
             Need::Ids if variable("PLAYGROUND_IDS") == "1" => Some(
-                "you have one user id only: there is no range for you in \
+                "you have only one user id: there is no range for you in \
                  /etc/subuid",
             ),
             Need::Cgroup

@@ -1,4 +1,4 @@
-//! A directory of programs becomes a package that cargo compiles offline.
+//! Makes a directory of programs a package that cargo compiles offline.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// A package that holds programs, one file each.
 const MANIFEST: &str = include_str!("../mine.toml");
 
-/// The versions of the workspace: what it has, is there offline.
+/// The versions of the workspace: what it has is there offline.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// Makes `directory` a package of these programs: names and files.
@@ -37,7 +37,7 @@ pub fn write_package(
 mod tests {
     use super::*;
 
-    /// Else cargo compiles them a second time, for a minute.
+    /// Otherwise cargo compiles them a second time, for a minute.
     #[test]
     fn its_crates_are_those_of_the_workshop() {
         const WORKSHOP: &str = include_str!("../../Cargo.toml");

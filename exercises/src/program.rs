@@ -1,4 +1,4 @@
-//! A learner's file becomes a program.
+//! Makes a learner's file a program.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = named.unwrap_or(package.join("target"));
     if !target.exists() {
-        say("The first time the crates are compiled, which takes a moment.");
+        say("The first time, cargo compiles the crates, which takes a moment.");
     }
     let output = Command::new("cargo")
         .args(["build", "--offline", "--quiet", "--bin", name])
@@ -65,8 +65,8 @@ fn workshop_crates() -> Option<PathBuf> {
     is_ours.then(|| target.to_owned())
 }
 
-/// Compiles every program of every exercise: where it starts, its solution,
-/// the wrong answers. The first two without a warning.
+/// Compiles every program of every exercise: the start, the solution, the wrong
+/// answers. The first two give no warning.
 ///
 /// # Errors
 /// When one does not compile.

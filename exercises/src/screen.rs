@@ -1,4 +1,4 @@
-//! What is shown: 80 columns, and no colour if nobody wants it.
+//! What is shown: 80 columns, and no colour for whoever wants none.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use crate::{ALL, Exercise};
 
 const WIDTH: usize = 78;
 
-/// Says a line or more. stdout may be closed: no reason to panic.
+/// Prints a line or more. stdout may be closed: no reason to panic.
 pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{text}");
 }
@@ -21,7 +21,7 @@ pub fn say(text: impl std::fmt::Display) {
 fn instead(exercise: &Exercise) -> String {
     format!(
         "The lab, a Debian of its own in QEMU, has what it needs: cargo \
-         exercise check {} --lab. Which step works here, and what mends the \
+         exercise check {} --lab. Which step works here, and how to fix the \
          rest: ./scripts/doctor.sh",
         exercise.name
     )

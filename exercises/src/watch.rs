@@ -18,15 +18,15 @@ use crate::program::{Compiled, compile};
 use crate::screen::{self, say};
 use crate::{ALL, Exercise, check};
 
-/// How often we look at the file. Events of the file system don't come over
-/// every kind of file system (network, WSL, containers); a look always works,
-/// and one file five times a second is no work.
+/// How often we look at the file. Not every kind of file system delivers events
+/// (network, WSL, containers). A look always works, and one file five times a
+/// second costs nothing.
 const LOOK: Duration = Duration::from_millis(200);
 
 const KEYS: &str = "Save the file to check it. Or type a letter and Enter: \
                     h hint · t task\nl list · s skip · q quit";
 
-/// What a check came to.
+/// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Came {
     Passed,
@@ -44,10 +44,10 @@ impl Came {
     }
 }
 
-/// Shows the next exercise until all are passed or somebody quits.
+/// Shows the next exercise until all are passed, or somebody quits.
 ///
 /// # Errors
-/// When there is no verdict to be had.
+/// When there is no verdict.
 pub fn watch(checkout: &Path, mine: &mut Mine) -> Result<ExitCode> {
     warn_of_playground();
     let keys = keys();
@@ -143,7 +143,7 @@ fn keys() -> Receiver<Option<String>> {
 /// Checks one, and remembers what became of it.
 ///
 /// # Errors
-/// When there is no verdict to be had.
+/// When there is no verdict.
 pub fn check_once(
     checkout: &Path,
     mine: &mut Mine,
@@ -156,7 +156,7 @@ pub fn check_once(
 /// Checks all.
 ///
 /// # Errors
-/// When there is no verdict to be had.
+/// When there is no verdict.
 pub fn check_all(checkout: &Path, mine: &mut Mine) -> Result<ExitCode> {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for exercise in ALL {
@@ -212,7 +212,7 @@ fn check_and_tell(
         }
         Verdict::Fail(_) => Came::Failed,
         Verdict::Skip(_) => {
-            // What was solved elsewhere, stays solved.
+            // What was solved elsewhere stays solved.
             if progress.state == State::Open {
                 let state = State::Skipped;
                 mine.set(exercise, Progress { state, ..progress })?;
@@ -222,7 +222,7 @@ fn check_and_tell(
     })
 }
 
-/// Tells the next hint, and from the last one on the first again.
+/// Shows the next hint, and after the last one the first again.
 ///
 /// # Errors
 /// When the count can't be kept.
@@ -233,7 +233,7 @@ pub fn hint(mine: &mut Mine, exercise: &Exercise) -> Result<()> {
     mine.set(exercise, progress)
 }
 
-/// Tells the solution, after a pass or at the second time.
+/// Shows the solution, after a pass or when asked twice.
 ///
 /// # Errors
 /// When the count can't be kept.

@@ -16,8 +16,8 @@ pub const EXERCISE: Exercise = Exercise {
     solution: include_str!("solution.rs"),
     hints: &[
         "Make a directory, and chroot into it. Where do you stand now?",
-        "You stand outside of your own root. `..` never meets it, so it leads \
-         up to the host's /. More steps than needed do no harm there.",
+        "You stand outside your own root. `..` never meets it, so it leads up \
+         to the host's /. More steps than needed do no harm there.",
         "The last call makes the place where you stand your root: chroot(\".\").",
     ],
     needs: &[],
@@ -51,9 +51,9 @@ const ROOT_STOPS: &str = "The root is still the chroot's, so `..` stops there. \
 const STANDS_INSIDE: &str = "You stand in your root, and `..` stops there. \
                              After the second chroot, don't go in: stay \
                              outside, and climb.";
-const ALMOST: &str = "You stand on the host, outside of your own root. \
-                      Absolute names still begin at that root. One call makes \
-                      the place where you stand the root.";
+const ALMOST: &str = "You stand on the host, outside your own root. Absolute \
+                      paths still begin at that root. One call makes the place \
+                      where you stand the root.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (file, content) = judge.secret();
@@ -83,7 +83,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     )?;
     ensure(
         run.stdout().contains(&content),
-        "its / is the host's; it did not tell what is in FILE",
+        "its / is the host's; it did not print what is in FILE",
         "what is in FILE",
         ALMOST,
     )?;

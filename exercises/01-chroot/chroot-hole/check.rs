@@ -1,4 +1,5 @@
-//! Looks at all that leads to a file: root, working directory, descriptors.
+//! Looks at everything that leads to a file: root, working directory,
+//! descriptors.
 
 use std::fs;
 use std::path::Path;
@@ -62,16 +63,16 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const NO_CHROOT: &str = "The host's / is the command's / again. chroot must \
+const NO_CHROOT: &str = "The command's / is the host's / again. chroot must \
                          stay; something has to come after it.";
-const STANDS_OUTSIDE: &str = "The working directory is outside of the root, \
-                              and from there .. leads to the host's /. \
-                              chroot(2) does not move it: a chdir(\"/\") has \
-                              to follow, after chroot, not before.";
+const STANDS_OUTSIDE: &str = "The working directory is outside the root, and \
+                              from there .. leads to the host's /. chroot(2) \
+                              does not move it: a chdir(\"/\") has to follow, \
+                              after chroot, not before.";
 const LEFT_OPEN: &str = "A directory of the host is open, and fchdir(2) goes \
-                         there whatever the root is. execve(2) closes what \
-                         has O_CLOEXEC; or let it be closed before.";
-const ORDER: &str = "After chroot, ROOT's path is no name any more: the new \
+                         there whatever the root is. execve(2) closes what has \
+                         O_CLOEXEC; or close it before.";
+const ORDER: &str = "After chroot, ROOT's path leads nowhere any more: the new \
                      root is called /.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
@@ -102,7 +103,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         ensure(
             !leads_out,
             observed,
-            "no open directory outside of ROOT",
+            "no open directory outside ROOT",
             LEFT_OPEN,
         )?;
     }

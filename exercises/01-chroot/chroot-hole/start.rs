@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::chroot;
 
-// TODO: two things still lead to the host's files. Find them, mend them.
+// TODO: two things still lead to the host's files. Find them and fix them.
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let root = args.next().context("ROOT is missing")?;

@@ -1,4 +1,4 @@
-//! Looks where `/` of the command is.
+//! Looks where the command's `/` is.
 
 use nix::errno::Errno;
 
@@ -40,13 +40,12 @@ pub const EXERCISE: Exercise = Exercise {
 
 const NO_CHROOT: &str = "Nobody has called chroot(2) yet. It goes where the \
                          TODO is, before the command is executed.";
-const ONLY_CHDIR: &str = "You stand in ROOT (chdir), and names still begin \
-                          at the host's /. The call that moves / is \
-                          chroot(2).";
-const NOT_FOUND: &str = "After chroot, names begin at the new root, and COMMAND \
-                         is looked up there. Is it ROOT (the variable root) \
-                         that you gave to chroot? Is a path of the host used \
-                         after the call?";
+const ONLY_CHDIR: &str = "You stand in ROOT (chdir), but paths still begin at \
+                          the host's /. The call that moves / is chroot(2).";
+const NOT_FOUND: &str = "After chroot, paths begin at the new root, and \
+                         COMMAND is looked up there. Did you give ROOT (the \
+                         variable root) to chroot? Do you use a path of the \
+                         host after the call?";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let root = judge.root();

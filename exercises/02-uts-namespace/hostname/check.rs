@@ -53,10 +53,10 @@ pub const EXERCISE: Exercise = Exercise {
 };
 
 const NO_NAMESPACE: &str = "The command is in the host's UTS namespace, so \
-                            they have one name. unshare with CLONE_NEWUTS puts \
-                            the caller into a new one.";
-const TOO_LATE: &str = "There is a new namespace, and it came too late: the \
-                        host had been renamed before. Order: unshare, then \
+                            they share one name. unshare with CLONE_NEWUTS \
+                            puts the caller into a new one.";
+const TOO_LATE: &str = "There is a new namespace, but it came too late: the \
+                        host had already been renamed. Order: unshare, then \
                         sethostname.";
 const NO_NAME: &str = "A new UTS namespace begins as a copy, name included. \
                        sethostname(NAME) has to follow.";

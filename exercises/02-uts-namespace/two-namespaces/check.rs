@@ -71,7 +71,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         let observed = format!("{}; {}", uts.observed, ipc.observed);
         return Err(Failure::new(
             observed,
-            "two that are not the host's",
+            "two namespaces that are not the host's",
             NEITHER,
         ));
     }
@@ -89,5 +89,5 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         format!("it is called {name}"),
         NO_UTS,
     )?;
-    Ok(format!("{uts}; of the host's shared memory it sees nothing"))
+    Ok(format!("{uts}; it sees nothing of the host's shared memory"))
 }

@@ -64,19 +64,20 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const NO_CHILD: &str = "The new namespace waits for its first process, and \
-                        your program became the command itself: no child, no \
+const NO_CHILD: &str = "The new namespace waits for its first process, but \
+                        your program itself became the command: no child, no \
                         first process. Start it with status() instead of \
                         exec().";
-const TOO_LATE: &str = "Your program has unshared, and the command was not its \
-                        child after that. Order: unshare, then start the \
+const TOO_LATE: &str = "Your program did unshare, but only after it had \
+                        started the command. Order: unshare, then start the \
                         command.";
 const NO_NAMESPACE: &str = "No PID namespace was unshared. The flag is \
                             CLONE_NEWPID.";
-const FIRST_HAS_ENDED: &str = "ENOMEM from fork means here: the namespace's \
-                               first process has ended, and a namespace \
-                               without its number 1 takes nobody. The command \
-                               must be the first child after unshare.";
+const FIRST_HAS_ENDED: &str = "Here, ENOMEM from fork means that the \
+                               namespace's first process has ended: a \
+                               namespace without its number 1 takes no new \
+                               process. The command must be the first child \
+                               after unshare.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let command = waiting();

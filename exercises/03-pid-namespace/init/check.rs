@@ -1,4 +1,4 @@
-//! Signals number 1 from outside, lets many orphans end at one moment, and
+//! Signals number 1 from outside, lets many orphans end at the same moment, and
 //! compares exit statuses.
 
 use nix::sys::signal::{Signal, kill};
@@ -18,11 +18,11 @@ pub const EXERCISE: Exercise = Exercise {
     solution: include_str!("solution.rs"),
     hints: &[
         "Block SIGTERM and SIGCHLD before the child is started. Then a loop: \
-         signals.wait() tells which one came.",
-        "At SIGCHLD call waitpid with WNOHANG until it says StillAlive (or \
+         signals.wait() returns the one that came.",
+        "At SIGCHLD, call waitpid with WNOHANG until it returns StillAlive (or \
          ECHILD): one SIGCHLD may stand for many.",
-        "WaitStatus::Signaled(pid, signal, _) is the end by a signal: exit with \
-         128 + signal as i32.",
+        "WaitStatus::Signaled(pid, signal, _) means that a signal ended it: \
+         exit with 128 + signal as i32.",
     ],
     needs: &[],
     errors: &[],
@@ -60,17 +60,18 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const IGNORED: &str = "The kernel drops a signal for which number 1 has no \
-                       handler and which it does not block. Add SIGTERM to the \
-                       set that you block and wait for, and kill(2) the \
-                       command with it.";
-const ANOTHER_SIGNAL: &str = "The command has a handler for SIGTERM, and never \
+const IGNORED: &str = "The kernel drops a signal that number 1 neither handles \
+                       nor blocks. Add SIGTERM to the set that you block and \
+                       wait for, and pass it on to the command with kill(2).";
+const ANOTHER_SIGNAL: &str = "The command has a handler for SIGTERM, but never \
                               got to it. Pass on the signal that came, not \
                               SIGKILL, and don't end before the command does.";
-const COALESCED: &str = "While one SIGCHLD is pending, others are lost. At each, \
-                         wait in a loop with WNOHANG until nobody is left.";
-const SIGNALED: &str = "A command that a signal ended has no exit code. A shell \
-                        says 128 + the signal's number, and so does docker.";
+const COALESCED: &str = "While one SIGCHLD is pending, others are lost. At \
+                         each one, wait in a loop with WNOHANG until nobody is \
+                         left.";
+const SIGNALED: &str = "A command that a signal ended has no exit code. A \
+                        shell reports 128 + the signal's number, and so does \
+                        docker.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let orphans = buries_many_at_once(judge)?;
@@ -102,7 +103,7 @@ fn buries_many_at_once(judge: &Judge) -> Result<u32, Failure> {
     );
     let mut run = judge.program_by(AS_NUMBER_ONE);
     run = run.args(["/bin/sh", "-c", &script]).start();
-    run.until("the command, until it reads a line", |run| {
+    run.until("a command that reads a line", |run| {
         run.stdout().contains(&ready).then_some(())
     })?;
     let one = run.child()?;
@@ -123,7 +124,8 @@ fn buries_many_at_once(judge: &Judge) -> Result<u32, Failure> {
     ensure(
         left == 0,
         format!(
-            "{orphans} orphans ended at one moment; {left} are zombies still"
+            "{orphans} orphans ended at the same moment; {left} are still \
+             zombies"
         ),
         "no zombie",
         COALESCED,
@@ -138,7 +140,7 @@ fn passes_sigterm_on(judge: &Judge) -> Result<u32, Failure> {
     );
     let mut run = judge.program_by(AS_NUMBER_ONE);
     run = run.args(["/bin/sh", "-c", &script]).start();
-    run.until("the command, until it waits", |run| {
+    run.until("a command that waits", |run| {
         run.stdout().contains(&ready).then_some(())
     })?;
     let one = run.child()?;
@@ -146,7 +148,7 @@ fn passes_sigterm_on(judge: &Judge) -> Result<u32, Failure> {
     soon(|| run.has_ended());
     ensure(
         run.has_ended(),
-        "SIGTERM was sent to number 1, and the command runs on",
+        "SIGTERM was sent to number 1, but the command runs on",
         "the command gets SIGTERM, and ends",
         IGNORED,
     )?;
@@ -154,7 +156,7 @@ fn passes_sigterm_on(judge: &Judge) -> Result<u32, Failure> {
     ensure(
         ended.status.code() == Some(code as i32),
         format!(
-            "SIGTERM was sent to number 1; it ended: {}",
+            "SIGTERM was sent to number 1, which ended: {}",
             how(ended.status)
         ),
         format!("the status of the command's SIGTERM handler, {code}"),

@@ -11,7 +11,8 @@ fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let command = args.next().context("COMMAND is missing")?;
 
-    // TODO: SIGTERM for the command, wait(2) for everybody, the status for us.
+    // TODO: pass SIGTERM on, wait(2) for everybody, end with the command's
+    // status.
     let mut child = Command::new(command).args(args).spawn()?;
     let status = child.wait().context("wait")?;
     exit(status.code().unwrap_or(1));

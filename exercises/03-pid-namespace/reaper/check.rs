@@ -52,14 +52,15 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const ZOMBIES: &str = "Orphans that have ended are children of number 1, and \
+const ZOMBIES: &str = "Orphans that have ended are children of number 1, but \
                        it does not wait for them. Call wait() again and again, \
                        until the one that ended is the command.";
-const TOO_EARLY: &str = "Number 1 has ended with an orphan, and took the \
-                         command with it: when it ends, the kernel kills all \
-                         of the namespace. Compare whose end wait() tells of.";
-const STATUS: &str = "The exit status that wait() tells of for the command is \
-                      the one to end with: exit(code).";
+const TOO_EARLY: &str = "Number 1 ended when an orphan did, and took the \
+                         command with it: when number 1 ends, the kernel kills \
+                         everything in the namespace. Check whose end wait() \
+                         reports.";
+const STATUS: &str = "End with the exit status that wait() reports for the \
+                      command: exit(code).";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (orphans, code, ready) = (number(12, 10), number(10, 90), token());
@@ -70,7 +71,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     );
     let mut run = judge.program_by(AS_NUMBER_ONE);
     run = run.args(["/bin/sh", "-c", &script]).start();
-    let expected = "the command, until it reads a line";
+    let expected = "a command that reads a line";
     let reads =
         run.until(expected, |run| run.stdout().contains(&ready).then_some(()));
     let ended = run.has_ended();
@@ -85,7 +86,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let zombies = children.iter().filter(|&&pid| !proc::runs(pid)).count();
     ensure(
         proc::runs(one),
-        "number 1 has ended, before the command",
+        "number 1 ended before the command",
         "it ends with the command",
         TOO_EARLY,
     )?;

@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<()> {
             WaitStatus::Signaled(pid, signal, _) if pid == ours => {
                 exit(128 + signal as i32)
             }
-            // An orphan: waited for, and that is all that it needs.
+            // An orphan: to be waited for is all that it needs.
             _ => {}
         }
     }

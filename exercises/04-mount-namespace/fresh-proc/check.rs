@@ -1,4 +1,4 @@
-//! Looks into the command's own /proc, by /proc/PID/root, from outside.
+//! Looks into the command's own /proc from outside, through /proc/PID/root.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub const EXERCISE: Exercise = Exercise {
     start: include_str!("start.rs"),
     solution: include_str!("solution.rs"),
     hints: &[
-        "outside() has unshared the PID namespace, and is not in it.",
+        "outside() has unshared the PID namespace, but is not in it.",
         "Move the mount of /proc to inside(), before the exec.",
     ],
     needs: &[],
@@ -68,17 +68,18 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const OLD_PROC: &str = "What /proc shows is the PID namespace of the process that \
-                        mounted it. That must be one in the new namespace: the \
-                        child, which is inside(), before it becomes COMMAND.";
-const NO_PID_NAMESPACE: &str = "The command is in the host's PID namespace: its \
-                                flag is CLONE_NEWPID.";
-const ON_THE_HOST: &str = "The new /proc was mounted over the host's own: there, \
-                           nobody can see a process any more. CLONE_NEWNS, and \
-                           private mounts, keep it inside.";
-const FIRST_HAS_ENDED: &str = "ENOMEM: number 1 of the new namespace has ended, \
-                               and nobody can join it any more. Who mounts /proc \
-                               has to stay: mount it in inside().";
+const OLD_PROC: &str = "What /proc shows is the PID namespace of the process \
+                        that mounted it. It must be one in the new namespace: \
+                        the child, in inside(), before it becomes COMMAND.";
+const NO_PID_NAMESPACE: &str = "The command is in the host's PID namespace. \
+                                The flag for a new one is CLONE_NEWPID.";
+const ON_THE_HOST: &str = "The new /proc was mounted over the host's own, \
+                           where nobody sees the host's processes any more. \
+                           CLONE_NEWNS and private mounts keep it inside.";
+const FIRST_HAS_ENDED: &str = "ENOMEM: number 1 of the new namespace has \
+                               ended, so the namespace takes no new process. \
+                               Whoever mounts /proc has to stay: mount it in \
+                               inside().";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let command = waiting();

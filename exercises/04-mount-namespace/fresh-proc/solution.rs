@@ -33,7 +33,7 @@ fn outside(command: Vec<OsString>) -> anyhow::Result<()> {
 fn inside(command: Vec<OsString>) -> anyhow::Result<()> {
     let (command, args) = command.split_first().context("no COMMAND")?;
     let none = None::<&str>;
-    // What it shows is the namespace of who mounts it: ours.
+    // It shows the namespace of whoever mounts it: ours.
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)
         .context("mount /proc")?;
     Err(Command::new(command).args(args).exec().into())

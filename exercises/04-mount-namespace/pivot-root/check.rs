@@ -14,8 +14,8 @@ pub const EXERCISE: Exercise = Exercise {
     start: include_str!("start.rs"),
     solution: include_str!("solution.rs"),
     hints: &[
-        "First a namespace (unshare), then nobody is told any more (mount with \
-         MS_REC | MS_PRIVATE, in a call of its own). Only then the root.",
+        "First a namespace (unshare), then private mounts (mount with MS_REC | \
+         MS_PRIVATE, in a call of its own). Only then the root.",
         "ROOT is a directory. A bind mount on itself makes it a mount point: \
          mount(Some(&*root), &*root, none, MsFlags::MS_BIND, none).",
         "chdir to ROOT, pivot_root(\".\", \".\"), umount2(\".\", \
@@ -92,19 +92,21 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const NO_NAMESPACE: &str = "Without unshare(CloneFlags::CLONE_NEWNS) it is the \
-                            host's own mount table that you change.";
+const NO_NAMESPACE: &str = "Without unshare(CloneFlags::CLONE_NEWNS) you \
+                            change the host's own mount table.";
 const STILL_THERE: &str = "The command's table still has the host's mounts. \
                            pivot_root(2) makes ROOT the root mount of the \
                            namespace; umount2 with MNT_DETACH takes the old \
                            one away. A chroot only hides it.";
-const OLD_ROOT: &str = "After pivot_root(\".\", \".\") the old root lies on top \
-                        of the new one. umount2(\".\", MntFlags::MNT_DETACH) \
-                        takes it away, with all that is mounted below.";
-const PICKY: &str = "EINVAL and EBUSY from pivot_root have three causes: ROOT is no \
-                     mount point (bind it on itself), you are not in it (chdir, \
-                     after that), or a mount concerned is shared (first make / \
-                     private, with MS_REC, in a call of its own).";
+const OLD_ROOT: &str = "After pivot_root(\".\", \".\") the old root lies on \
+                        top of the new one. umount2(\".\", \
+                        MntFlags::MNT_DETACH) takes it away, with everything \
+                        that is mounted below it.";
+const PICKY: &str = "EINVAL and EBUSY from pivot_root have three causes: ROOT \
+                     is not a mount point (bind it on itself), you are not in \
+                     it (chdir, after that), or a mount involved is shared \
+                     (first make / private, with MS_REC, in a call of its \
+                     own).";
 const STANDS: &str = "The working directory is not in ROOT. End with \
                       chdir(\"/\").";
 

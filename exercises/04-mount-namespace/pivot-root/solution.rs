@@ -17,13 +17,13 @@ fn main() -> anyhow::Result<()> {
     let command = args.next().context("COMMAND is missing")?;
 
     unshare(CloneFlags::CLONE_NEWNS).context("unshare")?;
-    // What happens to our mounts is told to nobody.
+    // Nobody else hears of our mounts.
     change("/".as_ref(), MsFlags::MS_PRIVATE).context("make / private")?;
     // Only a mount point can become the root.
     mount(Some(&*root), &*root, NONE, MsFlags::MS_BIND, NONE)
         .context("bind ROOT on itself")?;
     chdir(&*root).context("chdir")?;
-    // The old root lies on the new one now, at the same place.
+    // The old root now lies on top of the new one, at the same place.
     pivot_root(".", ".").context("pivot_root")?;
     umount2(".", MntFlags::MNT_DETACH).context("umount the old root")?;
     chdir("/").context("chdir")?;

@@ -78,18 +78,18 @@ pub const EXERCISE: Exercise = Exercise {
 
 const NO_NAMESPACE: &str = "Without unshare(CloneFlags::CLONE_NEWNS) the mounts \
                             are the host's own.";
-const SHARED: &str = "The mounts of the command are shared with the host's, and \
-                      so the host hears of each new one. MS_PRIVATE ends that: \
-                      in a call of its own (together with MS_BIND it is \
-                      ignored), before the tmpfs is mounted.";
+const SHARED: &str = "The mounts of the command are shared with the host's, so \
+                      the host hears of each new one. MS_PRIVATE ends that: in \
+                      a call of its own (together with MS_BIND it is ignored), \
+                      before the tmpfs is mounted.";
 const TOO_LATE: &str = "The mounts are private now, but the tmpfs was mounted \
-                        before, and the host has heard of it. Order: unshare, \
+                        before that, and the host heard of it. Order: unshare, \
                         private, mount.";
 const NOT_ALL: &str = "Only one mount was made private. MS_REC does it for all \
                        mounts below as well.";
-const SLAVE: &str = "The host does not see the tmpfs. But a slave still hears of \
-                     the host's new mounts. Private means neither direction.";
-const NO_TMPFS: &str = "The tmpfs has to be mounted, too.";
+const SLAVE: &str = "The host does not see the tmpfs. But a slave still hears \
+                     of the host's new mounts. Private cuts both directions.";
+const NO_TMPFS: &str = "The tmpfs has to be mounted as well.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (dir, command) = (judge.directory(), waiting());

@@ -90,11 +90,11 @@ pub const EXERCISE: Exercise = Exercise {
 const HIDDEN: &str = "The write to gid_map failed, and .ok() threw the error \
                       away. Put .context(\"write gid_map\")? there, and read \
                       what the kernel says.";
-const NOT_DENIED: &str = "EPERM from gid_map: without privileges you map one \
-                          group, your own, and only after you have written \
-                          deny to /proc/self/setgroups.";
-const ORDER: &str = "setgroups is denied now, but it came after gid_map was \
-                     written, which failed. deny comes first.";
+const NOT_DENIED: &str = "EPERM from gid_map: without privileges you can map \
+                          only one group, your own, and only after you have \
+                          written deny to /proc/self/setgroups.";
+const ORDER: &str = "setgroups is denied now, but too late: the write to \
+                     gid_map had already failed. deny comes first.";
 const NO_NAMESPACE: &str = "The line with unshare has to stay.";
 const NO_USERS: &str = "The line for uid_map has to stay.";
 

@@ -13,13 +13,13 @@ use nix::unistd::{getgid, getuid};
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let command = args.next().context("COMMAND is missing")?;
-    // Asked for before: afterwards we are nobody.
+    // Asked for now: after unshare we are nobody.
     let (uid, gid) = (getuid(), getgid());
 
     unshare(CloneFlags::CLONE_NEWUSER).context("unshare")?;
     write("/proc/self/uid_map", format!("0 {uid} 1"))
         .context("write uid_map")?;
-    // Nobody inside may drop a group any more: then a group may be mapped.
+    // Nobody inside may drop a group any more, so a group may be mapped.
     write("/proc/self/setgroups", "deny").context("write setgroups")?;
     write("/proc/self/gid_map", format!("0 {gid} 1"))
         .context("write gid_map")?;

@@ -13,13 +13,13 @@ use nix::unistd::{getgid, getuid};
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let command = args.next().context("COMMAND is missing")?;
-    // Asked for before: afterwards we are nobody.
+    // Asked for now: after unshare we are nobody.
     let (uid, gid) = (getuid(), getgid());
 
     unshare(CloneFlags::CLONE_NEWUSER).context("unshare")?;
     write("/proc/self/uid_map", format!("0 {uid} 1"))
         .context("write uid_map")?;
-    // TODO: there is no map of groups afterwards. Why, and who hides it?
+    // TODO: there is no map of groups afterwards. Why, and what hides it?
     write("/proc/self/gid_map", format!("0 {gid} 1")).ok();
 
     // Returns only when the command can't be executed.

@@ -1,4 +1,4 @@
-//! Reads the command's id maps, and who it is outside.
+//! Reads the command's id maps, and its ids outside.
 
 use nix::errno::Errno;
 use testbed::proc;
@@ -19,7 +19,8 @@ pub const EXERCISE: Exercise = Exercise {
          maps before it says \"go\".",
         "After \"go\" the child is nobody, but has all capabilities of its \
          namespace: setgroups(&[]), setresgid, setresuid, in this order.",
-        "At the end of the pipe read_line returns without a word: only \"go\\n\" means go.",
+        "At the end of the pipe, read_line returns an empty text: only \
+         \"go\\n\" means go.",
     ],
     needs: &[Need::Ids],
     errors: &[(Errno::EINVAL, NOT_MAPPED_YET), (Errno::EPERM, REFUSED)],
@@ -79,10 +80,10 @@ const NO_NAMESPACE: &str = "The child has to unshare CLONE_NEWUSER before it \
                             says that it has.";
 const MAP: &str = "A line of a map is: first id inside, first id outside, how \
                    many. Here: 0, FIRST, COUNT; the same for users and groups.";
-const STAYS: &str = "A map changes nobody's id. Outside, the command still is \
-                     who started it, and that id has no place in the map. Once \
-                     the maps are there, the child calls setresgid and \
-                     setresuid with 0.";
+const STAYS: &str = "A map changes nobody's id. Outside, the command still has \
+                     the id of whoever started it, and that id has no place in \
+                     the map. Once the maps are there, the child calls \
+                     setresgid and setresuid with 0.";
 const GROUPS: &str = "The command still has groups of the host. setgroups(&[]) \
                       comes before setresuid.";
 const NOT_MAPPED_YET: &str = "EINVAL from setresuid, setresgid or setgroups: \
@@ -90,10 +91,10 @@ const NOT_MAPPED_YET: &str = "EINVAL from setresuid, setresgid or setgroups: \
                               outside, how many), or there is no map yet. The child must wait for the parent's \"go\".";
 const REFUSED: &str = "EPERM: a map can be written once, after the child has \
                        unshared, by somebody outside; setgroups works only \
-                       when the map of groups is there.";
-const END_OF_FILE: &str = "The parent could not write a map and died; the child \
-                           read an end of file, and went on. Compare what was \
-                           read: only \"go\" means go.";
+                       once the map of groups is there.";
+const END_OF_FILE: &str = "The parent could not write a map and died; the \
+                           child read an end of file and went on. Check what \
+                           was read: only \"go\" means go.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (first, count) = (number(5000, 1000), number(10, 900));
@@ -122,12 +123,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     }
     let is = proc::status(pid, "Groups").unwrap_or_default();
     let none = is.split_whitespace().all(|id| id == first.to_string());
-    ensure(
-        none,
-        format!("it is in the groups {is} of the host"),
-        "none",
-        GROUPS,
-    )?;
+    ensure(none, format!("it is in the host's groups {is}"), "none", GROUPS)?;
     drop(run);
 
     // Ids that nobody has: now the parent fails between its two words.
@@ -152,7 +148,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     });
     ensure(
         who_executes(&command).is_none(),
-        "a map could not be written, and COMMAND runs all the same",
+        "a map could not be written, but COMMAND runs all the same",
         "no COMMAND without its map",
         END_OF_FILE,
     )?;

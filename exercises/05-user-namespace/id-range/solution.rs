@@ -34,7 +34,7 @@ fn outside(args: Vec<OsString>) -> anyhow::Result<()> {
     let mut said = String::new();
     let stdout = child.stdout.take().context("no pipe")?;
     BufReader::new(stdout).read_line(&mut said)?;
-    ensure!(said == "unshared\n", "the child did not come that far");
+    ensure!(said == "unshared\n", "the child did not get that far");
 
     let (first, count) = (first.display(), count.display());
     for map in ["uid_map", "gid_map"] {

@@ -31,11 +31,11 @@ fn outside(args: Vec<OsString>) -> anyhow::Result<()> {
     let mut said = String::new();
     let stdout = child.stdout.take().context("no pipe")?;
     BufReader::new(stdout).read_line(&mut said)?;
-    ensure!(said == "unshared\n", "the child did not come that far");
+    ensure!(said == "unshared\n", "the child did not get that far");
 
     println!("{first:?} and {count:?} for process {}", child.id());
-    // TODO: two maps, written here. A child that has unshared, and waits until
-    // they are there, and becomes root of its namespace: below.
+    // TODO: write two maps here. Below, the child has to unshare, wait until
+    // they are there, and become root of its namespace.
 
     let mut stdin = child.stdin.take().context("no pipe")?;
     writeln!(stdin, "go")?;

@@ -15,7 +15,7 @@ pub const EXERCISE: Exercise = Exercise {
     start: include_str!("start.rs"),
     solution: include_str!("solution.rs"),
     hints: &[
-        "The line for the groups, a few lines below, is of the same shape.",
+        "The line for the groups, a few lines below, has the same shape.",
         "write(\"/proc/self/uid_map\", format!(\"0 {uid} 1\"))?;",
     ],
     needs: &[],
@@ -64,9 +64,9 @@ pub const EXERCISE: Exercise = Exercise {
 
 const NO_MAP: &str = "Nobody has written uid_map, so the command's user has no \
                       id inside: it is nobody.";
-const REFUSED: &str = "EPERM from a map: without privileges you map one id, your \
-                       own. The order is inside, outside, count: 0, then {uid}, \
-                       then 1.";
+const REFUSED: &str = "EPERM from a map: without privileges you can map only \
+                       one id, your own. The order is inside, outside, count: \
+                       0, then {uid}, then 1.";
 const NOT_ROOT: &str = "The first number is the id inside. Root is 0.";
 const NO_NAMESPACE: &str = "The line with unshare has to stay.";
 const NO_GROUPS: &str = "The two lines for the groups have to stay.";

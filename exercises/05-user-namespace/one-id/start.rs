@@ -13,7 +13,7 @@ use nix::unistd::{getgid, getuid};
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let command = args.next().context("COMMAND is missing")?;
-    // Asked for before: afterwards we are nobody.
+    // Asked for now: after unshare we are nobody.
     let (uid, gid) = (getuid(), getgid());
     println!("user {uid} and group {gid} are to be 0 inside");
 

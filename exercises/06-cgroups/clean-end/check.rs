@@ -1,4 +1,4 @@
-//! Looks at the cgroups below the one that was given, before and after.
+//! Looks at the cgroups below the given one, before and after.
 
 use nix::errno::Errno;
 use testbed::token;
@@ -17,9 +17,9 @@ pub const EXERCISE: Exercise = Exercise {
     solution: include_str!("solution.rs"),
     hints: &[
         "cgroup.procs has one number a line. Kill each, then try rmdir.",
-        "EBUSY from rmdir means: somebody is still there, or still dying. Wait \
-         a few milliseconds, and begin again.",
-        "The status of COMMAND was there before the cleaning. Keep it.",
+        "EBUSY from rmdir means that a process is still there, or still dying. \
+         Wait a few milliseconds, and begin again.",
+        "COMMAND's status was there before the cleanup. Keep it.",
     ],
     needs: &[Need::Cgroup],
     errors: &[(Errno::EBUSY, BUSY)],
@@ -83,14 +83,15 @@ const NOT_BELOW: &str = "COMMAND has to run in a cgroup that your program makes 
                          below CGROUP.";
 const NO_LIMIT: &str = "MAX goes into the new cgroup's pids.max, before COMMAND \
                         is executed there.";
-const LEFT: &str = "COMMAND has ended and its children have not. All that is in \
-                    cgroup.procs has to be killed.";
-const BUSY: &str = "EBUSY from rmdir: somebody is in the cgroup, or still dying. \
-                    Kill, wait a few milliseconds, try again, until it works.";
+const LEFT: &str = "COMMAND has ended, but its children have not. Everything \
+                    in cgroup.procs has to be killed.";
+const BUSY: &str = "EBUSY from rmdir: a process is in the cgroup, or still \
+                    dying. Kill, wait a few milliseconds, try again, until it \
+                    works.";
 const NOT_REMOVED: &str = "A cgroup stays until somebody removes it: \
                            remove_dir, once nobody is in it.";
 const STATUS: &str = "Keep COMMAND's exit status, and end with it after the \
-                      cleaning.";
+                      cleanup.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let cgroup = judge.cgroup("pids");
@@ -131,14 +132,14 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     if there > 0 && run.stderr().contains("(os error 16)") {
         return Err(run.ended_early(ended.status, "no cgroup is left"));
     }
-    // Who was killed may still be on the way out.
+    // Whatever was killed may still be on its way out.
     let members = || words(place, "cgroup.procs").lines().count();
     soon(|| members() == 0);
     let left = members();
     ensure(
         left == 0 && who_executes(&straggler).is_none(),
         format!(
-            "COMMAND has ended, and {left} processes are in {}",
+            "COMMAND has ended, but {left} processes are in {}",
             show(place)
         ),
         "nobody is left",

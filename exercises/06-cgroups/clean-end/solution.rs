@@ -36,7 +36,7 @@ fn outside(args: &[String]) -> anyhow::Result<()> {
     exit(status.code().unwrap_or(1));
 }
 
-/// Until nobody is left: who is killed may have forked before.
+/// Until nobody is left: a process may have forked before it was killed.
 fn remove(place: &Path) -> anyhow::Result<()> {
     loop {
         let members = read_to_string(place.join("cgroup.procs"))?;

@@ -27,7 +27,7 @@ fn outside(args: &[String]) -> anyhow::Result<()> {
     write(place.join("pids.max"), max).context("limit")?;
     let mut again = Command::new("/proc/self/exe");
     let status = again.arg("inside").arg(&place).args(command).status()?;
-    // TODO: whoever is left in the cgroup goes, and the cgroup as well.
+    // TODO: kill whatever is left in the cgroup, and remove it.
     exit(status.code().unwrap_or(1));
 }
 

@@ -55,15 +55,15 @@ const NO_LIMIT: &str = "pids.max says max, which means none. The number goes \
                         into that file.";
 const ANOTHER_NUMBER: &str = "The number for pids.max is the second argument of \
                               your program, the variable max, as it is.";
-const NOT_JOINED: &str = "A limit counts for who is in the cgroup. The line that \
-                          writes our number to cgroup.procs has to stay, and \
-                          comes before the command.";
-const NO_FILE: &str = "A cgroup's files are the kernel's: there are no others. \
-                       The one for processes is pids.max.";
+const NOT_JOINED: &str = "A limit holds for the processes in the cgroup. The \
+                          line that writes our number to cgroup.procs has to \
+                          stay, before the command.";
+const NO_FILE: &str = "The kernel makes a cgroup's files: you can't add \
+                       others. The one for processes is pids.max.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (cgroup, max, done) = (judge.cgroup("pids"), number(10, 9), token());
-    // A shell that can't fork gives up: hence one that does nothing else.
+    // A shell that can't fork gives up, so this one does nothing else.
     let script = format!(
         "for i in $(seq 25); do sleep 100 & done 2>/dev/null; echo {done}; read line"
     );

@@ -1,5 +1,5 @@
-//! Lets the kernel tell in which order the limit was written, the cgroup joined,
-//! and the command's file opened to be executed.
+//! Has the kernel report the order in which the limit was written, the cgroup
+//! joined, and the command's file opened to be executed.
 
 use std::fs;
 
@@ -89,7 +89,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let file = files.into_iter().find(|file| cgroup.join(file).exists());
     let file = file.expect("a file for the limit");
     let limit = (number(4096, 4096) * 4096).to_string();
-    // A copy of its own: who opens it, executes it.
+    // A copy of its own: whoever opens it executes it.
     let mut command = waiting();
     let program = judge.directory().join("sleep");
     fs::copy("/bin/sleep", &program).expect("copy a program");

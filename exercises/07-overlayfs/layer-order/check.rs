@@ -1,4 +1,4 @@
-//! Reads what the command sees, by /proc/PID/root, from outside.
+//! Reads what the command sees from outside, through /proc/PID/root.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ pub const EXERCISE: Exercise = Exercise {
     start: include_str!("start.rs"),
     solution: include_str!("solution.rs"),
     hints: &[
-        "\"the leftmost directory is the top\", says the kernel's text.",
+        "The kernel's text says which end of the list is the top.",
         "layers.iter().rev() reads the list from its end.",
     ],
     needs: &[],
@@ -47,7 +47,7 @@ pub const EXERCISE: Exercise = Exercise {
 
 const ORDER: &str = "lowerdir=A:B:C reads A first: the leftmost is the top. The \
                      arguments name the lowest first.";
-const MISSING: &str = "A layer is missing: all of them belong into lowerdir.";
+const MISSING: &str = "A layer is missing: all of them belong in lowerdir.";
 const COLON: &str = "The directories of lowerdir have colons between them, and \
                      nothing else.";
 
@@ -73,9 +73,9 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     };
     let seen = marks.iter().filter(exists).count();
     let observed =
-        format!("of {count} layers {seen} are seen; number {which} is on top");
+        format!("{seen} of {count} layers are seen; number {which} is on top");
     let expected =
-        format!("of {count} layers {count} are seen; number {count} is on top");
+        format!("{count} of {count} layers are seen; number {count} is on top");
     let hint = if seen < count { MISSING } else { ORDER };
     ensure(observed == expected, &observed, expected, hint)?;
     Ok(observed)

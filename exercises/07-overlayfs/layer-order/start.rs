@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-// TODO: a lower layer hides what is in the higher ones. It is the wrong way
+// TODO: a lower layer hides what is in the higher ones. That is the wrong way
 // round.
 fn main() -> anyhow::Result<()> {
     let args: Vec<_> = std::env::args().skip(1).collect();

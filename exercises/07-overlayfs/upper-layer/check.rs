@@ -1,5 +1,5 @@
-//! Writes into the command's overlay from outside, by /proc/PID/root, and looks
-//! where it has gone.
+//! Writes into the command's overlay from outside, through /proc/PID/root, and
+//! looks where the text went.
 
 use std::fs;
 
@@ -73,10 +73,10 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-const READ_ONLY: &str = "An overlay without upperdir can't be written. It wants \
+const READ_ONLY: &str = "An overlay without upperdir is read-only. It needs \
                          upperdir=UPPER and workdir=WORK.";
-const SWAPPED: &str = "What was written went to another directory than UPPER. \
-                       lowerdir is what is read, upperdir takes the writes.";
+const SWAPPED: &str = "What was written went to a directory other than UPPER. \
+                       lowerdir is read, upperdir takes the writes.";
 const OPTIONS: &str = "EINVAL from an overlay: upperdir without workdir, a \
                        workdir that is not an empty directory beside it, a name \
                        that the kernel does not know, or a space.";
@@ -106,7 +106,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         SWAPPED,
     )?;
     if let Err(error) = fs::write(&file, &new) {
-        let observed = format!("to write a file in MERGED fails: {error}");
+        let observed = format!("writing a file in MERGED fails: {error}");
         return Err(Failure::new(observed, "it works", READ_ONLY));
     }
     let text = |path| fs::read_to_string(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Lays the program's layer over another one, and looks at what is seen.
+//! Lays the program's layer over another one, and looks at what can be seen.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -76,15 +76,17 @@ const NOT_HIDDEN: &str = "UPPER has no whiteout there: a character device (0, 0)
 const COVERED: &str = "A file in UPPER covers the one below, and is seen in its \
                        place. A whiteout is a character device with the numbers \
                        0 and 0.";
-const NOT_THAT_DEVICE: &str = "EPERM from mknod: to make a device takes a \
+const NOT_THAT_DEVICE: &str = "EPERM from mknod: making a device takes a \
                                privilege that a user namespace never has. The \
                                one exception is the whiteout: makedev(0, 0).";
-const NO_PARENT: &str = "ENOENT from mknod: the directory for it is not in UPPER \
-                         yet. create_dir_all makes it, and all above.";
-const THERE: &str = "EEXIST: something is in UPPER at that path already.";
-const TOO_MUCH: &str = "More is hidden than asked for. A whiteout covers what has \
-                        its name, with all that is below it; the directories on \
-                        the way to it are directories in UPPER, too.";
+const NO_PARENT: &str = "ENOENT from mknod: the directory for it is not in \
+                         UPPER yet. create_dir_all makes it, and all those \
+                         above it.";
+const THERE: &str = "EEXIST: something is already in UPPER at that path.";
+const TOO_MUCH: &str = "More is hidden than asked for. A whiteout covers what \
+                        has its name, and everything below that; the \
+                        directories on the way to it have to be directories in \
+                        UPPER, too.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let [lower, upper, work, merged] = [(); 4].map(|()| judge.directory());

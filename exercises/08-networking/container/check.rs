@@ -27,7 +27,7 @@ pub const EXERCISE: Exercise = Exercise {
          whose child is number 1 (proc, pivot_root, exec).",
         "The overlay is mounted on the host's side, in a private mount \
          namespace. Its upper directory belongs to FIRST.",
-        "set_pdeathsig after setresuid, in each of the two children.",
+        "Call set_pdeathsig after setresuid, in each of the two children.",
     ],
     needs: &[Need::Ids, Need::Cgroup, Need::Internet, Need::Programs],
     errors: &[],
@@ -109,8 +109,8 @@ pub const EXERCISE: Exercise = Exercise {
     check,
 };
 
-/// Those that can be tried without an option. The name, and what to think of
-/// when it works.
+/// Those that can be tried without an option. The name, and the hint when it
+/// works.
 const ATTACKS: [(&str, &str); 18] = [
     ("read-host-file", ROOT),
     ("escape-chroot", ROOT),
@@ -132,33 +132,36 @@ const ATTACKS: [(&str, &str); 18] = [
     ("bind-port", NAMESPACES),
 ];
 
-const NAMESPACES: &str = "A namespace lacks. There are seven: UTS, IPC, PID, \
-                          mount, user, cgroup, network.";
-const ROOT: &str = "The host's files have a name inside. pivot_root, then \
-                    umount2 with MNT_DETACH: one tree of mounts is left, and it \
-                    is the container's (step 04).";
-const PROCESSES: &str = "Processes of the host are in reach: a PID namespace, and \
-                         a /proc that was mounted in it (steps 03 and 04).";
-const DESCRIPTORS: &str = "A file of the host is open inside: fchdir leads out. \
-                           Close all above 2, or mark them close-on-exec, \
-                           before COMMAND is executed. Who started you may have \
-                           left one open, too.";
-const LIVES_ON: &str = "The container outlives your program when that is killed. \
-                        SIGKILL can't be passed on. set_pdeathsig, in each \
+const NAMESPACES: &str = "A namespace is missing. There are seven: UTS, IPC, \
+                          PID, mount, user, cgroup, network.";
+const ROOT: &str = "A path inside leads to the host's files. pivot_root, then \
+                    umount2 with MNT_DETACH: one tree of mounts is left, the \
+                    container's (step 04).";
+const PROCESSES: &str = "Processes of the host are in reach. It takes a PID \
+                         namespace, and a /proc that was mounted in it (steps \
+                         03 and 04).";
+const DESCRIPTORS: &str = "A file of the host is open inside: fchdir leads \
+                           out. Close all above 2, or mark them close-on-exec, \
+                           before COMMAND is executed. Whoever started you may \
+                           have left one open, too.";
+const LIVES_ON: &str = "When your program is killed, the container lives on. \
+                        SIGKILL can't be passed on. Call set_pdeathsig in each \
                         child, after its ids have changed.";
-const MOUNTS: &str = "A mount of the container appears on the host: private mounts, \
-                      recursively, before anything is mounted (step 04).";
-const CGROUP: &str = "The container sees or misses its cgroup. Join CGROUP, after \
-                      MAX is written to its pids.max; unshare the cgroup \
-                      namespace when you are in it (step 06).";
-const LAYERS: &str = "What one container writes, the next one executes: ROOT was \
-                      written. An overlay, with upper and work below WORK \
-                      (step 07).";
-const IDS: &str = "Root inside has to be FIRST outside: the maps, written from \
-                   outside, then setresgid and setresuid (step 05).";
+const MOUNTS: &str = "A mount of the container appears on the host. Make the \
+                      mounts private, recursively, before you mount anything \
+                      (step 04).";
+const CGROUP: &str = "The container is not in its cgroup, or sees where that \
+                      lies. Write MAX to pids.max of CGROUP, then join it; \
+                      unshare the cgroup namespace once you are in it (step \
+                      06).";
+const LAYERS: &str = "What one container writes, the next one executes: it was \
+                      written to ROOT. Use an overlay, with upper and work \
+                      below WORK (step 07).";
+const IDS: &str = "Root inside has to be FIRST outside. Write the maps from \
+                   outside, then call setresgid and setresuid (step 05).";
 
-/// For all of them, on a slow machine: in seconds as a rule. Each has a patience
-/// of its own.
+/// For all of them, on a slow machine. As a rule they take seconds. Each has a
+/// patience of its own.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a container is started with.
@@ -280,7 +283,7 @@ fn some(names: &[String]) -> String {
 }
 
 /// The workshop's programs, in which step 08 is the learner's container: a
-/// script that knows the few options which these attacks use.
+/// script that knows the few options that these attacks use.
 fn programs(judge: &Judge, facts: &Facts) -> PathBuf {
     let place = judge.directory();
     let ours = std::env::current_exe().expect("our own path");
@@ -322,7 +325,7 @@ exec prlimit --nproc=300 -- {} \"$root\" \"$work\" \\
     place
 }
 
-/// All at once: most of the time goes by in waiting for what does not happen.
+/// All at once: most of the time is spent waiting for what does not happen.
 fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
     let start = |(name, hint): &(&'static str, &'static str)| {
         let mount = format!("--mount=/proc/{}/ns/mnt", judge.host());
@@ -370,7 +373,7 @@ fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
         let names: Vec<_> = broken.iter().map(|it| it.0.to_owned()).collect();
         // The reason is the last line but one: the last one counts.
         let reason = said.lines().rev().nth(1);
-        let reason = reason.unwrap_or("  it does not come to its end");
+        let reason = reason.unwrap_or("  it does not end");
         return Err(Failure::new(
             format!(
                 "{stopped} attacks stopped; neither stopped nor working: {}. \

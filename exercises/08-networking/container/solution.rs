@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Prepares what takes privileges of the host.
+/// Prepares what takes privileges on the host.
 fn on_the_host(args: &[String]) -> anyhow::Result<()> {
     let [root, work, first, count, cgroup, max, command @ ..] = args else {
         bail!("container ROOT WORK FIRST COUNT CGROUP MAX COMMAND ARG...");
@@ -40,7 +40,8 @@ fn on_the_host(args: &[String]) -> anyhow::Result<()> {
 
     let child = again("in-user-namespace", &[&merged], command)?;
     let pid = Pid::from_raw(child.id() as i32);
-    // It stops when it has unshared. Should it end instead, that is told below.
+    // It stops when it has unshared. If it ends instead, that is reported
+    // below.
     let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED))?;
     ensure!(matches!(stopped, WaitStatus::Stopped(..)), "{stopped:?}");
     write(format!("{cgroup}/cgroup.procs"), pid.to_string()).context("join")?;

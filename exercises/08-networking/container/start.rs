@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     else {
         bail!("container ROOT WORK FIRST COUNT CGROUP MAX COMMAND ARG...");
     };
-    eprintln!("root {root}, writes below {work}, ids {first} and {count} more");
+    eprintln!("root {root}, writes below {work}, {count} ids from {first}");
     eprintln!("at most {max} processes in {cgroup}");
 
     // TODO: a container.

@@ -50,7 +50,8 @@ pub const EXERCISE: Exercise = Exercise {
 const NO_NAMESPACE: &str = "The command is in the host's network namespace. The \
                             line with CLONE_NEWNET has to stay.";
 const DOWN: &str = "lo is down in the command's namespace. ip link set lo up \
-                    belongs after the unshare: before, it sets the host's lo.";
+                    belongs after the unshare: before that, it sets the host's \
+                    lo.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let command = waiting();

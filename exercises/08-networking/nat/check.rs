@@ -1,5 +1,5 @@
-//! Listens in the pretended internet, lets somebody in the command's namespace
-//! come by, and asks each part when nobody comes.
+//! Listens in the pretended internet, has a visitor come from the command's
+//! namespace, and looks at each part when nobody comes.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -23,7 +23,7 @@ pub const EXERCISE: Exercise = Exercise {
     solution: include_str!("solution.rs"),
     hints: &[
         "Inside: ip route add default via OUTSIDE's address, without its /24. \
-         So the child has to be told OUTSIDE as well.",
+         So the child needs OUTSIDE as well.",
         "On the host: write \"1\" to /proc/sys/net/ipv4/ip_forward.",
         "On the host: a table, a chain of type nat in the hook postrouting, a \
          rule with ip saddr OUTSIDE masquerade.",
@@ -82,19 +82,20 @@ const INTERNET: &str = "203.0.113.10";
 
 const NO_NAMESPACE: &str = "The child has to unshare CLONE_NEWNET.";
 const NO_ROUTE: &str = "The command's namespace knows no way to addresses that \
-                        are not on the cable. ip route add default via the \
-                        host's end, inside.";
-const NO_FORWARDING: &str = "The packets come to the host, and end there: it is no \
-                             router. Write 1 to /proc/sys/net/ipv4/ip_forward.";
-const NO_MASQUERADE: &str = "The packets arrive, and the answer goes nowhere: out \
-                             there nobody knows 10.0.0.0/8. A rule with \
+                        are not on the cable. Inside: ip route add default via \
+                        the host's end.";
+const NO_FORWARDING: &str = "The packets reach the host, and end there: it is \
+                             not a router. Write 1 to \
+                             /proc/sys/net/ipv4/ip_forward.";
+const NO_MASQUERADE: &str = "The packets arrive, but the answer goes nowhere: \
+                             out there, nobody knows 10.0.0.0/8. A rule with \
                              masquerade, in a chain of type nat in the hook \
                              postrouting, gives them the host's address.";
 const NFT: &str = "nft refused a command. masquerade belongs to the hook \
-                   postrouting: only there it is known where a packet leaves.";
+                   postrouting: only there is it known where a packet leaves.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
-    // A host is no router, unless somebody says so.
+    // A host is not a router unless somebody says so.
     fs::write("/proc/sys/net/ipv4/ip_forward", "0").expect("be no router");
     let (a, b) = (number(10, 240), number(10, 240));
     let [outside, inside] = [1, 2].map(|end| format!("10.{a}.{b}.{end}/24"));
@@ -132,7 +133,8 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     Ok(observed)
 }
 
-/// Who has come to the internet from that network namespace, and was answered.
+/// The address that came to the internet from that network namespace, and was
+/// answered.
 fn hello(pid: i32) -> Option<String> {
     let word = token();
     let listener = listen_in_the_internet();

@@ -30,7 +30,7 @@ fn outside(args: &[String]) -> anyhow::Result<()> {
     let mut said = String::new();
     let stdout = child.stdout.take().context("no pipe")?;
     BufReader::new(stdout).read_line(&mut said)?;
-    ensure!(said == "unshared\n", "the child did not come that far");
+    ensure!(said == "unshared\n", "the child did not get that far");
 
     let pid = child.id();
     ip(&format!("link add cable type veth peer name box0 netns {pid}"))?;

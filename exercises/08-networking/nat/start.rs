@@ -29,7 +29,7 @@ fn outside(args: &[String]) -> anyhow::Result<()> {
     let mut said = String::new();
     let stdout = child.stdout.take().context("no pipe")?;
     BufReader::new(stdout).read_line(&mut said)?;
-    ensure!(said == "unshared\n", "the child did not come that far");
+    ensure!(said == "unshared\n", "the child did not get that far");
 
     let pid = child.id();
     ip(&format!("link add cable type veth peer name box0 netns {pid}"))?;
@@ -55,7 +55,7 @@ fn inside(args: &[String]) -> anyhow::Result<()> {
     ip("link set lo up")?;
     ip(&format!("address add {inside} dev box0"))?;
     ip("link set box0 up")?;
-    // TODO: who is asked for the way to all other addresses?
+    // TODO: which way do all other addresses lie?
     Err(Command::new(command).args(args).exec().into())
 }
 

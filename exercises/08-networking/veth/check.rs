@@ -1,4 +1,4 @@
-//! Looks at both ends, and sends a word over the cable that nobody can guess.
+//! Looks at both ends, and sends over the cable a word that nobody can guess.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -59,12 +59,13 @@ pub const EXERCISE: Exercise = Exercise {
 };
 
 const NO_NAMESPACE: &str = "The child has to unshare CLONE_NEWNET.";
-const NOT_MOVED: &str = "box0 is not in the command's namespace. A veth is made \
-                         where ip runs, unless you say for its peer: netns PID.";
-const HOST_DOWN: &str = "The host's end is down, and then the cable carries \
-                         nothing: ip link set cable up.";
-const NO_ADDRESS: &str = "The host's end has no address OUTSIDE, so nobody \
-                          answers there.";
+const NOT_MOVED: &str = "box0 is not in the command's namespace. A veth is \
+                         made where ip runs, unless you give its peer: netns \
+                         PID.";
+const HOST_DOWN: &str = "The host's end is down, so the cable carries nothing: \
+                         ip link set cable up.";
+const NO_ADDRESS: &str = "The host's end does not have the address OUTSIDE, so \
+                          nobody answers there.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
     let (a, b) = (number(10, 240), number(10, 240));
@@ -104,7 +105,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
         HOST_DOWN,
     )?;
     drop(run);
-    // The command is killed with what we started. Its namespace goes, then.
+    // The command is killed with what we started. Then its namespace goes.
     let _ = nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(pid),
         nix::sys::signal::Signal::SIGKILL,
@@ -119,7 +120,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     }
     ensure(
         devices() <= before,
-        "the command has ended, and the host has more devices than before",
+        "the command has ended, but the host has more devices than before",
         "nothing is left on the host",
         NOT_MOVED,
     )?;

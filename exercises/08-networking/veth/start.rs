@@ -17,7 +17,8 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-// TODO: the namespace gets no cable, and nobody could talk on it. Two mistakes.
+// TODO: the namespace gets no cable, and nothing could go over it. Two
+// mistakes.
 fn outside(args: &[String]) -> anyhow::Result<()> {
     let [outside, args @ ..] = args else { bail!("no OUTSIDE") };
     let mut child = Command::new("/proc/self/exe")
@@ -29,7 +30,7 @@ fn outside(args: &[String]) -> anyhow::Result<()> {
     let mut said = String::new();
     let stdout = child.stdout.take().context("no pipe")?;
     BufReader::new(stdout).read_line(&mut said)?;
-    ensure!(said == "unshared\n", "the child did not come that far");
+    ensure!(said == "unshared\n", "the child did not get that far");
 
     ip("link add cable type veth peer name box0")?;
     ip(&format!("address add {outside} dev cable"))?;

@@ -9,7 +9,7 @@ use testbed::{proc, token};
 /// can be used.
 ///
 /// # Panics
-/// When there is none: the exercise has to say that it needs one.
+/// When there is none: the exercise has to list it among its needs.
 pub fn make(controller: &str) -> PathBuf {
     let v1 = |kind: &str, place: &Path| {
         let name = place.file_name().unwrap_or_default().to_string_lossy();
@@ -30,7 +30,8 @@ pub fn make(controller: &str) -> PathBuf {
     cgroup
 }
 
-/// Lets cgroups below it use the controller. On v2 nobody can be in it then.
+/// Lets the cgroups below it use the controller. On v2, no process can then be
+/// in it.
 ///
 /// # Panics
 /// When the kernel refuses.
@@ -75,7 +76,7 @@ pub fn below(cgroup: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_dir()).collect()
 }
 
-/// Takes it away, and what is below. Its processes have ended.
+/// Removes it, and what is below it. Its processes have ended.
 pub fn remove(cgroup: &Path) {
     for child in below(cgroup) {
         remove(&child);

@@ -1,4 +1,4 @@
-//! What a program leaves behind: stopped, taken away, and told.
+//! What a program leaves behind: stopped, removed, and reported.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -38,7 +38,7 @@ impl Before {
     }
 
     /// Namespaces and mounts go with the judge. Processes, and what is in the
-    /// playground's network, go now. What is told, is told once a kind.
+    /// playground's network, go now. Each kind is reported once.
     pub fn clean_up(&self) -> Vec<String> {
         let mut told = Vec::new();
         let left = places(self.host)
@@ -55,7 +55,7 @@ impl Before {
         if count > 50 {
             told.push(format!("{count} processes"));
         }
-        // A namespace that is gone takes its devices along, in its own time.
+        // A namespace that is gone takes its devices along in its own time.
         let new =
             || -> Vec<_> { links().difference(&self.links).cloned().collect() };
         let end = Instant::now() + Duration::from_secs(1);
@@ -92,7 +92,8 @@ fn some(what: &str, names: &[String]) -> String {
     format!("{what}: {}{more}", shown.join(", "))
 }
 
-/// None when the program has ended even that process: then it shows elsewhere.
+/// None when the program has ended even that process: then that shows
+/// elsewhere.
 fn places(host: i32) -> BTreeSet<String> {
     if !proc::runs(host) {
         return BTreeSet::new();

@@ -1,6 +1,6 @@
-//! The host that a program acts on: mounts of its own, which all are shared, as
-//! systemd makes them on nearly every machine. The judge has others: whoever
-//! takes the host's root away does not take the judge's.
+//! The host that a program acts on. It has mounts of its own, all of them
+//! shared, as systemd makes them on nearly every machine. The judge has others:
+//! whoever takes the host's root away does not take the judge's.
 
 use std::process::{Child, Command, Stdio};
 

@@ -24,7 +24,7 @@ pub fn arguments(pid: i32) -> Vec<String> {
     text.split_terminator('\0').map(str::to_owned).collect()
 }
 
-/// Who executes exactly this.
+/// The process that executes exactly this.
 #[must_use]
 pub fn who_executes(command: &[String]) -> Option<i32> {
     proc::all().into_iter().find(|&pid| arguments(pid) == command)
@@ -44,15 +44,15 @@ pub fn words(pid: i32, name: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What a program of the host says on stdout. Empty when it fails.
+/// What a program of the host prints on stdout. Empty when it fails.
 pub fn output<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = Command::new(program).args(args).output();
     let output = output.map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).trim_end().to_owned()
 }
 
-/// What a program of the host says when it runs in one namespace of a process.
-/// Nothing of the process itself takes part in that.
+/// What a program of the host prints when it runs in one namespace of a
+/// process. The process itself has no part in that.
 #[must_use]
 pub fn within(pid: i32, kind: &str, program: &[&str]) -> String {
     let namespace = format!("--{kind}=/proc/{pid}/ns/{kind}");
@@ -77,11 +77,11 @@ pub fn ensure(
     }
 }
 
-/// All mounts of a process's mount namespace. /proc/PID/mountinfo tells of those
-/// that the process can reach from its root: a chroot hides the rest.
+/// All mounts of a process's mount namespace. /proc/PID/mountinfo lists only
+/// those that the process can reach from its root: a chroot hides the rest.
 ///
 /// # Panics
-/// When it can't be entered, or not left.
+/// When it can't be entered, or can't be left.
 #[must_use]
 pub fn all_mounts(pid: i32) -> Vec<MountInfo> {
     let table = || -> std::io::Result<String> {
@@ -106,7 +106,7 @@ pub fn all_mounts(pid: i32) -> Vec<MountInfo> {
     proc::mounts_of(&table().expect("look into a mount namespace"))
 }
 
-/// Whether it becomes so in a moment: a long one, on a machine that is busy.
+/// Whether it becomes so in a moment: a long one, on a busy machine.
 pub fn soon(mut so: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + Duration::from_millis(1500);
     while !so() {

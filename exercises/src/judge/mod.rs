@@ -1,7 +1,7 @@
 //! The judge: runs a learner's program in the playground, and looks at it
 //! from outside.
 //!
-//! It is a process of its own, PID 1 of its own namespaces, a host within the
+//! It is a process of its own, PID 1 of its own namespaces: a host within the
 //! pretended host. What a program leaves behind goes with it.
 
 pub mod cgroup;
@@ -48,7 +48,7 @@ pub struct Judge {
     pub hostname: String,
 }
 
-/// Reads a program from stdin, judges it, and tells the verdict.
+/// Reads a program from stdin, judges it, and returns the verdict.
 ///
 /// # Errors
 /// When the judge itself can't work. That is no verdict.
@@ -58,7 +58,7 @@ pub fn judge(
     errors: Errors,
     check: fn(&mut Judge) -> Result<String, Failure>,
 ) -> Result<Told> {
-    // At the end all processes are killed that we can see.
+    // At the end, all processes that we can see are killed.
     let alone =
         std::process::id() == 1 && std::env::var_os("PLAYGROUND").is_some();
     anyhow::ensure!(alone, "a judge works as PID 1 in a playground");
@@ -147,7 +147,7 @@ impl Judge {
     }
 
     /// A user and a group without privileges, and what starts a program as
-    /// them. Where there is one id only, that is root's.
+    /// them. Where there is only one id, it is root's.
     #[must_use]
     pub fn somebody(&self) -> (u32, u32, Vec<String>) {
         if Need::Ids.lacks().is_some() {
@@ -158,7 +158,7 @@ impl Judge {
         (uid, gid, ids.split(' ').map(str::to_owned).collect())
     }
 
-    /// A file with a content that nobody can guess: its path, its content.
+    /// A file with content that nobody can guess: its path, its content.
     ///
     /// # Panics
     /// When it can't be written.
@@ -187,7 +187,7 @@ impl Judge {
         Run::new(self.errors, self.host.pid(), &self.program, wrapper)
     }
 
-    /// A process that does nothing: what it has, the host has.
+    /// A process that does nothing: whatever it has, the host has.
     #[must_use]
     pub fn host(&self) -> i32 {
         self.host.pid()
@@ -208,7 +208,7 @@ impl Judge {
         look::ensure(
             its != hosts,
             format!("/proc/{pid}/ns/{kind} is {its}: the host's own"),
-            "another one than the host's",
+            "a namespace other than the host's",
             hint,
         )?;
         Ok(format!("/proc/{pid}/ns/{kind} is {its}, the host's is {hosts}"))
@@ -240,7 +240,7 @@ pub fn waiting() -> Vec<String> {
     vec!["/bin/sleep".into(), number(10_000, 90_000).to_string()]
 }
 
-/// A number at random, `count` of them from `first` on.
+/// A random number out of `count` of them, from `first` on.
 ///
 /// # Panics
 /// Without /dev/urandom.

@@ -1,4 +1,4 @@
-//! In which order files were used, as the kernel tells it (inotify(7)).
+//! The order in which files were used, as the kernel reports it (inotify(7)).
 
 use std::path::Path;
 

@@ -18,10 +18,10 @@ use super::verdict::Failure;
 /// A tmpfs of the judge's own: an overlay can have its upper layer there.
 pub(super) const PLACE: &str = "/run/exercise";
 
-/// With which error a program ends early, and the hint that fits it.
+/// The errors with which a program ends early, and the hint that fits each.
 pub type Errors = &'static [(Errno, &'static str)];
 
-/// How long a program may take for what is asked of it.
+/// How long a program may take to do what is asked of it.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// More processes than any exercise needs: the kernel refuses the next one.
@@ -29,14 +29,14 @@ const MOST_PROCESSES: usize = 300;
 
 const ENDED_EARLY: &str = "Read what it said, from the left: what was tried, \
                            and what the kernel answered.";
-const FORKS: &str = "Something starts itself again and again. Does a program \
-                     that starts /proc/self/exe know, by its arguments, that \
-                     it is the second one?";
+const FORKS: &str = "Something starts itself again and again. Can a program \
+                     that starts /proc/self/exe tell by its arguments that it \
+                     is the second one?";
 const HANGS: &str = "What does it wait for? A read from a pipe ends when \
                      somebody writes, or when every writing end is closed; a \
                      wait, when the child ends.";
 
-/// The program, about to start or running. Dropped, it is killed.
+/// The program, about to start or running. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Run {
     errors: Errors,
@@ -49,7 +49,7 @@ pub struct Run {
 /// How it ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// By its own account, or by a signal.
+    /// By itself, or by a signal.
     pub status: ExitStatus,
     /// What it wrote to stdout.
     pub stdout: String,
@@ -64,7 +64,7 @@ impl Run {
         program: &Path,
         wrapper: &[S],
     ) -> Run {
-        // The host's mounts: who breaks them does not break the judge's.
+        // The host's mounts: whoever breaks them does not break the judge's.
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount=/proc/{host}/ns/mnt"));
         command.args([&*format!("--wd={PLACE}"), "--", "prlimit"]);
@@ -128,13 +128,13 @@ impl Run {
         })
     }
 
-    /// What it has said on stdout so far.
+    /// What it has written to stdout so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.text("out")
     }
 
-    /// What it has said on stderr so far.
+    /// What it has written to stderr so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.text("err")
@@ -145,7 +145,7 @@ impl Run {
         String::from_utf8_lossy(&bytes).trim_end().to_owned()
     }
 
-    /// Waits until somebody executes `command`: who it is.
+    /// Waits until a process executes `command`, and returns its id.
     ///
     /// # Errors
     /// When the program ends, hangs, or forks without end instead.
@@ -178,7 +178,7 @@ impl Run {
     ) -> Result<T, Failure> {
         let end = Instant::now() + PATIENCE;
         loop {
-            // In this order: what was so at its end, counts.
+            // In this order: what was so at its end counts.
             let ended = self.ended();
             if let Some(answer) = ask(self) {
                 return Ok(answer);

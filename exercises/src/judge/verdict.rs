@@ -1,4 +1,4 @@
-//! What the judge says, and how it reaches the screen.
+//! What the judge says, and how that reaches the screen.
 
 /// What became of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,12 @@ pub struct Failure {
     pub observed: String,
     /// What would have been right.
     pub expected: String,
-    /// What to think of.
+    /// What to think about.
     pub hint: String,
 }
 
 impl Failure {
-    /// Seen, expected, and a hint that fits what was seen.
+    /// What was seen, what was expected, and a hint that fits what was seen.
     pub fn new(
         observed: impl Into<String>,
         expected: impl Into<String>,
@@ -71,7 +71,7 @@ impl Told {
         fields.into_iter().chain(cleaned).map(clean).collect()
     }
 
-    /// And back. `None` when the judge did not come to its end.
+    /// And back. `None` if the judge did not finish.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Told> {
         let fields = text.strip_suffix(END)?.split(END);

@@ -1,5 +1,5 @@
-//! Programs that no checker wants to meet: they are stopped, cleaned up after,
-//! and the learner is told.
+//! Programs that no checker wants to meet: they are stopped and cleaned up
+//! after, and the learner hears about it.
 
 use exercise::judge::{Failure, Told, Verdict};
 use exercise::{ALL, find};
@@ -47,7 +47,7 @@ pub fn what_a_program_leaves_is_told() {
     assert!(cleaned.contains("the host's name"), "{cleaned}");
 }
 
-/// Whatever it says, in every exercise.
+/// Whatever it says, in any exercise.
 pub fn a_liar_passes_nowhere() {
     needs::playground();
     let liar = program("hostile", "liar");

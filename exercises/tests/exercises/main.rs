@@ -1,9 +1,10 @@
 #![forbid(unsafe_code)]
-//! Each exercise keeps its word: where it starts fails, the solution passes,
-//! and each wrong answer gets the hint that is meant for it.
+//! Each exercise keeps its word: the start fails, the solution passes, and each
+//! wrong answer gets the hint that is meant for it.
 //!
 //! The programs come from `exercise compile`, which ./scripts/test.sh runs once
-//! for all environments: the first two of an exercise without a warning.
+//! for all environments. The first two of an exercise compile without a
+//! warning.
 
 mod hostile;
 mod programs;

@@ -1,4 +1,4 @@
-//! What the judge says of each program of each exercise.
+//! What the judge says about each program of each exercise.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,7 @@ pub fn program(of: &str, name: &str) -> PathBuf {
     path
 }
 
-/// What is told of a program that is no answer to the exercise.
+/// The verdict on a program, with what was cleaned up after it.
 pub fn told_of(exercise: &Exercise, program: &Path) -> Told {
     let exe = binary("exercise");
     let told =
@@ -72,11 +72,11 @@ fn judged(exercise: &Exercise, name: &str) -> Told {
     told_of(exercise, &program(exercise.name, name))
 }
 
-/// Every program of the exercise: whether it is told what is meant for it, and
-/// whether that is what `verdicts.txt` keeps. LESSONS=overwrite puts in what is
-/// told today.
+/// Every program of the exercise: whether it gets the verdict that is meant for
+/// it, and whether `verdicts.txt` has the same. LESSONS=overwrite puts in
+/// today's.
 fn proven(name: &str) {
-    // Outside, each check has a playground of its own: that takes longer, and
+    // Outside, each check has a playground of its own. That takes longer, but
     // what it writes stays.
     if !overwrite() {
         needs::playground();
@@ -123,10 +123,10 @@ fn kept(name: &str, told: &Told) -> String {
     let mut all = [what, cleaned.collect()];
     for (varies, word) in [
         (r"mounts( inside)?: /.*", "mounts${1}: …"),
-        // On a busy machine, others do not come to an end either.
+        // On a busy machine, others do not end in time either.
         (r"(nor working: [a-z-]+)(, [a-z-]+)+", "$1"),
         (r"\d+ mounts", "… mounts"),
-        (r"\d+ are zombies", "… are zombies"),
+        (r"\d+ are still zombies", "… are still zombies"),
         (r"\^+", "^"),
         (r"t[0-9a-f]{16}", "RANDOM"),
         (r"root\.[0-9a-f]{8}", "root.…"),
@@ -165,7 +165,7 @@ fn settle(exercise: &Exercise, today: &str) {
     );
 }
 
-/// Seen as a checkout below /tmp is: a mount that other machines have not.
+/// Stands for a checkout below /tmp: a mount that other machines do not have.
 pub fn a_verdict_that_is_kept_names_no_mount_of_the_machine() {
     needs::playground();
     let directory = tempfile::tempdir().expect("a directory");
@@ -191,8 +191,8 @@ pub fn every_exercise_is_proven() {
     assert_eq!(PROVEN, all);
 }
 
-/// A hint that no kept answer is told says what it likes. `verdicts.txt` has
-/// what they are told: the claims above see to that.
+/// A hint that no kept answer gets could say anything. `verdicts.txt` has the
+/// hints that they get: the claims above see to that.
 pub fn every_hint_is_told_to_somebody() {
     let regex = |text| Regex::new(text).expect("a regex");
     let constant = regex(r#"(?ms)^const \w+: &str =\s*"((?:[^"\\]|\\.)*)";"#);

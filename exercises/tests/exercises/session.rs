@@ -1,4 +1,4 @@
-//! A learner at work: the program `exercise`, as it is typed, outside of any
+//! A learner at work: the program `exercise`, as it is typed, outside any
 //! playground, in a directory of its own.
 
 use std::collections::BTreeSet;
@@ -61,7 +61,7 @@ impl Learner {
         let output = self.types(words);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
-        // It is no terminal: no colour. And it fits one.
+        // It is not a terminal, so there is no colour. But it fits one.
         assert!(!said.contains('\x1b'), "{said:?}");
         for line in said.lines() {
             assert!(line.chars().count() <= 80, "too wide: {line}");
@@ -226,7 +226,7 @@ fn lack() -> Option<&'static str> {
     container.needs.iter().find_map(|need| need.lacks())
 }
 
-/// The wrong one is the one that would take longest.
+/// The wrong one is the one that takes longest.
 pub fn one_wrong_solution_makes_all_of_them_fail() {
     needs::playground();
     if let Some(lack) = lack() {

@@ -1,4 +1,4 @@
-//! Starts itself until the kernel refuses, and then again.
+//! Starts itself until the kernel refuses, and then goes on trying.
 
 fn main() {
     loop {

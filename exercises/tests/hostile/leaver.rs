@@ -1,5 +1,4 @@
-//! Does what is asked in `chroot`, and leaves a mount and another name on the
-//! host.
+//! Does what `chroot` asks, and leaves a mount and another name on the host.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! Connects to an abstract unix socket of the host: it has a name and no file,
-//! so that no root directory hides it.
+//! Connects to an abstract unix socket of the host: it has a name but no file,
+//! so no root directory hides it.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};

@@ -1,4 +1,4 @@
-//! Starting ourselves again: fork(2) has no safe binding, execve(2) has.
+//! Starting ourselves again: fork(2) has no safe binding, execve(2) does.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ pub fn again(attack: &str, role: &str) -> Command {
     command
 }
 
-/// The part that we have, if we are such a child.
+/// The part that we play, if we are such a child.
 #[must_use]
 pub fn role() -> Option<String> {
     std::env::var(ROLE).ok()

@@ -15,7 +15,7 @@ pub struct Attack {
     pub name: &'static str,
     /// What it tries, in one line.
     pub tries: &'static str,
-    /// Below this it works, from here on it does not.
+    /// Below this it works; from here on it does not.
     pub stopped: StoppedBy,
     /// The rule of the kernel that stops it.
     pub rule: &'static str,
@@ -42,10 +42,10 @@ impl Attack {
         }
     }
 
-    /// How long it shall stay after its verdict.
+    /// How long it stays after its verdict.
     ///
     /// # Errors
-    /// When that is no number.
+    /// When that is not a number.
     pub fn stay(
         &self,
         typed: impl IntoIterator<Item = String>,
@@ -89,12 +89,12 @@ pub struct Argument {
     pub name: &'static str,
     /// What it is.
     pub help: &'static str,
-    /// What is taken when it is left out. `None`: only the host can say.
+    /// What is used when it is left out. `None`: only the host can say.
     pub default: Option<&'static str>,
 }
 
 impl Argument {
-    /// One that may be left out.
+    /// One that can be left out.
     pub(crate) const fn new(
         name: &'static str,
         default: &'static str,
@@ -125,8 +125,12 @@ pub(crate) const PID: Argument =
     Argument::fact("PID", "a process of the host; there: sleep 1000 & echo $!");
 
 /// How long an attack stays after its verdict, so that somebody can look.
-pub(crate) const STAY: Argument =
-    Argument::new("STAY", "0", "seconds to stay afterwards, to be looked at");
+pub(crate) const STAY: Argument = Argument::new(
+    "STAY",
+    "0",
+    "seconds to stay afterwards, so that you can \
+                                look",
+);
 
 /// The arguments of one run, by their names.
 #[derive(Debug)]
@@ -144,7 +148,7 @@ impl Arguments {
         Arguments(of.arguments.iter().filter_map(value).collect())
     }
 
-    /// One that may be missing.
+    /// One that can be missing.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str())
@@ -213,7 +217,7 @@ impl<T, E: Into<io::Error>> OrStopped<T> for Result<T, E> {
 pub enum Outcome {
     /// It worked: what was gained.
     Worked(String),
-    /// It did its part. Whether it worked shows outside: where to look.
+    /// It did its part. Whether it worked can be seen outside: where to look.
     Done(String),
     /// It was stopped: by which answer.
     Stopped(String),

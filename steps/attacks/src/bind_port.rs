@@ -1,5 +1,5 @@
 //! Listens on the host's port, in the place of the service that people expect
-//! there. Whether it is the host's shows when somebody outside connects.
+//! there. Whether the port is the host's shows when somebody outside connects.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -14,7 +14,7 @@ use crate::attack::{
 
 pub const ATTACK: Attack = Attack {
     name: "bind-port",
-    tries: "listen on a port of the host, and answer who connects to it",
+    tries: "listen on a port of the host, and answer whoever connects to it",
     stopped: StoppedBy::Step(8),
     rule: "ports belong to the network namespace",
     source: "network_namespaces(7), ip(7)",

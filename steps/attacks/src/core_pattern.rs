@@ -1,5 +1,5 @@
 //! Tells the kernel what to do with the next process that crashes. With
-//! `|PROGRAM` it would start that program as the host's root, outside of every
+//! `|PROGRAM` it would start that program as the host's root, outside every
 //! container.
 
 use std::fs::File;

@@ -1,6 +1,6 @@
 //! Gains by losing: a file whose group may *not* read it (mode 604) opens for
-//! who leaves that group. An ordinary user could do that in a user namespace
-//! where setgroups(2) is allowed.
+//! whoever leaves that group. An ordinary user could do that in a user
+//! namespace where setgroups(2) is allowed.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ pub const ATTACK: Attack = Attack {
     name: "drop-group",
     tries: "leave a group to read a file that the group may not read",
     stopped: StoppedBy::Step(5),
-    rule: "who maps his own group himself must write deny to setgroups first",
+    rule: "whoever maps their own group must write deny to setgroups first",
     source: "user_namespaces(7), CVE-2014-8989",
     arguments: &[Argument::new(
         "FILE",

@@ -1,5 +1,5 @@
-//! Starts processes until it may not, or has as many as it was told: this bomb
-//! has an end, and takes all of them away again.
+//! Starts processes until the kernel refuses, or there are as many as asked
+//! for: this bomb has an end, and takes all of them away again.
 
 use std::io::{Read, stdin};
 use std::process::{Child, Stdio};

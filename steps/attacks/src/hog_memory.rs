@@ -1,5 +1,5 @@
-//! Takes memory, and touches each page of it: what is only asked for costs
-//! nothing.
+//! Takes memory, and touches each page of it: memory that is only asked for
+//! costs nothing.
 
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
@@ -35,7 +35,7 @@ fn run(arguments: &Arguments) -> Try {
         sleep(Duration::from_secs(seconds));
         return Ok(Outcome::Done(format!("{}", black_box(memory).len())));
     }
-    // A child, so that somebody is left to tell of its death: unless the whole
+    // A child, so that somebody is left to report its death: unless the whole
     // cgroup dies with it (memory.oom.group).
     let child = again(ATTACK.name, "hog")
         .args([mib.to_string(), seconds.to_string()])
@@ -43,7 +43,7 @@ fn run(arguments: &Arguments) -> Try {
     Ok(match child.or_stopped("fork()")?.signal() {
         Some(signal) => {
             // On cgroup v1 the kernel kills one process, and the runtime ends
-            // the others, us too: it is the one to tell what happened.
+            // the others, us too: it is the one to report what happened.
             sleep(Duration::from_millis(300));
             Outcome::Stopped(format!(
                 "signal {signal} ended it on its way to {mib} MiB"

@@ -29,7 +29,7 @@ fn run(_: &Arguments) -> Try {
         ));
     }
     // Only PID 1 is special. Any other process is as good as we are, and a
-    // child can die and leave somebody to tell of it.
+    // child can die and leave somebody to report it.
     let status = again(ATTACK.name, "victim").status().or_stopped("fork()")?;
     Ok(match status.signal() {
         Some(signal) if signal == Signal::SIGTERM as i32 => {

@@ -1,5 +1,5 @@
-//! Lays another kernel ready, which takes the machine over when it reboots, or
-//! at once. This one is a page of the instruction `hlt`, and nobody starts it.
+//! Loads another kernel, which takes over the machine when it reboots, or at
+//! once. This one is a page of `hlt` instructions, and nobody starts it.
 
 use nix::libc::SYS_kexec_load;
 
@@ -8,7 +8,7 @@ use crate::{lab, perl};
 
 pub const ATTACK: Attack = Attack {
     name: "kexec",
-    tries: "lay another kernel ready in the place of this one",
+    tries: "load another kernel, to take the place of this one",
     stopped: StoppedBy::Step(5),
     rule: "kexec_load needs CAP_SYS_BOOT in the first user namespace",
     source: "kexec_load(2), user_namespaces(7)",

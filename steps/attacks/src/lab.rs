@@ -1,4 +1,4 @@
-//! Attacks on the machine itself are tried in the lab only, whose machine is
+//! Attacks on the machine itself are tried only in the lab, whose machine is
 //! thrown away after each run.
 
 use testbed::needs::LAB_WORD;
@@ -13,7 +13,7 @@ pub fn require() -> Result<(), Ended> {
     match words.split_whitespace().any(|word| word == LAB_WORD) {
         true => Ok(()),
         false => Err(Outcome::CannotTry(
-            "this harms a machine: in the lab only (./scripts/lab.sh)".into(),
+            "this harms a machine: only in the lab (./scripts/lab.sh)".into(),
         )
         .into()),
     }

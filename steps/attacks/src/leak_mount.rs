@@ -30,7 +30,7 @@ fn run(arguments: &Arguments) -> Try {
     let (place, name) = (arguments.text("DIR")?, arguments.text("NAME")?);
     mount(Some(name), place, Some("tmpfs"), MsFlags::empty(), Some("size=64k"))
         .or_stopped(format!("mount({name:?}, {place:?}, \"tmpfs\")"))?;
-    // Who climbs out of / was only in a chroot, in the host's own table.
+    // Whoever climbs out of / was only in a chroot, in the host's own table.
     if outside::second_chroot()? {
         return Ok(Outcome::Worked(format!(
             "{place} is mounted in the host's own table"

@@ -38,8 +38,8 @@ fn run(arguments: &Arguments) -> Try {
     )))
 }
 
-/// A number is no descriptor for Rust: nobody owns it. pidfd_getfd(2) makes
-/// one of it, here with ourselves as the process that has the number.
+/// To Rust, a number is not a descriptor: nobody owns it. pidfd_getfd(2) turns
+/// it into one, here with ourselves as the process that has the number.
 fn stand_in(number: i32) -> Result<bool, Ended> {
     let me = rustix::process::Pid::from_raw(Pid::this().as_raw());
     let me = me.and_then(|me| pidfd_open(me, PidfdFlags::empty()).ok());

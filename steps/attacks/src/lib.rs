@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! What a container must not let through: one file an attack.
+//! What a container must not let through: one file for each attack.
 //!
 //! Each file holds the attack as data ([`Attack`]: what it tries, from which
 //! step on it is stopped, by which rule of the kernel) and the few system calls

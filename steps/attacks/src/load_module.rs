@@ -1,5 +1,5 @@
-//! Puts code of its own into the kernel, which no wall of a container stands
-//! against. Here it is one of the kernel's own modules, which does no harm.
+//! Puts code of its own into the kernel, where no wall of a container stops it.
+//! Here it is one of the kernel's own modules, which does no harm.
 
 use std::fs::File;
 

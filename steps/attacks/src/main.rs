@@ -9,7 +9,7 @@ use attacks::{ALL, Attack, Outcome, find};
 use clap::builder::styling::{AnsiColor, Style};
 use clap::{Arg, ArgMatches, Command};
 
-/// The program itself failed, as with the steps.
+/// The status when the program itself fails, as with the steps.
 const FAILED: u8 = 125;
 
 const ABOUT: &str = "Tries one way out of a container, and says how it went.
@@ -68,7 +68,7 @@ fn command_line() -> Command {
         .subcommands(attacks)
 }
 
-/// One line an attack: its name, what stops it, what it tries.
+/// One line for each attack: its name, what stops it, what it tries.
 fn list() -> u8 {
     let mut stdout = io::stdout().lock();
     for Attack { name, stopped, tries, .. } in ALL {
@@ -106,7 +106,7 @@ fn run(attack: &Attack, given: &ArgMatches) -> u8 {
     }
 }
 
-/// The verdict. Its word says it all: the colour only helps the last row.
+/// The verdict. Its word says it all: the colour only helps the back row.
 fn tell(attack: &Attack, outcome: &Outcome) {
     let colour = match outcome {
         Outcome::Worked(_) => AnsiColor::Red,

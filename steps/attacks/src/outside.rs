@@ -31,7 +31,7 @@ impl From<FileStat> for Place {
 }
 
 /// Climbs from the working directory as far as `..` leads, makes that the root
-/// directory, and says whether it is another one than `root`.
+/// directory, and says whether that is other than `root`.
 pub fn climb(root: Place) -> Result<bool, Ended> {
     let mut here = look(".")?;
     loop {

@@ -1,6 +1,6 @@
-//! Opens the runtime's own program for writing, by the door that its process
-//! leaves in /proc. The next container would run what we put there. It is
-//! opened, and nothing is written.
+//! Opens the runtime's own program for writing, through the door that its
+//! process leaves in /proc. The next container would run what we put there. It
+//! is opened, and nothing is written.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -39,8 +39,8 @@ fn run(arguments: &Arguments) -> Try {
             path.display()
         )));
     }
-    // A program that runs can't be written (ETXTBSY). That is looked at after
-    // the permission, and waits for nothing but its end.
+    // A running program can't be written (ETXTBSY). The kernel checks that
+    // after the permission: all that is left then is to wait for its end.
     match procfs::open(&exe, OFlag::O_WRONLY) {
         Err(error) if error.raw_os_error() == Some(Errno::ETXTBSY as i32) => {
             Ok(Outcome::Worked(format!(

@@ -9,19 +9,19 @@ use nix::errno::Errno;
 
 use crate::attack::{Ended, OrStopped, Outcome};
 
-/// Runs a script of one system call, of which it prints the errno, or 0.
+/// Runs a script that makes one system call, and prints its errno, or 0.
 pub fn syscall(
     call: &str,
     script: &str,
     arguments: &[&str],
 ) -> Result<(), Ended> {
-    // Not by -e, for which it opens /dev/null: a container has none below
+    // Not with -e, for which it opens /dev/null: a container has none below
     // step 04.
     let mut command = Command::new("perl");
     command.arg("-").args(arguments).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut perl = command.spawn().map_err(|error| {
-        Outcome::CannotTry(format!("no perl to call {call} by: {error}"))
+        Outcome::CannotTry(format!("no perl to call {call} with: {error}"))
     })?;
     let mut stdin = perl.stdin.take().context("no stdin of perl")?;
     // One that ends before it has read says why itself.

@@ -1,5 +1,5 @@
-//! A /proc for attackers: the container's own, or where it has none, one that
-//! is mounted nowhere (fsmount(2)), so that nobody has to clean up after us.
+//! A /proc for attackers: the container's own or, where it has none, one that
+//! is mounted nowhere (fsmount(2)), so nobody has to clean up after us.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -51,8 +51,8 @@ fn run(arguments: &Arguments) -> Try {
     let read =
         File::open(node).and_then(|mut disk| disk.read_exact(&mut bytes));
     fs::remove_file(node).context("remove the node")?;
-    // Whoever may make the node may use it, by the rule above. Others are
-    // not a container's: nodev where it lies, a device cgroup around us.
+    // Whoever may make the node may use it, by the rule above. Other refusals
+    // are not the container's: nodev where it lies, a device cgroup around us.
     Ok(match read {
         Ok(()) => {
             Outcome::Worked(format!("read 512 bytes of the disk {device}"))

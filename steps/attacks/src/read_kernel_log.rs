@@ -1,5 +1,5 @@
 //! Reads the host's kernel log: /dev/kmsg is a device, and whoever may make its
-//! node has what the kernel told since the machine came up.
+//! node has what the kernel has logged since the machine came up.
 
 use std::fs::{self, File};
 use std::io::Read;

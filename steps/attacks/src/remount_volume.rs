@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Try {
     Ok(Outcome::Worked(format!("{text:?} is in {}", file.display())))
 }
 
-/// To take one of these away as well would be another attack, and may be
+/// Taking one of these away as well would be another attack, which might be
 /// refused where this one is not.
 fn other_flags(place: &str) -> Result<MsFlags, Ended> {
     let now = statvfs(place).or_stopped(format!("statvfs({place:?})"))?.flags();

@@ -8,7 +8,8 @@ use anyhow::Context;
 
 use crate::attack::{OrStopped, Outcome, Try};
 
-/// Nobody waits longer on a stage, or for an answer in his own machine.
+/// Nobody waits longer than this on a stage, or for an answer from their own
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connects by TCP, and reads a line.
@@ -24,7 +25,7 @@ pub fn connect(address: &str) -> Try {
     greet(&stream, &stream, address)
 }
 
-/// A web server wants to be asked; who speaks first does not mind.
+/// A web server waits to be asked; a service that speaks first does not mind.
 pub fn greet(mut to: impl Write, from: impl Read, address: &str) -> Try {
     let _ = to.write_all(b"GET / HTTP/1.0\r\n\r\n");
     let mut line = String::new();

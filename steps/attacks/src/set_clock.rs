@@ -1,5 +1,5 @@
-//! Puts the clock forward. There is one for the whole machine: certificates end
-//! early, and tickets are valid again.
+//! Puts the clock forward. There is one for the whole machine: certificates
+//! expire early, and tickets are valid again.
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};

@@ -1,5 +1,5 @@
-//! Lets the kernel swap to a file of the container's: what the memory of all
-//! others holds comes into it, to be read and changed.
+//! Has the kernel swap to a file of the container's: what is in everybody
+//! else's memory ends up there, to be read and changed.
 
 use nix::libc::SYS_swapon;
 

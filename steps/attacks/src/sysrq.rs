@@ -16,7 +16,7 @@ pub const ATTACK: Attack = Attack {
     name: "sysrq",
     tries: "press a key of the kernel's emergency keyboard",
     stopped: StoppedBy::Step(5),
-    rule: "/proc/sysrq-trigger is the first user namespace's root's to write",
+    rule: "only the first user namespace's root may write /proc/sysrq-trigger",
     source: "proc_sysrq-trigger(5), user_namespaces(7)",
     arguments: &[Argument::new("KEY", "h", "h: help; b would be a reboot")],
     run,

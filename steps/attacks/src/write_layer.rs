@@ -1,4 +1,4 @@
-//! Writes into a layer that other containers are made of too.
+//! Writes into a layer that other containers are made of, too.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

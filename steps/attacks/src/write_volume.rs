@@ -1,4 +1,4 @@
-//! Writes through a volume that was given read-only.
+//! Writes through a volume that was mounted read-only.
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Fills the process table: orphans become children of PID 1, and whoever is
-//! not waited for keeps his entry after his end.
+//! Fills the process table: orphans become children of PID 1, and a process
+//! that nobody waits for keeps its entry after its end.
 
 use std::io::read_to_string;
 use std::process::Stdio;

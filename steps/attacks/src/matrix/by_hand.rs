@@ -1,5 +1,5 @@
 //! What every step stops, because the runtime does: these work in a container
-//! that was made by chroot(1), and in no step.
+//! made with chroot(1), and in no step.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -132,8 +132,8 @@ fn add_program(root: &Path, program: &Path) {
     }
 }
 
-/// Runs a script in a session of its own, with a new terminal as its stdin. It
-/// has `words` for its arguments.
+/// Runs a script in a session of its own, with a new terminal as its stdin.
+/// `words` are its arguments.
 fn in_a_terminal(setsid: &Path, words: &[String], script: &str) -> Vec<String> {
     let terminal = openpty(None, None).expect("a terminal");
     let mut session = Command::new(setsid)

@@ -14,7 +14,7 @@ use crate::places::{
     stays,
 };
 
-/// The step with its limit, if that is wanted. `None`: no container.
+/// The step, with its limit if that is wanted. `None`: no container.
 fn limited(place: Place, limit: [&str; 2]) -> Result<Step, Impossible> {
     let step = place.step();
     if !place.with_option {
@@ -77,8 +77,8 @@ pub fn fork_bomb(place: Place) -> Verdict {
     judge_words(&said, refused == 0)
 }
 
-/// Not by how much it gets, which depends on who else is busy: by whether the
-/// kernel has counted that its share is used up (nr_throttled).
+/// Not by how much it gets, which depends on who else is busy, but by whether
+/// the kernel has counted that its share is used up (nr_throttled).
 pub fn hog_cpu(place: Place) -> Verdict {
     let hog = ["--", "attack", "hog-cpu", "20"];
     let mut container = limited(place, ["--cpus", "0.05"])?.args(hog).start();

@@ -1,6 +1,6 @@
-//! Step 05, and what is the whole machine's: in the lab only, whose machine is
-//! thrown away. What an attack has changed is put right all the same, so that
-//! the next column begins where this one did.
+//! Step 05, and what belongs to the whole machine: only in the lab, whose
+//! machine is thrown away. What an attack has changed is put right all the
+//! same, so that the next column begins where this one did.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -33,7 +33,7 @@ pub fn core_pattern(place: Place) -> Verdict {
     judge(&output, now.trim() == pattern)
 }
 
-/// Seen in the kernel's log, of which only the records to come are read.
+/// Seen in the kernel's log, from which only new records are read.
 pub fn sysrq(place: Place) -> Verdict {
     need_the_machines_root()?;
     let log = OpenOptions::new()

@@ -62,7 +62,7 @@ pub fn old_root(place: Place) -> Verdict {
     Ok(seen[0])
 }
 
-/// By hand the kernel follows the link, and something of the host is covered.
+/// By hand, the kernel follows the link, and something of the host is covered.
 pub fn link_out(place: Place) -> Verdict {
     let mut seen = Vec::new();
     for name in ["proc", "dev", "sys"] {

@@ -11,8 +11,8 @@ use testbed::token;
 
 use crate::places::{Place, Verdict, judge, need_disposable_host, stdout};
 
-/// Answers the first visitor, then is gone. Nobody waits for one who never
-/// comes: the thread ends with us.
+/// Answers the first visitor, then is gone. Nobody waits for a visitor who
+/// never comes: the thread ends with us.
 fn answer<S: Read + Write + Send + 'static>(
     accept: impl FnOnce() -> Option<S> + Send + 'static,
     word: &str,
@@ -64,8 +64,8 @@ pub fn bind_port(place: Place) -> Verdict {
     judge(&attack.wait_with_output().expect("wait for it"), seen)
 }
 
-/// Not one that the kernel hands out by itself: who asks for such a port often
-/// enough may meet himself.
+/// Not one that the kernel hands out by itself: a client that asks for such a
+/// port often enough might meet itself.
 fn free_port() -> u16 {
     let digits = || token().bytes().map(u16::from).sum::<u16>();
     let tries = std::iter::repeat_with(|| 20_000 + digits() * 7 % 10_000);

@@ -80,8 +80,8 @@ impl Place {
     }
 }
 
-/// What the host saw, unless the attack says otherwise of itself: then either
-/// it or its proof is broken.
+/// What the host saw, unless the attack says otherwise: then either it or its
+/// proof is broken.
 pub fn judge(output: &Output, seen: bool) -> Verdict {
     let said = stdout(output);
     let stopped = said.contains("\nSTOPPED: ");
@@ -136,7 +136,7 @@ pub fn need_root() -> Result<(), Impossible> {
     }
 }
 
-/// With one id, root inside and root outside are the same.
+/// With only one id, root inside and root outside are the same.
 pub fn need_other_ids() -> Result<(), Impossible> {
     need_root()?;
     match std::env::var("PLAYGROUND_IDS").as_deref() == Ok("1") {
@@ -174,7 +174,7 @@ pub fn text(path: impl AsRef<Path>) -> String {
     path.as_ref().display().to_string()
 }
 
-/// A file of the host with a content that nobody can guess.
+/// A file of the host with content that nobody can guess.
 pub struct Secret {
     pub file: String,
     content: String,
@@ -295,8 +295,8 @@ impl Drop for Mount {
     }
 }
 
-/// Whether it is still so after that time. What is seen to end, has ended; what
-/// goes on gets time enough to end.
+/// Whether it is still so after that time. What is seen to end has ended; what
+/// goes on gets enough time to end.
 pub fn stays(so: impl Fn() -> bool, patience: Duration) -> bool {
     let end = Instant::now() + patience;
     while so() {

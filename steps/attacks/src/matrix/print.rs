@@ -21,7 +21,7 @@ const WORKS: &str = "○";
 const STOPPED: &str = "●";
 const WITH_OPTION: &str = "◐";
 const NOTHING: &str = "·";
-/// After the name of what is tried in the lab only.
+/// After the name of what is tried only in the lab.
 const LAB: &str = " ⚠";
 
 impl Screen {
@@ -162,7 +162,7 @@ pub fn markdown(rows: &[Row]) -> String {
     page.push_str(
         "\nnone: no container, or one made by hand with a well-known mistake. \
          `·`: there is nothing to attack yet. `⚠`: it harms a machine, and is \
-         tried in the lab's only.\n\n",
+         tried only in the lab.\n\n",
     );
     page
 }

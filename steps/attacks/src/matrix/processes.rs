@@ -49,7 +49,7 @@ pub fn kill_host(place: Place) -> Verdict {
     judge(&output, seen)
 }
 
-/// Who has not stopped the victim does not know where its stack is
+/// Whoever has not stopped the victim does not know where its stack is
 /// (proc_pid_syscall(5)).
 pub fn trace_host(place: Place) -> Verdict {
     let victim = Victim::new();

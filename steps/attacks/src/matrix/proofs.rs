@@ -9,7 +9,7 @@ use crate::{processes, users};
 
 use testbed::needs;
 
-/// What there is to an attack outside the steps.
+/// What an attack meets outside the steps.
 #[derive(Debug, Clone, Copy)]
 pub enum Outside {
     /// It works against the host itself.
@@ -23,13 +23,13 @@ pub enum Outside {
 pub struct Proof {
     pub attack: &'static str,
     pub outside: Outside,
-    /// The first step with something to attack, and what lacks below it.
+    /// The first step with something to attack, and what is missing below it.
     pub since: Option<(usize, &'static str)>,
     /// May be tried on a host that nobody wants broken, even as its root.
     harmless: bool,
     /// Two at once would see each other.
     pub changes_the_host: bool,
-    /// It harms a whole machine: in the lab's only, which is thrown away.
+    /// It harms a whole machine: only the lab's will do, which is thrown away.
     pub lab_only: bool,
     run: fn(Place) -> Verdict,
 }
@@ -66,7 +66,7 @@ impl Proof {
         self
     }
 
-    /// It changes what there is once in a machine.
+    /// It changes something that a machine has only once.
     const fn lab_only(mut self) -> Proof {
         self.lab_only = true;
         self.changes_the_host = true;
@@ -77,7 +77,7 @@ impl Proof {
         attacks::find(self.attack).expect("an attack of this name")
     }
 
-    /// What lacks at this place, if there is nothing to attack.
+    /// What is missing at this place, if there is nothing to attack.
     pub fn nothing_at(&self, step: usize) -> Option<&'static str> {
         match (step, self.outside, self.since) {
             (0, Outside::Nothing, _) => {
@@ -114,7 +114,7 @@ impl Proof {
         let refuse = |reason: &str| Err(Impossible(reason.into()));
         match place.step {
             _ if self.lab_only && !needs::in_the_lab() => {
-                refuse("this harms a machine: in the lab only")
+                refuse("this harms a machine: only in the lab")
             }
             0..5 if !root => refuse("below step 05, only root can start it"),
             _ if root && !is_disposable() && !self.harmless => {

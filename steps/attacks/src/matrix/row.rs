@@ -19,7 +19,7 @@ impl Row {
         Row { proof, cells: steps.iter().map(cell).collect() }
     }
 
-    /// All columns at once: most of the time goes by in waiting for what does not
+    /// All columns at once: most of the time is spent waiting for what does not
     /// happen.
     pub fn measured(proof: &'static Proof, steps: &[usize]) -> Row {
         let measure = |step: &usize| (*step, measured(proof, *step));

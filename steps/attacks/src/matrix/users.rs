@@ -64,7 +64,7 @@ pub fn need_the_machines_root() -> Result<(), Impossible> {
     }
 }
 
-/// By its own word: nothing is written, so there is nothing to be seen.
+/// On its own word: nothing is written, so there is nothing to see.
 pub fn write_sysctl(place: Place) -> Verdict {
     need_the_machines_root()?;
     let output = place.attack("write-sysctl", &[]);
@@ -198,7 +198,7 @@ fn in_a_careless_user_namespace(secret: &Path) -> Output {
 }
 
 /// The runtime is a copy, in a directory whose name nobody can guess. The
-/// kernel gives ETXTBSY only to who may write the file.
+/// kernel gives ETXTBSY only to whoever may write the file.
 pub fn overwrite_runtime(place: Place) -> Verdict {
     match place.step {
         1..5 => {}

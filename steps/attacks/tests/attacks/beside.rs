@@ -11,7 +11,7 @@ use testbed::watch::{Watch, cgroups_of};
 use testbed::{Step, eventually, needs, token};
 
 /// A PID namespace does not help against a /proc that shows another one. Step
-/// 04 covers it by its own.
+/// 04 covers it with its own.
 pub fn the_hosts_proc_in_the_root_directory_leads_out() {
     needs::disposable_host();
     needs::root();

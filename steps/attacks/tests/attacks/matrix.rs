@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Skipped where no cell could be measured. An emulated processor measures the
-/// two cells that another kernel could change: where it stops to work.
+/// two cells that another kernel could change: where it stops working.
 fn proven(attack: &str) {
     let edge = needs::is_emulated().then_some("--edge");
     let arguments = ["--attack", attack].into_iter().chain(edge);
@@ -125,7 +125,7 @@ pub fn the_matrix_for_slides_is_that_of_today() {
     );
 }
 
-/// A set of programs in which a step is in truth another one.
+/// A set of programs in which one step is really another one.
 fn with_step_replaced(step: &str, by: &str, column: &str) -> Output {
     needs::disposable_host();
     needs::root();
