@@ -1,4 +1,4 @@
-// Where the browser is: as CHROMIUM says, else the first on PATH.
+// Where the browser is: what CHROMIUM says, or else the first one on PATH.
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 

@@ -1,9 +1,9 @@
 // Cuts whole items out of the compiled steps, and colours them.
 import { createHighlighter, createCssVariablesTheme } from 'shiki';
 
-// The item whose first line begins with `head`, to the line that closes it.
-// A marker in the source would be noise in a lesson: the first line is enough,
-// and one that is not there, or there twice, is an error.
+// The item whose first line begins with `head`, up to the line that closes it.
+// A marker in the source would be noise in a lesson: the first line is enough.
+// If it is missing, or there twice, that is an error.
 export function cutItem(source, head, documented = false) {
   const lines = source.split('\n');
   const heads = lines.flatMap((line, at) => (line.trimStart().startsWith(head) ? [at] : []));
@@ -24,8 +24,8 @@ export function cutItem(source, head, documented = false) {
 const brackets = (line) => [...line].reduce(
   (depth, c) => depth + ('([{'.includes(c) ? 1 : 0) - (')]}'.includes(c) ? 1 : 0), 0);
 
-// Puts `// …` in the place of each statement or call that begins with `text`,
-// or whose first argument does.
+// Puts `// …` in place of each statement or call that begins with `text`, or
+// whose first argument does.
 export function fold(lines, text) {
   const folded = [];
   let found = false;
@@ -49,8 +49,8 @@ export function cutItems(source, heads, documented) {
   return heads.flatMap((head, at) => [...(at ? ['// …'] : []), ...cutItem(source, head, documented)]);
 }
 
-// Which lines each step lights: `TEXT` the lines that have it, `TEXT … TEXT`
-// from the one to the other. Texts, since line numbers go stale without a word.
+// Which lines each step lights: `TEXT` means the lines that have it, `TEXT … TEXT`
+// those from one to the other. Texts, because line numbers go stale silently.
 export function stepsOf(lines, steps) {
   return steps.map((step) => {
     const [from, to] = step.split(' … ');
@@ -72,7 +72,7 @@ const highlighter = await createHighlighter({
 
 const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
-// One `span.line` a line, so that lines can be lit.
+// One `span.line` per line, so that lines can be lit.
 export function highlight(lines) {
   const { tokens } = highlighter.codeToTokens(lines.join('\n'), { lang: 'rust', theme: 'deck' });
   return tokens.map((line) => {

@@ -1,6 +1,6 @@
 // Puts the deck together: slides from deck/, pictures from pictures/, code from
-// steps/, output from casts/, the matrix from the attacks. What is missing or
-// stale is an error, and there is no deck.
+// steps/, output from casts/, the matrix from the attacks. Anything missing
+// or stale is an error, and then there is no deck.
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { parse } from 'node-html-parser';
@@ -162,8 +162,8 @@ export function deck(root) {
   };
 }
 
-// A module script is refused to a page that was opened as a file: the script is
-// one classic one, and nothing is fetched with CORS.
+// A browser refuses module scripts to a page that was opened as a file. So there
+// is one classic script, and nothing is fetched with CORS.
 export function opensAsFile() {
   return {
     name: 'opens-as-file',

@@ -1,6 +1,6 @@
-// The matrix of attacks and steps, as two tables beside each other.
+// The matrix of attacks and steps, as two tables side by side.
 
-// Whether the data are about the attacks and the steps that there are today.
+// Whether the data match the attacks and steps that exist today.
 export function checkMatrix(matrix, attacks, steps) {
   const columns = ['none', ...steps];
   const differ = (what, are, should) => {

@@ -1,7 +1,7 @@
 // Reads recorded demos (asciinema's format 2), and cuts output out of them.
 //
-// A demo types its commands bold after a green prompt, and puts colours that
-// nobody sees around what a command prints: see scripts/lib/demo.sh.
+// A demo types its commands bold after a green prompt, and puts invisible
+// colours around what a command prints: see scripts/lib/demo.sh.
 
 const COMMAND = /\x1b\[32m[^\x1b\n]*#\x1b\[0m \x1b\[1m([^\x1b]*)\x1b\[0m\n(?:\x1b\[1;0;0m([^]*?)\x1b\[2;0;0m)?/g;
 
@@ -20,7 +20,7 @@ export function readCast(text, name) {
   return { header, scenes, commands, duration: events.at(-1)[0] };
 }
 
-// A demo types other commands than its recording shows: it was changed since.
+// A demo that types other commands than its recording shows was changed since.
 export function checkCast(cast, name, titles, commands) {
   const fail = (why) => {
     throw new Error(`casts/${name}.cast is stale: ${why}. Record it: scripts/record.sh ${name.slice(0, 2)}`);
@@ -31,8 +31,8 @@ export function checkCast(cast, name, titles, commands) {
   if (untyped !== undefined) fail(`nobody typed: ${untyped}`);
 }
 
-// The output of the command that was typed so; with `lines`, those that have
-// one of its texts, and `…` for what lies between.
+// The output of the command that was typed this way; with `lines`, only the lines
+// that have one of its texts, with `…` for what lies between.
 export function cutOutput(cast, command, lines = []) {
   const piece = cast.commands.find((one) => one.command === command);
   if (!piece) throw new Error(`nobody typed: ${command}`);
@@ -48,7 +48,7 @@ export function cutOutput(cast, command, lines = []) {
 }
 
 // What a picture shows of a command or its output: what the groups of `match`
-// find there; with `add`, their sum and that.
+// find there; with `add`, their sum plus that number.
 export function cutWords(cast, command, match, add) {
   const text = [command, ...cutOutput(cast, command)].join('\n').replace(/\x1b\[[0-9;]*m/g, '');
   const found = text.match(new RegExp(match, 'm'))?.slice(1);

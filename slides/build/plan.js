@@ -11,15 +11,15 @@ export const seconds = (text) => {
 
 export const minutes = (time) => `${Math.floor(time / 60)}:${String(time % 60).padStart(2, '0')}`;
 
-// What a demo itself says of its scenes.
+// What a demo itself says about its scenes.
 export function scenesOf(script) {
   const list = execFileSync(script, ['--list'], { encoding: 'utf8' });
   return [...list.matchAll(/^ +\d+ +(.+?) +(\d+:\d\d)$/gm)]
     .map(([, title, plan]) => ({ title, seconds: seconds(plan) }));
 }
 
-// The commands that it types, on a host that is called as the playground is.
-// Those that depend on an internet or on a docker that runs are left out.
+// The commands that it types, on a host with the playground's name. Those that
+// depend on an internet or on a running docker are left out.
 const COMMANDS = `
   docker() { return 1; }; podman() { return 1; }; source() { :; }
   . "$1/lib/demo.sh"
@@ -36,7 +36,7 @@ export function commandsOf(script) {
   return typed.replaceAll(`'${hostname()}'`, "'playground'").split('\0').slice(0, -1);
 }
 
-// `FIRST-LAST`, of the scenes that there are: how long, and what to type.
+// `FIRST-LAST`, out of the scenes that there are: how long, and what to type.
 export function demoOf(number, scenes, range) {
   const [first, last] = range.split('-').map(Number);
   if (!(first >= 1 && first <= last && last <= scenes.length)) {

@@ -1,4 +1,4 @@
-// `node build/print.js FILE`: prints the built deck, by Debian's chromium.
+// `node build/print.js FILE`: prints the built deck with Debian's chromium.
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 import { findChromium } from './chromium.js';
@@ -6,7 +6,7 @@ import { findChromium } from './chromium.js';
 const deck = pathToFileURL(fileURLToPath(new URL('../dist/index.html', import.meta.url))).href;
 const browser = await chromium.launch({
   executablePath: findChromium(),
-  // Chromium makes itself a sandbox, but not for root.
+  // Chromium makes a sandbox for itself, but not for root.
   chromiumSandbox: process.getuid() !== 0,
   args: ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });

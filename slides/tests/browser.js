@@ -9,8 +9,8 @@ import { findChromium } from '../build/chromium.js';
 export const slides = fileURLToPath(new URL('..', import.meta.url));
 export const dist = join(slides, 'dist');
 export const file = pathToFileURL(join(dist, 'index.html')).href;
-// A server that is none: what the page asks of this path is answered from
-// dist/, everything else is refused.
+// Not a real server: requests for this path are answered from dist/, and
+// everything else is refused.
 export const web = 'http://slides.invalid/some/path/';
 
 export async function open() {
@@ -40,7 +40,7 @@ export async function open() {
   return { browser, close };
 }
 
-// A page, and what goes wrong in it: errors, and what it asks for in vain.
+// A page, and what goes wrong in it: errors, and requests that fail.
 export async function watched(browser) {
   const page = await browser.newPage();
   const wrong = [];
@@ -55,7 +55,7 @@ export async function watched(browser) {
   return { page, wrong };
 }
 
-// Opens the deck, at a slide, without anything that moves.
+// Opens the deck at a slide, with nothing moving.
 export async function show(page, address, { query = '', id = '' } = {}) {
   await page.goto('about:blank');
   await page.goto(`${address}${query}${id && `#/${id}`}`);
@@ -72,7 +72,7 @@ export const place = (page) => page.evaluate(() => {
 export const arrives = (page, id) => page.waitForFunction(
   (wanted) => document.querySelector('section.present:not(.stack)')?.id === wanted, id);
 
-// All slides and all their fragments, by the key that goes on.
+// All slides and all their fragments, through the key that moves on.
 export async function* walk(page) {
   let here = await place(page);
   for (;;) {

@@ -185,7 +185,7 @@ test('no picture and no recording lies around unused', () => {
   }
 });
 
-// What no run says: the names of eth0, PID 1 and root, and history.
+// What no run shows: the names of eth0, PID 1 and root, and history.
 const FACTS = {
   '03-pid-namespace': '1',
   '05-user-namespace': '0 1000 0 0 1',

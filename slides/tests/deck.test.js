@@ -118,7 +118,7 @@ test('the speaker view has the notes, and plays nothing', async () => {
 });
 
 test('opened as a file, it is ready within a second and complete', async () => {
-  // Whatever else this machine does: the best of ten.
+  // Whatever else this machine is doing: the best of ten.
   const times = [];
   while (times.length < 10 && !(Math.min(...times) < 1000)) {
     const { page, wrong } = await watched(browser);

@@ -1,5 +1,5 @@
-// A reporter: what failed, at the end of all that is said, by its name and with
-// the first of its words.
+// A reporter: lists what failed at the end of all the output, by name and with
+// the first lines of each message.
 export default async function* failures(source) {
   const failed = [];
   for await (const { type, data } of source) {

@@ -1,5 +1,5 @@
-// Looks at the slide that is shown, and returns what is wrong with it. It runs
-// in the page, so it has to be one function.
+// Looks at the slide on screen and returns what is wrong with it. It runs in the
+// page, so it has to be one function.
 export function inspect({ contrast, id }) {
   const slide = id ? document.getElementById(id) : document.querySelector('section.present:not(.stack)');
   const frame = slide.getBoundingClientRect();
@@ -91,7 +91,7 @@ export function inspect({ contrast, id }) {
     return parse(style.backgroundColor);
   };
   if (contrast) {
-    // To ask what lies below is slow: only where something is new.
+    // Asking what lies below is slow, so only where something is new.
     window.seen ??= new WeakMap();
     for (const { element, lines } of texts) {
       if (!lines.length) continue;

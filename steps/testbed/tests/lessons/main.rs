@@ -263,8 +263,8 @@ const PARTS: [&str; 12] = [
     "The hole that is left",
     "Questions",
     "Exercises",
-    "To read on",
-    "The difference to the step before",
+    "Further reading",
+    "What changed since the step before",
 ];
 
 /// How long one reads, as the front page says: 130 words a minute, code too.
