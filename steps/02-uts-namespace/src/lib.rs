@@ -26,6 +26,10 @@ pub struct UtsNamespace {
 }
 
 impl Feature for UtsNamespace {
+    fn step(&self) -> &'static str {
+        "02 UTS namespace"
+    }
+
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWUTS
     }
@@ -48,6 +52,10 @@ impl Feature for UtsNamespace {
 pub struct IpcNamespace {}
 
 impl Feature for IpcNamespace {
+    fn step(&self) -> &'static str {
+        "02 UTS namespace"
+    }
+
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWIPC
     }

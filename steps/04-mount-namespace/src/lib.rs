@@ -32,6 +32,10 @@ use volume::Volume;
 pub struct MountNamespace {}
 
 impl Feature for MountNamespace {
+    fn step(&self) -> &'static str {
+        "04 mount namespace"
+    }
+
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWNS
     }
@@ -62,6 +66,10 @@ pub struct PivotRoot {
 }
 
 impl Feature for PivotRoot {
+    fn step(&self) -> &'static str {
+        "04 mount namespace"
+    }
+
     fn before(&mut self, _: &Narrator, _: Option<(Uid, Gid)>) -> Result<()> {
         Volume::must_not_meet(&self.volumes)
     }
@@ -69,7 +77,7 @@ impl Feature for PivotRoot {
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = NewRoot::enter(container)?;
         proc::mount(container, &root)?;
-        dev::populate(container, &root)?;
+        container.routine(|| dev::populate(container, &root))?;
         sys::mount(container, &root)?;
         container.read_only = self.read_only;
         // What the user names is mounted later, and so wins.

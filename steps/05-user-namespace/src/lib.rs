@@ -33,6 +33,10 @@ pub struct UserNamespace {
 }
 
 impl Feature for UserNamespace {
+    fn step(&self) -> &'static str {
+        "05 user namespace"
+    }
+
     // Together with the others in one clone(2): the kernel makes the user
     // namespace first, and the others belong to it.
     fn namespaces(&self) -> CloneFlags {
@@ -69,7 +73,7 @@ pub fn become_root(container: &Inside) -> Result<()> {
     let dropped = container.call(
         "setgroups([])",
         "the host's groups would still open the host's doors",
-        "setpriv --clear-groups",
+        "exec setpriv --clear-groups bash",
         || setgroups(&[]),
     );
     match dropped {
@@ -85,13 +89,13 @@ pub fn become_root(container: &Inside) -> Result<()> {
     container.call(
         "setresgid(0, 0, 0)",
         "root's group inside",
-        "setpriv --regid 0",
+        "exec setpriv --regid 0 bash",
         || setresgid(wheel, wheel, wheel),
     )?;
     container.call(
         "setresuid(0, 0, 0)",
         "root inside",
-        "setpriv --reuid 0",
+        "exec setpriv --reuid 0 bash",
         || setresuid(root, root, root),
     )?;
     Ok(())

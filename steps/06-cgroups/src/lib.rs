@@ -46,6 +46,10 @@ pub struct Cgroups {
 }
 
 impl Feature for Cgroups {
+    fn step(&self) -> &'static str {
+        "06 cgroups"
+    }
+
     // Before there is a process: a limit that comes later finds the memory
     // already taken and the children already forked.
     fn before(
@@ -85,18 +89,20 @@ impl Feature for Cgroups {
         container
             .call(
                 "unshare(CLONE_NEWCGROUP)",
-                "our cgroup becomes the root of all that we see",
+                "our cgroup becomes `/`",
                 "unshare --cgroup",
                 || unshare(CloneFlags::CLONE_NEWCGROUP),
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
-        let made = place::make(container)?;
-        match self.is_v2 {
-            true => v2::mount(container)?,
-            false => v1::mount(container)?,
-        }
-        if made { place::close(container, "/sys") } else { Ok(()) }
+        container.routine(|| {
+            let made = place::make(container)?;
+            match self.is_v2 {
+                true => v2::mount(container)?,
+                false => v1::mount(container)?,
+            }
+            if made { place::close(container, "/sys") } else { Ok(()) }
+        })
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {

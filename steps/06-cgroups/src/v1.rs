@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use runtime::{Failure, Inside, Narrator};
+use runtime::{Failure, Inside, Narrator, shell};
 
 use crate::limits::{Limits, PERIOD};
 use crate::place::{self, PLACE, QUIET};
@@ -63,7 +63,7 @@ impl Cgroup {
             container.call(
                 format!("write({tasks:?}, \"0\")"),
                 "ourselves, with all children to come",
-                format!("echo 0 > {}", tasks.display()),
+                format!("echo 0 > {}", shell([&tasks])),
                 || tree::put(&tasks, "0"),
             )?;
         }

@@ -49,6 +49,7 @@ impl Cgroup {
             ask_systemd_for_delegation(runtime)?;
         }
         let parent = parent(runtime, trees, limits)?;
+        runtime.name("CGROUP", &parent);
         let directory = Directory::make(runtime, &parent)?;
         limit(runtime, &directory, limits)?;
         Ok(Cgroup(directory))

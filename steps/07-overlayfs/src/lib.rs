@@ -51,6 +51,10 @@ pub struct Overlayfs {
 }
 
 impl Feature for Overlayfs {
+    fn step(&self) -> &'static str {
+        "07 overlayfs"
+    }
+
     fn before(
         &mut self,
         runtime: &Narrator,
@@ -74,9 +78,10 @@ impl Feature for Overlayfs {
     // After the mount namespace is private, before the root is pivoted into.
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = container.rootfs.clone();
+        // The next mount covers its name.
         container.call(
             format!("chdir({root:?})"),
-            "the lowest layer is `.` from here: the next mount covers its name",
+            "`.` is the lowest layer from here on",
             shell(["cd".as_ref(), root.as_os_str()]),
             || chdir(&root),
         )
@@ -85,7 +90,7 @@ impl Feature for Overlayfs {
         Mount::new("tmpfs", MsFlags::empty(), "mode=755").make(
             container,
             &root,
-            "memory for what is written; gone with the last process",
+            "memory for what is written",
         )?;
         // In there, but for an upper directory that --upper names.
         let places = Places::make(&root, self.upper.as_ref())?;

@@ -17,6 +17,12 @@ use crate::signals::Signals;
 /// One kernel feature of a container: its command-line flags, and what it does
 /// on which side of the wall.
 pub trait Feature {
+    /// The step that teaches it, as `04 mount namespace`. The newest step of a
+    /// container is told whole; of those before it the calls are counted.
+    fn step(&self) -> &'static str {
+        ""
+    }
+
     /// Namespaces that the clone(2) which starts the container must create.
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::empty()
@@ -122,6 +128,11 @@ impl<'a> Host<'a> {
         self.narrator.note(Side::Host, text);
     }
 
+    /// What `work` calls is counted, not told: see [`Narrator::routine`].
+    pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.narrator.routine(work)
+    }
+
     /// For work that takes its time: see [`Narrator::interrupted`].
     ///
     /// # Errors
@@ -202,6 +213,11 @@ impl<'a> Inside<'a> {
         body: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, Failure> {
         self.narrator.call(Side::Inside, call, why, shell, body)
+    }
+
+    /// What `work` calls is counted, not told: see [`Narrator::routine`].
+    pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.narrator.routine(work)
     }
 
     /// Says that something is left out, and why.
