@@ -89,13 +89,13 @@ pub fn become_root(container: &Inside) -> Result<()> {
     container.call(
         "setresgid(0, 0, 0)",
         "root's group inside",
-        "exec setpriv --regid 0 bash",
+        "exec setpriv --regid 0 --keep-groups bash",
         || setresgid(wheel, wheel, wheel),
     )?;
     container.call(
         "setresuid(0, 0, 0)",
         "root inside",
-        "exec setpriv --reuid 0 bash",
+        "exec setpriv --reuid 0 --inh-caps=-all bash",
         || setresuid(root, root, root),
     )?;
     Ok(())

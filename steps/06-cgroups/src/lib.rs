@@ -89,8 +89,8 @@ impl Feature for Cgroups {
         container
             .call(
                 "unshare(CLONE_NEWCGROUP)",
-                "our cgroup becomes `/`",
-                "unshare --cgroup",
+                "our cgroup becomes the root of all that we see",
+                "exec unshare --cgroup sh",
                 || unshare(CloneFlags::CLONE_NEWCGROUP),
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;

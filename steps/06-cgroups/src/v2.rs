@@ -256,7 +256,7 @@ const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
 
 /// Shows the tree inside: its root is now our own cgroup.
 pub fn mount(container: &Inside) -> Result<()> {
-    Mount::new("cgroup2", QUIET, "").make(
+    Mount::new("cgroup2", QUIET, "").after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
         "what is counted, to look at",

@@ -79,13 +79,14 @@ impl Feature for Overlayfs {
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = container.rootfs.clone();
         // The next mount covers its name.
-        container.call(
-            format!("chdir({root:?})"),
-            "`.` is the lowest layer from here on",
-            shell(["cd".as_ref(), root.as_os_str()]),
-            || chdir(&root),
-        )
-        .because(Errno::EACCES, &container.refusal)?;
+        container
+            .call(
+                format!("chdir({root:?})"),
+                "`.` is the lowest layer from here on",
+                shell(["cd".as_ref(), root.as_os_str()]),
+                || chdir(&root),
+            )
+            .because(Errno::EACCES, &container.refusal)?;
         scratch::must_cover(&root)?;
         Mount::new("tmpfs", MsFlags::empty(), "mode=755").make(
             container,
@@ -116,7 +117,8 @@ impl Overlayfs {
         data.push(layer::escape(&places.work));
         data.push(",userxattr");
         layer::must_fit(names.len(), data.len())?;
-        let overlay = Mount::new("overlay", MsFlags::empty(), &data);
+        let overlay =
+            Mount::new("overlay", MsFlags::empty(), &data).after(places.made());
         let why = "all layers as one directory";
         let mounted = overlay.make(container, &places.merged, why);
         Ok(refusal::explained(mounted)?)

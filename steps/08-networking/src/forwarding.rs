@@ -192,7 +192,7 @@ fn set(container: &Host, switch: &str, why: &str) -> Result<(), Failure> {
         .call(
             format!("write({switch:?}, \"1\")"),
             why,
-            format!("sysctl {key}=1"),
+            format!("sysctl -w {key}=1"),
             || fs::write(switch, "1"),
         )
         .because(

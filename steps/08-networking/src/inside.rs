@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::Mode;
 use nix::unistd::gethostname;
-use runtime::{Failure, Inside};
+use runtime::{Failure, Inside, shell};
 
 use crate::mode;
 use crate::netlink::{self, Netlink};
@@ -111,8 +111,13 @@ fn write_names(
     );
     for (file, text) in [("hosts", &*hosts), ("resolv.conf", servers)] {
         let source = scratch.join(file);
-        write(&source, text).map_err(|error| {
-            Failure::of(format!("write({source:?})"), error)
+        container.routine(|| {
+            container.call(
+                format!("write({source:?}, {text:?})"),
+                "to be laid over the image's",
+                format!("printf %s {} > {}", shell([text]), shell([&source])),
+                || write(&source, text),
+            )
         })?;
         let place = Path::new("/etc").join(file);
         let call = format!("openat2({place:?}, RESOLVE_IN_ROOT)");

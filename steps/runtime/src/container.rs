@@ -138,7 +138,8 @@ impl Container {
             narrator: &narrator,
         };
         for feature in &mut self.features {
-            let acted = narrator.part(feature.step(), || feature.on_host(&host));
+            let acted =
+                narrator.part(feature.step(), || feature.on_host(&host));
             acted.or_else(|error| {
                 // If it said something, that is the reason. Not only once it is
                 // gone: a process loses its namespaces before its files.
@@ -238,12 +239,7 @@ impl Container {
         let command = Command::new(&self.command, &self.env, home_of(uid));
         let path = command.find()?;
         let (call, shell) = command.describe(&path);
-        own.narrator.tell(
-            Side::Inside,
-            &call,
-            "the command begins",
-            &shell,
-        )?;
+        own.narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
         if let Some(terminal) = own.terminal {
             terminal.attach().context("dup2() of the container's terminal")?;
         }
@@ -444,6 +440,8 @@ fn describe_clone(
     };
     let options = names(namespaces).into_iter().map(|name| match name {
         "CLONE_NEWNS" => "--mount".to_owned(),
+        // Else they go with the exec: nobody is root there yet.
+        "CLONE_NEWUSER" => "--user --keep-caps".to_owned(),
         name => name.replace("CLONE_NEW", "--").to_lowercase(),
     });
     let mut flags = names(told);
@@ -453,9 +451,11 @@ fn describe_clone(
     let words: Vec<_> = ["unshare".to_owned(), "--fork".to_owned()]
         .into_iter()
         .chain(options)
+        // Without a command it would be a shell that logs in.
+        .chain(["bash".to_owned()])
         .collect();
     let shell = match namespaces.is_empty() {
-        true => "sh".to_owned(),
+        true => "bash".to_owned(),
         false => words.join(" "),
     };
     let Some(Birthplace { path, .. }) = birthplace else {

@@ -7,8 +7,10 @@ use std::io::IsTerminal;
 
 use colored::{ColoredString, Colorize};
 use rustix::termios::tcgetwinsize;
-use textwrap::core::{Word, display_width};
-use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm, wrap};
+use textwrap::core::{Fragment, Word, break_words, display_width};
+use textwrap::wrap_algorithms::wrap_first_fit;
+
+use crate::quote::Quoting;
 
 /// Where no terminal says how wide it is: a file or a pipe.
 const OF_A_FILE: usize = 100;
@@ -56,56 +58,63 @@ impl Kind {
             Kind::Reason | Kind::Count => text.dimmed(),
             Kind::Shell => text.cyan(),
             Kind::Note => text.yellow(),
-            Kind::Error => text.red().bold(),
+            Kind::Error => text.red(),
         }
     }
 
-    fn separator(self) -> WordSeparator {
-        WordSeparator::Custom(match self {
-            Kind::Call | Kind::Count => |line| words(line, &['"']),
-            Kind::Shell => |line| words(line, &['"', '\'']),
-            // An apostrophe is no quote there.
-            Kind::Reason | Kind::Note | Kind::Error => |line| words(line, &[]),
-        })
+    /// What keeps its words together: an apostrophe in prose is no quote.
+    fn quotes(self) -> &'static [char] {
+        match self {
+            Kind::Call | Kind::Count => &['"'],
+            Kind::Shell => &['"', '\''],
+            Kind::Reason | Kind::Note | Kind::Error => &[],
+        }
     }
 
     /// The lines of a text, the first of them as wide as the others.
     fn lines(self, text: &str, width: usize) -> Vec<String> {
-        let whole = display_width(text) <= width;
         // A shell reads on where a line ends like this.
-        let end = if self == Kind::Shell && !whole { " \\" } else { "" };
-        let options = Options::new(width.saturating_sub(end.len()).max(1))
-            .word_separator(self.separator())
-            .word_splitter(WordSplitter::NoHyphenation)
-            .wrap_algorithm(WrapAlgorithm::FirstFit);
-        let mut lines: Vec<_> =
-            wrap(text, options).into_iter().map(String::from).collect();
-        let all_but_the_last = lines.len().saturating_sub(1);
-        lines[..all_but_the_last].iter_mut().for_each(|line| *line += end);
-        lines
+        let end = if self == Kind::Shell { " \\" } else { "" };
+        let width = width.saturating_sub(end.len()).max(1);
+        let words = words(text, self.quotes()).into_iter().flat_map(|word| {
+            match word.width() > width as f64 {
+                true => words_of(word, width),
+                false => vec![word],
+            }
+        });
+        let words: Vec<_> = words.collect();
+        let lines = wrap_first_fit(&words, &[width as f64]);
+        let count = lines.len();
+        let line = |(number, words): (usize, &[Word])| {
+            let spaced = words.iter().flat_map(|it| [it.word, it.whitespace]);
+            let line: String = spaced.collect();
+            let end = if number + 1 < count { end } else { "" };
+            line.trim_end_matches(' ').to_owned() + end
+        };
+        lines.into_iter().enumerate().map(line).collect()
     }
 }
 
-/// Lays parts out behind a heading: each in the line of the one before it if
+/// Lays parts out behind the side on which they happen, if there is one: each in the line of the one before it if
 /// it fits there as a whole, else in lines of its own.
 pub fn block(heading: ColoredString, parts: &[Part], width: usize) -> String {
-    let heading_width = display_width(&heading);
-    let mut text = format!("{heading}{}", gap(heading_width, INDENT));
-    let mut column = heading_width.max(INDENT);
+    let indent = if heading.is_empty() { 0 } else { INDENT };
+    let mut text = format!("{heading}{}", gap(heading.len(), indent));
+    let mut column = indent;
     for (number, Part { mark, text: part, kind }) in parts.iter().enumerate() {
         let mark_width = display_width(mark);
         let needs = mark_width + display_width(part);
         let next = next_column(column, width);
         if number > 0 && next + needs > width {
-            text += &format!("\n{}", gap(0, INDENT));
-            column = INDENT;
+            text += &format!("\n{}", gap(0, indent));
+            column = indent;
         } else if number > 0 {
             text += &gap(column, next);
             column = next;
         }
         // Below a call stands what is not it: so its own lines are indented.
         let hang = match number {
-            0 => INDENT + 2,
+            0 => indent + 2,
             _ => column + mark_width,
         };
         let room = width.saturating_sub(column + mark_width);
@@ -135,7 +144,8 @@ pub fn block(heading: ColoredString, parts: &[Part], width: usize) -> String {
 fn next_column(column: usize, width: usize) -> usize {
     match width >= WIDE {
         true => {
-            (column + 2 - INDENT).div_ceil(COLUMN) * COLUMN + INDENT
+            (column + 2).saturating_sub(INDENT).div_ceil(COLUMN) * COLUMN
+                + INDENT
         }
         false => column + 2,
     }
@@ -145,32 +155,30 @@ fn gap(from: usize, to: usize) -> String {
     " ".repeat(to.saturating_sub(from))
 }
 
-/// What is never cut: words, and what stands in quotes.
-fn words<'a>(
-    line: &'a str,
-    quotes: &'static [char],
-) -> Box<dyn Iterator<Item = Word<'a>> + 'a> {
-    let (mut quoted, mut escaped, mut start) = (None, false, 0);
+/// What is not cut: words, and what stands in quotes.
+fn words<'a>(line: &'a str, quotes: &[char]) -> Vec<Word<'a>> {
+    let (mut quoting, mut before, mut start) = (Quoting::default(), ' ', 0);
     let mut found = vec![];
-    let mut before = ' ';
     for (at, c) in line.char_indices() {
-        if before == ' ' && c != ' ' && quoted.is_none() && at > start {
+        if before == ' ' && c != ' ' && !quoting.is_inside() && at > start {
             found.push(Word::from(&line[start..at]));
             start = at;
         }
-        match quoted {
-            _ if std::mem::take(&mut escaped) => {}
-            Some('"') | None if c == '\\' && !quotes.is_empty() => {
-                escaped = true
-            }
-            Some(quote) if c == quote => quoted = None,
-            None if quotes.contains(&c) => quoted = Some(c),
-            _ => {}
-        }
+        quoting.read(c, quotes);
         before = c;
     }
     found.push(Word::from(&line[start..]));
-    Box::new(found.into_iter())
+    found
+}
+
+/// What is longer than a line is cut all the same: between the words that are
+/// quoted, and within one of them if need be.
+fn words_of(quoted: Word<'_>, width: usize) -> Vec<Word<'_>> {
+    let mut cut = break_words(words(quoted.word, &[]), width);
+    if let Some(last) = cut.last_mut() {
+        last.whitespace = quoted.whitespace;
+    }
+    cut
 }
 
 #[cfg(test)]

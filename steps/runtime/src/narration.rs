@@ -229,7 +229,9 @@ impl<'a> Narrator<'a> {
         for name in self.names.borrow().iter() {
             call = name.shorten_call(&call);
             shell = name.shorten_shell(&shell);
-            if let Some((name, path)) = name.explanation(&(call.clone() + &shell)) {
+            if let Some((name, path)) =
+                name.explanation(&(call.clone() + &shell))
+            {
                 let parts =
                     [("", &*name, Kind::Call), ("≙ ", &path, Kind::Shell)];
                 self.block(side, &parts);
@@ -269,7 +271,8 @@ impl<'a> Narrator<'a> {
     /// Tells of what was only counted: before anything else is told, and
     /// before the other side speaks.
     pub(crate) fn tell_count(&self) {
-        if let Some(Counted { side, step, calls, notes }) = self.counted.take() {
+        if let Some(Counted { side, step, calls, notes }) = self.counted.take()
+        {
             let mut text = format!("{calls} {}", call_or_calls(calls));
             match notes {
                 0 => {}
@@ -296,9 +299,9 @@ impl<'a> Narrator<'a> {
         let told = match stderr.is_terminal() {
             false => format!("{program}: {text}\n"),
             true => {
+                let text = &format!("{program}: {text}");
                 let part = Part { mark: "", text, kind: Kind::Error };
-                let program = format!("{program}: ").red();
-                block(program, &[part], width_of(&stderr))
+                block("".normal(), &[part], width_of(&stderr))
             }
         };
         // In one piece: others may speak, too. stderr may be closed: no reason
@@ -326,9 +329,7 @@ impl<'a> Narrator<'a> {
     fn shown(&self, text: String) -> String {
         match self.utf8 {
             true => text,
-            false => {
-                text.replace('≙', "$").replace('–', "-").replace('…', "~")
-            }
+            false => text.replace('≙', "$").replace('–', "-").replace('…', "~"),
         }
     }
 

@@ -14,6 +14,46 @@ pub fn one_line(text: impl Display) -> String {
     text.to_string().chars().map(escape).collect()
 }
 
+/// Where a reader of a call or of a command line is: in quotes, or between.
+#[derive(Debug, Default)]
+pub struct Quoting {
+    quote: Option<char>,
+    /// A backslash takes the next one's meaning away.
+    knows_escapes: bool,
+    escaped: bool,
+    before: Option<char>,
+}
+
+impl Quoting {
+    /// Reads one more. `quotes` are those that count.
+    pub fn read(&mut self, c: char, quotes: &[char]) {
+        match self.quote {
+            _ if std::mem::take(&mut self.escaped) => {}
+            Some(_) if c == '\\' => self.escaped = self.knows_escapes,
+            None if c == '\\' => self.escaped = !quotes.is_empty(),
+            Some(quote) if quote == c => self.quote = None,
+            None if quotes.contains(&c) => {
+                self.quote = Some(c);
+                self.knows_escapes = c == '"' || self.before == Some('$');
+            }
+            _ => {}
+        }
+        self.before = Some(c);
+    }
+
+    /// Whether what comes next is in quotes.
+    #[must_use]
+    pub fn is_inside(&self) -> bool {
+        self.quote.is_some()
+    }
+
+    /// Whether a shell would read `'` there as the end.
+    #[must_use]
+    pub fn ends_with_a_quote(&self) -> bool {
+        self.quote == Some('\'') && !self.knows_escapes
+    }
+}
+
 /// Quotes words for a shell: what is shown can be typed.
 pub fn shell<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> String {
     let words: Vec<_> =

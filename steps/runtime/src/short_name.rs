@@ -4,10 +4,10 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use crate::quote;
+use crate::quote::{self, Quoting};
 
 /// A path of this length needs none.
-const SHORT: usize = 20;
+const SHORT: usize = 12;
 
 /// A variable that stands for a path in what is told.
 #[derive(Debug)]
@@ -40,20 +40,30 @@ impl ShortName {
     /// A shell's command line that means the same as before.
     pub fn shorten_shell(&self, line: &str) -> String {
         let name = self.name;
-        match self.in_a_shell.strip_prefix('\'') {
+        let quoted = self.in_a_shell.strip_suffix('\'');
+        let opening = ["'", "$'"]
+            .into_iter()
+            .find(|quote| self.in_a_shell.starts_with(quote));
+        match quoted.zip(opening) {
             None => replace(line, &self.in_a_shell, |before| {
-                // Inside of quotes it would stay a word.
-                match before.matches('\'').count() % 2 {
-                    0 => format!("${name}"),
-                    _ => format!("'${name}'"),
+                let mut quoting = Quoting::default();
+                before.chars().for_each(|c| quoting.read(c, &['\'', '"']));
+                match quoting.is_inside() {
+                    false => format!("${name}"),
+                    // In quotes it would stay a word: they end before it.
+                    true if quoting.ends_with_a_quote() => {
+                        format!("'${name}'")
+                    }
+                    true => self.in_a_shell.clone(),
                 }
             }),
             // In quotes, there alone or with something behind it.
-            Some(quoted) => {
-                let quoted = quoted.trim_end_matches('\'');
-                let open = format!("'{quoted}");
-                replace(line, &open, |_| format!("\"${name}\"'"))
-                    .replace("\"''", "\"")
+            Some((quoted, opening)) => {
+                let name = format!("\"${name}\"");
+                let and_more = format!("{name}{opening}");
+                let nothing_more = format!("{and_more}'");
+                replace(line, quoted, |_| and_more.clone())
+                    .replace(&nothing_more, &name)
             }
         }
     }
@@ -67,11 +77,7 @@ impl ShortName {
 }
 
 /// Only where the path ends there, or goes on with a slash.
-fn replace(
-    text: &str,
-    path: &str,
-    name: impl Fn(&str) -> String,
-) -> String {
+fn replace(text: &str, path: &str, name: impl Fn(&str) -> String) -> String {
     let mut done = String::new();
     let mut rest = text;
     while let Some(at) = rest.find(path) {
@@ -81,8 +87,7 @@ fn replace(
         let part_of_a_name =
             |c: char| c.is_alphanumeric() || "._-%+@~/".contains(c);
         let begins = !before.ends_with(part_of_a_name);
-        let ends =
-            after.starts_with('/') || !after.starts_with(part_of_a_name);
+        let ends = after.starts_with('/') || !after.starts_with(part_of_a_name);
         match begins && ends {
             true => done += &name(&text[..text.len() - found.len()]),
             false => done += path,
@@ -113,9 +118,18 @@ mod tests {
             ("cd /var/cache/workshop/root", "cd $ROOT"),
             ("ls /var/cache/workshop/root/x", "ls $ROOT/x"),
             ("ls /var/cache/workshop/root-2", "ls /var/cache/workshop/root-2"),
-            ("ls /my/var/cache/workshop/root", "ls /my/var/cache/workshop/root"),
-            ("sh -c 'cd /var/cache/workshop/root; ls'", "sh -c 'cd '$ROOT'; ls'"),
-            ("mount -o upper=/var/cache/workshop/root/u", "mount -o upper=$ROOT/u"),
+            (
+                "ls /my/var/cache/workshop/root",
+                "ls /my/var/cache/workshop/root",
+            ),
+            (
+                "sh -c 'cd /var/cache/workshop/root; ls'",
+                "sh -c 'cd '$ROOT'; ls'",
+            ),
+            (
+                "mount -o upper=/var/cache/workshop/root/u",
+                "mount -o upper=$ROOT/u",
+            ),
         ] {
             assert_eq!(root.shorten_shell(long), short);
         }
