@@ -15,10 +15,6 @@ use runtime::{Feature, Inside, shell};
 pub struct Chroot {}
 
 impl Feature for Chroot {
-    fn step(&self) -> &'static str {
-        "01 chroot"
-    }
-
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = container.rootfs.clone();
         container.call(

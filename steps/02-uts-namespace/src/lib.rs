@@ -26,10 +26,6 @@ pub struct UtsNamespace {
 }
 
 impl Feature for UtsNamespace {
-    fn step(&self) -> &'static str {
-        "02 UTS namespace"
-    }
-
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWUTS
     }
@@ -52,10 +48,6 @@ impl Feature for UtsNamespace {
 pub struct IpcNamespace {}
 
 impl Feature for IpcNamespace {
-    fn step(&self) -> &'static str {
-        "02 UTS namespace"
-    }
-
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWIPC
     }

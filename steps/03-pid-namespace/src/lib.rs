@@ -22,10 +22,6 @@ pub struct PidNamespace {
 }
 
 impl Feature for PidNamespace {
-    fn step(&self) -> &'static str {
-        "03 PID namespace"
-    }
-
     // unshare(2) would move only our later children: a process keeps its
     // number for life. clone(2) makes the child the namespace's first process.
     fn namespaces(&self) -> CloneFlags {

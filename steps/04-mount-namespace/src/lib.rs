@@ -32,10 +32,6 @@ use volume::Volume;
 pub struct MountNamespace {}
 
 impl Feature for MountNamespace {
-    fn step(&self) -> &'static str {
-        "04 mount namespace"
-    }
-
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWNS
     }
@@ -66,10 +62,6 @@ pub struct PivotRoot {
 }
 
 impl Feature for PivotRoot {
-    fn step(&self) -> &'static str {
-        "04 mount namespace"
-    }
-
     fn before(&mut self, _: &Narrator, _: Option<(Uid, Gid)>) -> Result<()> {
         Volume::must_not_meet(&self.volumes)
     }

@@ -33,10 +33,6 @@ pub struct UserNamespace {
 }
 
 impl Feature for UserNamespace {
-    fn step(&self) -> &'static str {
-        "05 user namespace"
-    }
-
     // Together with the others in one clone(2): the kernel makes the user
     // namespace first, and the others belong to it.
     fn namespaces(&self) -> CloneFlags {

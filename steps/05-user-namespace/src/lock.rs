@@ -21,10 +21,6 @@ use runtime::{Because, Feature, Inside};
 pub struct LockedMounts {}
 
 impl Feature for LockedMounts {
-    fn step(&self) -> &'static str {
-        "05 user namespace"
-    }
-
     // Last of all that mounts: what comes after it is not locked.
     fn inside(&self, container: &mut Inside) -> Result<()> {
         if !container.read_only {

@@ -46,10 +46,6 @@ pub struct Cgroups {
 }
 
 impl Feature for Cgroups {
-    fn step(&self) -> &'static str {
-        "06 cgroups"
-    }
-
     // Before there is a process: a limit that comes later finds the memory
     // already taken and the children already forked.
     fn before(
@@ -95,14 +91,8 @@ impl Feature for Cgroups {
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
-        container.routine(|| {
-            let made = place::make(container)?;
-            match self.is_v2 {
-                true => v2::mount(container)?,
-                false => v1::mount(container)?,
-            }
-            if made { place::close(container, "/sys") } else { Ok(()) }
-        })
+        let show = if self.is_v2 { v2::mount } else { v1::mount };
+        container.routine(|| place::show(container, show))
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {

@@ -51,10 +51,6 @@ pub struct Overlayfs {
 }
 
 impl Feature for Overlayfs {
-    fn step(&self) -> &'static str {
-        "07 overlayfs"
-    }
-
     fn before(
         &mut self,
         runtime: &Narrator,
@@ -78,7 +74,6 @@ impl Feature for Overlayfs {
     // After the mount namespace is private, before the root is pivoted into.
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = container.rootfs.clone();
-        // The next mount covers its name.
         container
             .call(
                 format!("chdir({root:?})"),
@@ -93,7 +88,6 @@ impl Feature for Overlayfs {
             &root,
             "memory for what is written",
         )?;
-        // In there, but for an upper directory that --upper names.
         let places = Places::make(&root, self.upper.as_ref())?;
         upper::warn_without_attributes(container, &places.upper);
         self.mount(container, &places)?;

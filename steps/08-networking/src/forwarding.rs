@@ -114,8 +114,9 @@ impl Note {
         &self,
         container: &Host,
         kernel: &Netlink,
-        bridge: &Link,
+        view: &View,
     ) -> Result<(), Failure> {
+        let bridge = &view.bridge;
         if self.to_string() == bridge.alias {
             return Ok(());
         }

@@ -65,10 +65,6 @@ pub struct Network {
 }
 
 impl Feature for Network {
-    fn step(&self) -> &'static str {
-        "08 networking"
-    }
-
     fn namespaces(&self) -> CloneFlags {
         match self.network {
             Some(Mode::Host) => CloneFlags::empty(),
@@ -116,11 +112,9 @@ impl Network {
         let note = Note::on(&view).with_ways_out(container, &view)?;
         // The rules before the switch: no packet passes unguarded.
         firewall::load(container, &view, &note)?;
-        container.routine(|| {
-            note.write_on(container, &kernel, &view.bridge)?;
-            note.allow_forwarding(container, &view)?;
-            place.switch_on(container, &kernel, &view)
-        })?;
+        container.routine(|| note.write_on(container, &kernel, &view))?;
+        container.routine(|| note.allow_forwarding(container, &view))?;
+        container.routine(|| place.switch_on(container, &kernel, &view))?;
         self.reserved.send_early_clients_away()
     }
 }

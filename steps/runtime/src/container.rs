@@ -30,6 +30,7 @@ use crate::process::{self, Child, Exit};
 use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
+use crate::step;
 use crate::supervise::{accompany, wait_for_start};
 use crate::terminal::Terminal;
 
@@ -67,14 +68,26 @@ pub struct Container {
     command: Vec<OsString>,
 
     #[arg(skip)]
-    features: Vec<Box<dyn Feature>>,
+    features: Vec<Part>,
+}
+
+/// A feature, and the step that teaches it.
+struct Part {
+    step: &'static str,
+    feature: Box<dyn Feature>,
+}
+
+impl Part {
+    fn of<F: Feature + 'static>(feature: F) -> Part {
+        Part { step: step::of::<F>(), feature: Box::new(feature) }
+    }
 }
 
 impl Container {
     /// Adds a kernel feature. They take effect in the order in which they are added.
     #[must_use]
     pub fn with(mut self, feature: impl Feature + 'static) -> Container {
-        self.features.push(Box::new(feature));
+        self.features.push(Part::of(feature));
         self
     }
 
@@ -99,13 +112,12 @@ impl Container {
             .context("close_range(3, ~0, CLOEXEC)")?;
         process::default_signals_but(Signal::SIGPIPE);
         let signals = Signals::block().context("signalfd()")?;
-        let steps = self.features.iter().map(|feature| feature.step());
+        let steps = self.features.iter().map(|part| part.step);
         let narrator = Narrator::new(self.quiet, self.pause, &signals)?
             .of_step(steps.max().unwrap_or_default(), self.all);
-        let owner = self.features.iter().find_map(|feature| feature.owner());
-        for feature in &mut self.features {
-            narrator
-                .part(feature.step(), || feature.before(&narrator, owner))?;
+        let owner = self.features.iter().find_map(|it| it.feature.owner());
+        for Part { step, feature } in &mut self.features {
+            narrator.part(step, || feature.before(&narrator, owner))?;
         }
         let rootfs =
             RootDirectory::open(&narrator, self.rootfs.as_deref(), owner)?;
@@ -137,9 +149,8 @@ impl Container {
             rootfs: rootfs.path(),
             narrator: &narrator,
         };
-        for feature in &mut self.features {
-            let acted =
-                narrator.part(feature.step(), || feature.on_host(&host));
+        for Part { step, feature } in &mut self.features {
+            let acted = narrator.part(step, || feature.on_host(&host));
             acted.or_else(|error| {
                 // If it said something, that is the reason. Not only once it is
                 // gone: a process loses its namespaces before its files.
@@ -156,11 +167,11 @@ impl Container {
             sent => sent.context("sendmsg() to the first process")?,
         }
         let started = wait_for_start(&ours, &signals)?;
-        let alarm = self.features.iter().find_map(|feature| feature.alarm());
+        let alarm = self.features.iter().find_map(|it| it.feature.alarm());
         let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
         heed(&ours)?;
-        for feature in &mut self.features {
-            narrator.part(feature.step(), || feature.after(&host, exit))?;
+        for Part { step, feature } in &mut self.features {
+            narrator.part(step, || feature.after(&host, exit))?;
         }
         if !started {
             bail!("the container's first process died early: {exit}");
@@ -172,14 +183,14 @@ impl Container {
     fn start(&self, own: &Inheritance) -> Result<Child, Failure> {
         let mut namespaces = CloneFlags::empty();
         let mut told = CloneFlags::empty();
-        for feature in &self.features {
+        for Part { step, feature } in &self.features {
             namespaces |= feature.namespaces();
-            if own.narrator.tells(feature.step()) {
+            if own.narrator.tells(step) {
                 told |= feature.namespaces();
             }
         }
         let birthplace =
-            self.features.iter().find_map(|feature| feature.birthplace());
+            self.features.iter().find_map(|it| it.feature.birthplace());
         let describe = |told| describe_clone(namespaces, told, birthplace);
         let (call, shell) = describe(told);
         let why = "the container's first process";
@@ -224,12 +235,12 @@ impl Container {
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
         inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
-        for feature in &self.features {
-            own.narrator.part(feature.step(), || feature.first(&inside))?;
+        let narrator = own.narrator;
+        for Part { step, feature } in &self.features {
+            narrator.part(step, || feature.first(&inside))?;
         }
-        for feature in &self.features {
-            let narrator = own.narrator;
-            narrator.part(feature.step(), || feature.inside(&mut inside))?;
+        for Part { step, feature } in &self.features {
+            narrator.part(step, || feature.inside(&mut inside))?;
         }
         own.die_with_the_runtime()?;
         umask(Mode::from_bits_truncate(0o022));
@@ -239,7 +250,7 @@ impl Container {
         let command = Command::new(&self.command, &self.env, home_of(uid));
         let path = command.find()?;
         let (call, shell) = command.describe(&path);
-        own.narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
+        narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
         if let Some(terminal) = own.terminal {
             terminal.attach().context("dup2() of the container's terminal")?;
         }

@@ -17,12 +17,6 @@ use crate::signals::Signals;
 /// One kernel feature of a container: its command-line flags, and what it does
 /// on which side of the wall.
 pub trait Feature {
-    /// The step that teaches it, as `04 mount namespace`. The newest step of a
-    /// container is told whole; of those before it the calls are counted.
-    fn step(&self) -> &'static str {
-        ""
-    }
-
     /// Namespaces that the clone(2) which starts the container must create.
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::empty()

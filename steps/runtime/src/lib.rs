@@ -79,6 +79,7 @@ mod quote;
 mod rootfs;
 mod short_name;
 mod signals;
+mod step;
 mod supervise;
 mod terminal;
 
