@@ -17,6 +17,7 @@ testbed::main!(
     a_narrow_line_is_cut_between_words_alone,
     a_terminal_without_a_width_has_80_columns,
     without_utf8_there_is_ascii_alone,
+    without_utf8_the_views_have_ascii_alone,
     a_dumb_terminal_gets_no_colour,
     a_closed_stderr_hurts_nobody,
     an_error_and_a_note_look_different_from_a_call,
@@ -258,6 +259,22 @@ fn without_utf8_there_is_ascii_alone() {
         let told = utf8.output().stderr;
         assert!(String::from_utf8_lossy(&told).contains("≙ exec true"));
     }
+}
+
+fn without_utf8_the_views_have_ascii_alone() {
+    if !in_a_playground() {
+        skip("needs a playground to look at");
+    }
+    let view = |name: &str, locale| {
+        let mut view = Step::script(name).args(["--once"]);
+        view.command().env("LC_ALL", locale);
+        view.stdout()
+    };
+    for name in ["watch-cgroup.sh", "watch-namespaces.sh"] {
+        let ascii = view(name, "C");
+        assert!(ascii.is_ascii(), "{name}: {ascii}");
+    }
+    assert!(view("watch-cgroup.sh", "C.UTF-8").contains('·'));
 }
 
 fn a_dumb_terminal_gets_no_colour() {
