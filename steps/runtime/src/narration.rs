@@ -124,7 +124,8 @@ impl<'a> Narrator<'a> {
         let counting = (!self.tells(step)).then_some(step);
         let done = self.while_counting(counting, work);
         if let Some((side, calls)) = self.routine.take() {
-            let more = format!("{calls} more {}", call_or_calls(calls));
+            self.tell_count();
+            let more = some(calls, "more call");
             self.tell_of_step(side, step, &more);
         }
         done
@@ -273,13 +274,11 @@ impl<'a> Narrator<'a> {
     pub(crate) fn tell_count(&self) {
         if let Some(Counted { side, step, calls, notes }) = self.counted.take()
         {
-            let mut text = format!("{calls} {}", call_or_calls(calls));
-            match notes {
-                0 => {}
-                1 => text += ", 1 note",
-                notes => text += &format!(", {notes} notes"),
-            }
-            self.tell_of_step(side, step, &text);
+            let told = [(calls, "call"), (notes, "note")];
+            let told = told.into_iter().filter(|(number, _)| *number > 0);
+            let told: Vec<_> =
+                told.map(|(number, what)| some(number, what)).collect();
+            self.tell_of_step(side, step, &told.join(", "));
         }
     }
 
@@ -372,8 +371,9 @@ fn has_colours() -> bool {
         && variable("TERM") != "dumb"
 }
 
-fn call_or_calls(number: u32) -> &'static str {
-    if number == 1 { "call" } else { "calls" }
+/// `1 call`, `2 calls`.
+fn some(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// locale(7): the first of these that is set counts. None is POSIX: ASCII.

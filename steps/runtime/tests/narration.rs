@@ -105,7 +105,8 @@ fn count(line: &str) -> Option<(&str, usize, usize)> {
         let number = words[..at].iter().rev().find_map(|it| it.parse().ok());
         number.map(|number: usize| number)
     };
-    Some((step, number("call")?, number("note").unwrap_or(0)))
+    let numbers = [number("call"), number("note")];
+    Some((step, numbers[0].unwrap_or(0), numbers[1].unwrap_or(0)))
 }
 
 fn of_earlier_steps_the_calls_are_counted_in_their_order() {
