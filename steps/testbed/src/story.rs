@@ -7,7 +7,7 @@ pub fn unfolded(told: &str) -> String {
     let mut story = String::new();
     for line in told.lines() {
         let text = line.trim_end_matches('\r').trim_start_matches(' ');
-        let is_more = line.starts_with("        ") && !text.is_empty();
+        let is_more = line.starts_with("  ") && !text.is_empty();
         if is_more && !story.is_empty() {
             let shell_goes_on = story.ends_with(" \\");
             story.truncate(story.len() - usize::from(shell_goes_on));
