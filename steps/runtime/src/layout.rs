@@ -2,8 +2,8 @@
 //! what does not fit goes on below, never inside a word, a path or a quoted
 //! string, unless that alone is longer than the line.
 
-use std::fs::File;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use colored::{ColoredString, Colorize};
 use rustix::termios::tcgetwinsize;
@@ -24,7 +24,8 @@ const COLUMN: usize = 48;
 pub const INDENT: usize = 8;
 
 /// The columns of a terminal, or of what stands in for one.
-pub fn width_of(output: &File) -> usize {
+pub fn width_of(output: &impl AsFd) -> usize {
+    let output = output.as_fd();
     match tcgetwinsize(output) {
         _ if !output.is_terminal() => OF_A_FILE,
         Ok(size) if size.ws_col > 0 => NARROWEST.max(size.ws_col.into()),

@@ -289,10 +289,7 @@ impl<'a> Narrator<'a> {
 
     /// Tells why there is no container, to a person or to a program.
     pub(crate) fn error(program: &str, text: &str) {
-        let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else {
-            return;
-        };
-        let mut stderr = File::from(stderr);
+        let mut stderr = io::stderr();
         colored::control::set_override(has_colours());
         // Whoever is no person looks for words in one line.
         let told = match stderr.is_terminal() {
@@ -318,7 +315,7 @@ impl<'a> Narrator<'a> {
             .iter()
             .map(|&(mark, text, kind)| Part { mark, text, kind })
             .collect();
-        let told = block(side, &parts, width_of(&stderr));
+        let told = block(side, &parts, width_of(&*stderr));
         // One write a block: host and inside speak at the same time. And if
         // nobody reads it, the container matters more than its story.
         let _ = stderr.write_all(self.shown(told).as_bytes());

@@ -183,6 +183,7 @@ impl Case {
         let mut step =
             watch.over(Step::telling_all(self.step)).args(&self.options);
         step.command().env("XDG_CACHE_HOME", self.cache.path());
+        step.command().env("NO_COLOR", "1");
         let step = step.sh(&format!("echo {word}")).in_shell(&trace);
         let (status, text) = match self.in_terminal {
             true => step.on_terminal().finish(),
