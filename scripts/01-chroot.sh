@@ -19,7 +19,7 @@ setup 'mkdir empty'
 run 'ls -A empty'
 refuse 'chroot empty sh' 'No such file or directory'
 say 'Not the directory is missing, but sh: /bin/sh is looked up below the new root. Step 01 fills such a directory on its first run. We take a copy.'
-setup 'cp -a "$(01-chroot true 2>&1 | sed -n "s/.*chroot(\"\(.*\)\").*/\1/p")" box'
+setup 'cp -a "$(01-chroot true 2>&1 | sed -n "s/.* ROOT=//p")" box'
 run 'ls box'
 expect text bin
 run 'chroot box ls /'

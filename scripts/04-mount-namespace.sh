@@ -26,7 +26,7 @@ refuse 'grep mine /proc/mounts'
 say 'Where systemd made / shared, a copy without that would tell all others.'
 
 scene 'By hand: pivot_root' 1:00
-setup 'cp -a "$(01-chroot true 2>&1 | sed -n "s/.*chroot(\"\(.*\)\").*/\1/p")" box'
+setup 'cp -a "$(01-chroot true 2>&1 | sed -n "s/.* ROOT=//p")" box'
 say 'chroot hides the old root. pivot_root puts another mount in its place, and then the old one can be taken away.'
 setup 'cat >pivot <<"END"
 mount --bind box box         # a root must be a mount
@@ -41,10 +41,10 @@ run 'unshare --mount sh -e pivot'
 expect text bin
 
 scene 'The step' 1:00
-run '04-mount-namespace true 2>&1 | grep -E "clone|PRIVATE|pivot|umount"'
+run '04-mount-namespace true'
 expect text pivot_root
 expect text 'MS_REC | MS_PRIVATE'
-say 'A /proc, a /sys and a /dev of its own come along: 20 more calls. And the attacks?'
+say 'The calls that fill /dev are counted; --all tells them. And the attacks?'
 refuse '04-mount-namespace -q attack leak-mount /mnt evil' STOPPED
 refuse 'grep evil /proc/self/mountinfo'
 refuse '04-mount-namespace -q attack escape-chroot' STOPPED

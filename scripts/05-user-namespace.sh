@@ -32,7 +32,7 @@ run 'unshare --user --map-root-user --uts sh -c "hostname box; hostname"'
 expect text box
 
 scene 'The step' 1:00
-run '05-user-namespace id -u 2>&1 | grep -e CLONE -e _map -e setres'
+run '05-user-namespace id -u'
 expect text CLONE_NEWUSER
 expect text uid_map
 say 'The attacks again:'

@@ -26,6 +26,20 @@ live_options='  --once         one picture, and no more: for a pipe, or for a te
 
 Keys  q leave'
 
+# The first of these that is set says what the terminal shows (locale(7)).
+shows_utf8() {
+  [[ ${LC_ALL:-${LC_CTYPE:-${LANG-}}} =~ [Uu][Tt][Ff]-?8 ]]
+}
+
+# Each character has one that stands in for it, so that columns stay columns.
+compose_picture() { # sets picture
+  local from to
+  frame "$columns" "$rows"
+  shows_utf8 || while read -r from to; do
+    picture=${picture//$from/$to}
+  done <<<$'█ #\n░ .\n▁ _\n▂ .\n▃ :\n▄ -\n▅ =\n▆ +\n▇ *\n· -\n→ >\n… ~'
+}
+
 size() { # sets columns and rows
   read -r rows columns < <(stty size 2>/dev/null </dev/tty || echo 24 80)
   ((columns)) || { rows=24 columns=80; }
@@ -35,7 +49,7 @@ size() { # sets columns and rows
 # carries the whole picture. A line that is too long is cut by the terminal.
 draw() {
   local lines
-  frame "$columns" "$rows"
+  compose_picture
   mapfile -t -n "$rows" lines <<<"$picture"
   printf -v picture '%s\e[K\r\n' "${lines[@]}"
   printf '\e[?2026h\e[H%s\e[J\e[?2026l' "${picture%$'\r\n'}"
@@ -61,7 +75,7 @@ live_view() {
   [[ -t 0 && -t 1 ]] || once=1
   if [[ $once ]]; then
     [[ -t 1 ]] || colour=''
-    frame "$columns" "$rows"
+    compose_picture
     printf '%s\n' "$picture"
     return
   fi

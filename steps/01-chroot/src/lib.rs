@@ -20,7 +20,7 @@ impl Feature for Chroot {
         container.call(
             format!("chroot({root:?})"),
             "path names begin here",
-            shell(["chroot".as_ref(), root.as_os_str()]),
+            shell(["chroot".as_ref(), root.as_os_str(), "sh".as_ref()]),
             || chroot(&root),
         )?;
         // chroot(2) leaves the working directory where it is: on the outside.

@@ -9,7 +9,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::symlinkat;
-use runtime::{Because, Failure, Inside};
+use runtime::{Because, Failure, Inside, shell};
 
 use crate::mount::Mount;
 use crate::new_root::NewRoot;
@@ -55,8 +55,12 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         }
     }
     for (name, target) in LINKS {
-        symlinkat(target, root, &Path::new("dev").join(name)).map_err(
-            |errno| Failure::of(format!("symlink(\"dev/{name}\")"), errno),
+        let link = format!("dev/{name}");
+        container.call(
+            format!("symlink({target:?}, {link:?})"),
+            "a name that programs know",
+            shell(["ln", "-s", target, &link]),
+            || symlinkat(target, root, Path::new(&link)),
         )?;
     }
     for name in ["pts", "shm", "mqueue"] {
@@ -70,17 +74,19 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         })?;
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    Mount::new("devpts", quiet, "newinstance,ptmxmode=0666,mode=0620").make(
+    let devpts = "newinstance,ptmxmode=0666,mode=0620";
+    Mount::new("devpts", quiet, devpts).after(["mkdir", "dev/pts"]).make(
         container,
         "dev/pts",
         "terminals of our own",
     )?;
-    tmpfs("mode=1777,size=64m").make(
+    tmpfs("mode=1777,size=64m").after(["mkdir", "dev/shm"]).make(
         container,
         "dev/shm",
         "POSIX shared memory (shm_overview(7))",
     )?;
-    Mount::new("mqueue", quiet | MsFlags::MS_NODEV, "").make(
+    let quiet = quiet | MsFlags::MS_NODEV;
+    Mount::new("mqueue", quiet, "").after(["mkdir", "dev/mqueue"]).make(
         container,
         "dev/mqueue",
         "POSIX message queues of our IPC namespace",
@@ -165,7 +171,8 @@ fn bind_over_new_file(
         .map_err(|errno| {
             Failure::of(format!("open({path:?}, O_CREAT)"), errno)
         })?;
-    Mount::bind(source, MsFlags::empty()).make(container, path, why).because(
+    let mount = Mount::bind(source, MsFlags::empty()).after(["touch", path]);
+    mount.make(container, path, why).because(
         Errno::ENOENT,
         "the host has none, or --rootfs is the host's own /, whose /dev \
              is covered by now",

@@ -69,7 +69,7 @@ impl Feature for PivotRoot {
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = NewRoot::enter(container)?;
         proc::mount(container, &root)?;
-        dev::populate(container, &root)?;
+        container.routine(|| dev::populate(container, &root))?;
         sys::mount(container, &root)?;
         container.read_only = self.read_only;
         // What the user names is mounted later, and so wins.

@@ -57,6 +57,8 @@ pub struct Mount<'a> {
     kind: Option<&'a str>,
     flags: MsFlags,
     data: &'a OsStr,
+    /// What a person types before it.
+    before: String,
 }
 
 impl<'a> Mount<'a> {
@@ -68,7 +70,13 @@ impl<'a> Mount<'a> {
         data: &'a (impl AsRef<OsStr> + ?Sized),
     ) -> Mount<'a> {
         let data = data.as_ref();
-        Mount { source: kind.as_ref(), kind: Some(kind), flags, data }
+        Mount {
+            source: kind.as_ref(),
+            kind: Some(kind),
+            flags,
+            data,
+            before: String::new(),
+        }
     }
 
     /// What already lies at `source`, at one more place.
@@ -78,13 +86,25 @@ impl<'a> Mount<'a> {
             kind: None,
             flags: flags | MsFlags::MS_BIND,
             data: OsStr::new(""),
+            before: String::new(),
         }
     }
 
     /// Not a mount, but other flags for the one that is there.
     pub fn change(flags: MsFlags) -> Mount<'a> {
         let nothing = OsStr::new("");
-        Mount { source: nothing, kind: None, flags, data: nothing }
+        let before = String::new();
+        Mount { source: nothing, kind: None, flags, data: nothing, before }
+    }
+
+    /// Where the place is made without a word: what a person types for that,
+    /// as `mkdir PLACE`.
+    #[must_use]
+    pub fn after<S: AsRef<OsStr>>(
+        self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Mount<'a> {
+        Mount { before: format!("{} && ", shell(words)), ..self }
     }
 
     /// Mounts it, on a place that a name or a descriptor says.
@@ -95,11 +115,11 @@ impl<'a> Mount<'a> {
         why: &str,
     ) -> Result<(), Failure> {
         let target = target.into();
-        let Mount { source, kind, flags, data } = self;
+        let Mount { source, kind, flags, data, .. } = self;
         container.call(
             Told(|| self.call(target.shown())),
             why,
-            Told(|| self.shell(target.shown())),
+            Told(|| self.before.clone() + &self.shell(target.shown())),
             || mount(Some(source), &target.path(), kind, flags, Some(data)),
         )
     }

@@ -70,7 +70,7 @@ pub fn become_root(container: &Inside) -> Result<()> {
     let dropped = container.call(
         "setgroups([])",
         "the host's groups would still open the host's doors",
-        "setpriv --clear-groups",
+        "exec setpriv --clear-groups bash",
         || setgroups(&[]),
     );
     match dropped {
@@ -86,13 +86,13 @@ pub fn become_root(container: &Inside) -> Result<()> {
     container.call(
         "setresgid(0, 0, 0)",
         "root's group inside",
-        "setpriv --regid 0",
+        "exec setpriv --regid 0 --keep-groups bash",
         || setresgid(wheel, wheel, wheel),
     )?;
     container.call(
         "setresuid(0, 0, 0)",
         "root inside",
-        "setpriv --reuid 0",
+        "exec setpriv --reuid 0 --inh-caps=-all bash",
         || setresuid(root, root, root),
     )?;
     Ok(())

@@ -272,11 +272,12 @@ fn a_newuidmap_without_power_leaves_one_id_and_a_word() {
             step.in_shell(&script)
         };
         let script = "echo ready; read line";
-        let mut one = start(Step::telling(STEP).sh(script)).start();
+        let mut one = start(Step::telling_all(STEP).sh(script)).start();
         let mut told = String::new();
         while !told.ends_with("ready\n") {
             told += &(one.line() + "\n");
         }
+        let told = testbed::story::unfolded(&told);
         assert!(told.contains(word), "{told}");
         let who = if program == "newgidmap" { "group" } else { "user" };
         let left = format!("so only {who} 0 is mapped");
@@ -321,7 +322,7 @@ fn with_one_id_setgroups_is_denied_before_the_groups_are_mapped() {
     let setgroups =
         fs::read_to_string(format!("/proc/{}/setgroups", container.pid()));
     assert_eq!(setgroups.expect("setgroups").trim(), "deny");
-    let told = Step::telling(STEP).args(["true"]).output();
+    let told = Step::telling_all(STEP).args(["true"]).output();
     let told = String::from_utf8_lossy(&told.stderr).into_owned();
     let at = |word: &str| told.find(word).expect(word);
     assert!(at("uid_map") < at("/setgroups"), "{told}");
@@ -537,7 +538,8 @@ fn a_user_that_is_not_mapped_is_refused() {
         u32::MAX.to_string(),
         format!("0:{}", u32::MAX),
     ] {
-        let output = Step::telling(STEP).args(["-u", &asked, "true"]).output();
+        let output =
+            Step::telling_all(STEP).args(["-u", &asked, "true"]).output();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(125), "{asked}: {error}");
         assert_eq!(error.lines().count(), 1, "nothing has begun: {error}");
@@ -744,7 +746,7 @@ fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
     for options in [&locked[..], &["--init"]] {
         let watch = Watch::begin();
         let step = || {
-            let step = watch.over(Step::telling(STEP)).args(options);
+            let step = watch.over(Step::telling_all(STEP)).args(options);
             step.args(["--pause", "true"])
         };
         let points =

@@ -86,17 +86,13 @@ impl Feature for Cgroups {
             .call(
                 "unshare(CLONE_NEWCGROUP)",
                 "our cgroup becomes the root of all that we see",
-                "unshare --cgroup",
+                "exec unshare --cgroup sh",
                 || unshare(CloneFlags::CLONE_NEWCGROUP),
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
-        let made = place::make(container)?;
-        match self.is_v2 {
-            true => v2::mount(container)?,
-            false => v1::mount(container)?,
-        }
-        if made { place::close(container, "/sys") } else { Ok(()) }
+        let show = if self.is_v2 { v2::mount } else { v1::mount };
+        container.routine(|| place::show(container, show))
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {

@@ -17,9 +17,19 @@ pub const QUIET: MsFlags = MsFlags::MS_RDONLY
     .union(MsFlags::MS_NODEV)
     .union(MsFlags::MS_NOEXEC);
 
+/// Shows the tree there, as `mount` does.
+pub fn show(
+    container: &Inside,
+    mount: impl Fn(&Inside) -> Result<()>,
+) -> Result<()> {
+    let made = make(container)?;
+    mount(container)?;
+    if made { close(container, "/sys") } else { Ok(()) }
+}
+
 /// sysfs has a directory for it. Where sysfs could not be mounted, because the
 /// network namespace is the host's, a tmpfs takes its place: `true`.
-pub fn make(container: &Inside) -> Result<bool> {
+fn make(container: &Inside) -> Result<bool> {
     if Path::new(PLACE).is_dir() {
         return Ok(false);
     }

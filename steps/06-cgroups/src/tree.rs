@@ -172,7 +172,7 @@ pub fn write(
         Side::Host,
         format!("write({path:?}, {value:?})"),
         why,
-        format!("echo {value} > {}", path.display()),
+        format!("echo {value} > {}", shell([path])),
         || put(path, value),
     )
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use runtime::{Failure, Inside, Narrator};
+use runtime::{Failure, Inside, Narrator, shell};
 
 use crate::limits::{Limits, PERIOD};
 use crate::place::{self, PLACE, QUIET};
@@ -58,15 +58,18 @@ impl Cgroup {
     /// moves itself stops nobody. To move another, by `cgroup.procs`, the
     /// kernel first stops all forks of the machine, for milliseconds.
     pub fn enter(&self, container: &Inside) -> Result<()> {
-        for directory in &self.directories {
+        let enter = |directory: &Directory| {
             let tasks = directory.file("tasks");
             container.call(
                 format!("write({tasks:?}, \"0\")"),
                 "ourselves, with all children to come",
-                format!("echo 0 > {}", tasks.display()),
+                format!("echo 0 > {}", shell([&tasks])),
                 || tree::put(&tasks, "0"),
-            )?;
-        }
+            )
+        };
+        let [first, others @ ..] = &self.directories;
+        enter(first)?;
+        container.routine(|| others.iter().try_for_each(enter))?;
         Ok(())
     }
 
@@ -150,7 +153,8 @@ fn watch(memory: &Directory) -> Result<EventFd> {
 
 /// Shows the trees inside: the root of each is now our own cgroup.
 pub fn mount(container: &Inside) -> Result<()> {
-    Mount::new("tmpfs", MsFlags::MS_NOSUID, "mode=755,size=64k").make(
+    let tmpfs = Mount::new("tmpfs", MsFlags::MS_NOSUID, "mode=755,size=64k");
+    tmpfs.after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
         "a place for one tree a controller",
@@ -164,7 +168,8 @@ pub fn mount(container: &Inside) -> Result<()> {
             let place = Path::new(PLACE).join(controllers);
             fs::create_dir(&place)
                 .with_context(|| format!("mkdir({place:?})"))?;
-            Mount::new("cgroup", QUIET, controllers).make(
+            let mkdir = [Path::new("mkdir"), &place];
+            Mount::new("cgroup", QUIET, controllers).after(mkdir).make(
                 container,
                 &place,
                 "what is counted, to look at",

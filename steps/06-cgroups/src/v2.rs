@@ -52,6 +52,7 @@ impl Cgroup {
             ask_systemd_for_delegation(runtime)?;
         }
         let parent = parent(runtime, trees, limits)?;
+        runtime.name("CGROUP", &parent);
         let directory = Directory::make(runtime, &parent)?;
         limit(runtime, &directory, limits)?;
         Ok(Cgroup(directory))
@@ -236,7 +237,7 @@ const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
 
 /// Shows the tree inside: its root is now our own cgroup.
 pub fn mount(container: &Inside) -> Result<()> {
-    Mount::new("cgroup2", QUIET, "").make(
+    Mount::new("cgroup2", QUIET, "").after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
         "what is counted, to look at",

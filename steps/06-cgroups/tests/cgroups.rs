@@ -124,7 +124,7 @@ fn the_limits_stand_in_the_containers_own_cgroup() {
 /// It is looked at while its last call before the command has not been made.
 fn the_process_is_in_its_cgroup_before_its_first_instruction() {
     needs_cgroups();
-    let step = Step::telling(STEP).args(ALL).args(["--pause", "true"]);
+    let step = Step::telling_all(STEP).args(ALL).args(["--pause", "true"]);
     let mut terminal = step.on_terminal();
     // An ordinary user's runtime first becomes systemd-run, by an execve too.
     while !terminal.shows("⏎").contains("execve(\"") {
@@ -242,7 +242,7 @@ fn a_memory_hog_below_the_limit_is_left_alone() {
 fn memory_that_runs_out_before_the_command_is_told_as_such() {
     needs_cgroups();
     needs::root();
-    let step = Step::telling(STEP).args(["-m", "64m", "--pause", "true"]);
+    let step = Step::telling_all(STEP).args(["-m", "64m", "--pause", "true"]);
     let mut terminal = step.on_terminal();
     while !terminal.shows("⏎").contains("setgroups(") {
         terminal.types("\n");
@@ -364,7 +364,7 @@ fn a_limit_touches_no_other_container() {
 fn a_container_that_is_being_made_keeps_no_other_waiting() {
     needs_cgroups();
     let word = token();
-    let step = Step::telling(STEP).args(["-m", "64m", "--pause"]);
+    let step = Step::telling_all(STEP).args(["-m", "64m", "--pause"]);
     let mut terminal = step.args(["echo", &word]).on_terminal();
     while cgroups_of(terminal.pid()).is_empty() {
         terminal.shows("⏎");
@@ -418,7 +418,7 @@ fn a_lock_that_somebody_keeps_is_waited_for_with_an_end_and_a_word() {
     let open = |path: &Path| fs::File::open(path).expect("open");
     let lock = |file, how| Flock::lock(file, how).expect("flock");
     let shared = lock(open(&parent), FlockArg::LockShared);
-    let limited = || Step::telling(STEP).args(["-m", "64m", "true"]);
+    let limited = || Step::telling_all(STEP).args(["-m", "64m", "true"]);
     assert!(limited().output().status.success());
     drop(shared);
 
@@ -541,7 +541,7 @@ fn nothing_is_left_after_success_error_and_signals() {
 }
 
 fn paused(watch: &Watch, limits: &[&str]) -> Step {
-    let step = watch.over(Step::telling(STEP)).args(limits);
+    let step = watch.over(Step::telling_all(STEP)).args(limits);
     step.args(["--pause", "true"])
 }
 
@@ -702,7 +702,7 @@ fn a_limit_of_cgroup_namespaces_is_named() {
 
 fn without_limits_no_cgroup_is_needed() {
     let word = token();
-    let output = Step::telling(STEP).args(["echo", &word]).output();
+    let output = Step::telling_all(STEP).args(["echo", &word]).output();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, format!("{word}\n").as_bytes());
     let container = Step::new(STEP).start_waiting();

@@ -73,20 +73,20 @@ impl Feature for Overlayfs {
     // After the mount namespace is private, before the root is pivoted into.
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let root = container.rootfs.clone();
-        container.call(
-            format!("chdir({root:?})"),
-            "the lowest layer is `.` from here: the next mount covers its name",
-            shell(["cd".as_ref(), root.as_os_str()]),
-            || chdir(&root),
-        )
-        .because(Errno::EACCES, &container.refusal)?;
+        container
+            .call(
+                format!("chdir({root:?})"),
+                "`.` is the lowest layer from here on",
+                shell(["cd".as_ref(), root.as_os_str()]),
+                || chdir(&root),
+            )
+            .because(Errno::EACCES, &container.refusal)?;
         scratch::must_cover(&root)?;
         Mount::new("tmpfs", MsFlags::empty(), "mode=755").make(
             container,
             &root,
-            "memory for what is written; gone with the last process",
+            "memory for what is written",
         )?;
-        // In there, but for an upper directory that --upper names.
         let places = Places::make(&root, self.upper.as_ref())?;
         upper::warn_without_attributes(container, &places.upper);
         self.mount(container, &places)?;
@@ -110,7 +110,8 @@ impl Overlayfs {
         data.push(layer::escape(&places.work));
         data.push(",userxattr");
         layer::must_fit(names.len(), data.len())?;
-        let overlay = Mount::new("overlay", MsFlags::empty(), &data);
+        let overlay =
+            Mount::new("overlay", MsFlags::empty(), &data).after(places.made());
         let why = "all layers as one directory";
         let mounted = overlay.make(container, &places.merged, why);
         Ok(refusal::explained(mounted)?)

@@ -37,6 +37,12 @@ impl Places {
         };
         Ok(Places { merged, upper, work })
     }
+
+    /// What a person types for that; `-p`, since some may have been named.
+    pub fn made(&self) -> [&Path; 5] {
+        let Places { merged, upper, work } = self;
+        [Path::new("mkdir"), Path::new("-p"), upper, work, merged]
+    }
 }
 
 /// Its mode will be that of the container's `/`.

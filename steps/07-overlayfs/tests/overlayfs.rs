@@ -556,7 +556,7 @@ fn devices_are_left_out_with_a_note() {
         .file("file", &word, 0o644);
     let file = place.path("tar");
     fs::write(&file, tar.bytes()).expect("write");
-    let mut step = Step::telling(STEP).arg("--layer", &file);
+    let mut step = Step::telling_all(STEP).arg("--layer", &file);
     step.command().env("XDG_CACHE_HOME", place.path("cache"));
     let output = step.sh("cat /file; ls /null /disk /fifo").output();
     assert_eq!(output.stdout, word.as_bytes());
@@ -807,13 +807,13 @@ fn what_pax_adds_is_right_or_refused() {
     ] {
         fs::write(&file, tar.file("word", &word, 0o644).bytes()).expect("tar");
         later(&file);
-        let mut step = Step::telling(STEP).arg("--layer", &file);
+        let mut step = Step::telling_all(STEP).arg("--layer", &file);
         step.command().env("XDG_CACHE_HOME", place.path("cache"));
         let output = step.args(["cat", &format!("/{name}")]).output();
         let told = error(&output);
         assert_eq!(output.stdout, word.as_bytes(), "{name}: {told}");
     }
-    let mut step = Step::telling(STEP).arg("--layer", &file);
+    let mut step = Step::telling_all(STEP).arg("--layer", &file);
     step.command().env("XDG_CACHE_HOME", place.path("cache"));
     later(&file);
     let told = error(&step.args(["true"]).output());
@@ -870,7 +870,7 @@ fn a_tar_file_is_unpacked_once_and_again_when_it_changes() {
         fs::write(&file, gzip(&tar.bytes())).expect("write");
         later(&file);
         for run in 0..2 {
-            let mut step = Step::telling(STEP).arg("--layer", &file);
+            let mut step = Step::telling_all(STEP).arg("--layer", &file);
             step.command().env("XDG_CACHE_HOME", place.path("cache"));
             let output = step.args(["cat", "/word"]).output();
             assert_eq!(output.stdout, word.as_bytes(), "{output:?}");
@@ -1190,7 +1190,7 @@ fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
     let layer = place.layer("layer", &[("f", "x")]);
     let watch = Watch::begin();
     let step = || {
-        let step = watch.over(Step::telling(STEP)).arg("--layer", &layer);
+        let step = watch.over(Step::telling_all(STEP)).arg("--layer", &layer);
         step.args(["--pause", "true"])
     };
     let points =

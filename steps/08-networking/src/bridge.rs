@@ -45,7 +45,7 @@ pub fn make(container: &Host, kernel: &Netlink) -> Result<(), Failure> {
     container
         .call(
             format!("RTM_NEWLINK {{ {BRIDGE}, kind: bridge }}"),
-            "a switch that all containers share",
+            "a switch for all containers",
             format!("ip link add {BRIDGE} type bridge"),
             || kernel.change(NewLink(netlink::named(BRIDGE, &bridge))),
         )
@@ -126,14 +126,14 @@ impl Place {
                 "RTM_NEWLINK {{ {name}, master: {BRIDGE}, kind: veth, \
                  peer: {{ eth0, pid: {pid}, for {address} }} }}"
             ),
-            "a cable: one end in the bridge, one in the container",
+            "a cable into the container",
             format!("ip link add {name} master {BRIDGE} type veth peer eth0 netns {pid}"),
             || kernel.change(NewLink(message)),
         )?;
         let links = kernel.links().context("RTM_GETLINK")?;
         let made = links.into_iter().find(|link| link.name == *name);
         self.cable = Some(made.context("the new cable is gone")?.index);
-        Ok(no_ipv6(container, name)?)
+        Ok(container.routine(|| no_ipv6(container, name))?)
     }
 
     /// Writes the published ports where they die with the container.

@@ -107,7 +107,7 @@ pub fn load(container: &Host, view: &View, note: &Note) -> Result<()> {
     let nft = container
         .call(
             "execve(\"nft\", [\"nft\", \"-f\", \"-\"])",
-            "NAT, published ports, and the host itself closed",
+            "NAT; the host itself stays closed",
             format!("nft list table {TABLE} # shows them"),
             start,
         )

@@ -114,8 +114,9 @@ impl Note {
         &self,
         container: &Host,
         kernel: &Netlink,
-        bridge: &Link,
+        view: &View,
     ) -> Result<(), Failure> {
+        let bridge = &view.bridge;
         if self.to_string() == bridge.alias {
             return Ok(());
         }
@@ -192,7 +193,7 @@ fn set(container: &Host, switch: &str, why: &str) -> Result<(), Failure> {
         .call(
             format!("write({switch:?}, \"1\")"),
             why,
-            format!("sysctl {key}=1"),
+            format!("sysctl -w {key}=1"),
             || fs::write(switch, "1"),
         )
         .because(

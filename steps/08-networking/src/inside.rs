@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
 use nix::sys::stat::Mode;
 use nix::unistd::gethostname;
-use runtime::{Failure, Inside};
+use runtime::{Failure, Inside, shell};
 
 use crate::mode;
 use crate::netlink::{self, Netlink};
@@ -38,7 +38,8 @@ pub fn set_up(
 /// loopback, and even that is off.
 fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
     let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
-    up(container, &kernel, "lo", "without it not even 127.0.0.1 answers")?;
+    let why = "without it not even 127.0.0.1 answers";
+    container.routine(|| up(container, &kernel, "lo", why))?;
     // The address that the host chose is in the hardware address.
     let eth0 = kernel.link("eth0").context("RTM_GETLINK { eth0 }")?;
     let cable = eth0.filter(|it| it.kind == Some(InfoKind::Veth));
@@ -60,16 +61,18 @@ fn connect(
     let subnet = Subnet::of(address);
     let own = subnet.network(address.octets()[3]);
     let gateway = subnet.network(Subnet::BRIDGE).address;
-    container.call(
-        format!("RTM_NEWADDR {{ eth0, {own} }}"),
-        "an address of our own",
-        format!("ip address add {own} dev eth0"),
-        || kernel.change(netlink::has_address(eth0, own)),
-    )?;
-    up(container, kernel, "eth0", "a new device is switched off")?;
+    container.routine(|| {
+        container.call(
+            format!("RTM_NEWADDR {{ eth0, {own} }}"),
+            "an address of our own",
+            format!("ip address add {own} dev eth0"),
+            || kernel.change(netlink::has_address(eth0, own)),
+        )?;
+        up(container, kernel, "eth0", "a new device is switched off")
+    })?;
     container.call(
         format!("RTM_NEWROUTE {{ default, via: {gateway} }}"),
-        "all that is not near is behind the bridge",
+        "the way out is the bridge",
         format!("ip route add default via {gateway}"),
         || kernel.change(netlink::default_route(gateway)),
     )
@@ -108,8 +111,13 @@ fn write_names(
     );
     for (file, text) in [("hosts", &*hosts), ("resolv.conf", servers)] {
         let source = scratch.join(file);
-        write(&source, text).map_err(|error| {
-            Failure::of(format!("write({source:?})"), error)
+        container.routine(|| {
+            container.call(
+                format!("write({source:?}, {text:?})"),
+                "to be laid over the image's",
+                format!("printf %s {} > {}", shell([text]), shell([&source])),
+                || write(&source, text),
+            )
         })?;
         let place = Path::new("/etc").join(file);
         let call = format!("openat2({place:?}, RESOLVE_IN_ROOT)");

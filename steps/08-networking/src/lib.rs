@@ -100,21 +100,21 @@ impl Network {
         if let Some(Mode::Host | Mode::None) = self.network {
             return Ok(());
         }
-        let _held = lock::take(container)?;
+        let _held = container.routine(|| lock::take(container))?;
         let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
         bridge::make(container, &kernel)?;
         let place = self.place.insert(Place::default());
         let view = View::of(&kernel)?;
-        bridge::prepare(container, &kernel, &view)?;
+        container.routine(|| bridge::prepare(container, &kernel, &view))?;
         place.plug_in(container, &kernel, &view)?;
         place.note(container, &kernel, &self.publish)?;
         let view = View::of(&kernel)?;
         let note = Note::on(&view).with_ways_out(container, &view)?;
         // The rules before the switch: no packet passes unguarded.
         firewall::load(container, &view, &note)?;
-        note.write_on(container, &kernel, &view.bridge)?;
-        note.allow_forwarding(container, &view)?;
-        place.switch_on(container, &kernel, &view)?;
+        container.routine(|| note.write_on(container, &kernel, &view))?;
+        container.routine(|| note.allow_forwarding(container, &view))?;
+        container.routine(|| place.switch_on(container, &kernel, &view))?;
         self.reserved.send_early_clients_away()
     }
 }

@@ -34,7 +34,7 @@ pub fn take(container: &Host) -> Result<Flock<File>> {
         .call(
             format!("flock({FILE:?}, LOCK_EX)"),
             "one at a time: a file that only this network's root can open",
-            format!("flock {FILE}"),
+            format!("exec 9< {FILE}; flock 9"),
             || File::open(FILE),
         )
         .because(Errno::EACCES, ROOTS)?;

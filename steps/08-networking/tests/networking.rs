@@ -455,7 +455,7 @@ fn the_host_answers_a_containers_ping_and_no_other_question() {
 
 fn no_device_is_on_before_the_rules_are_in_force() {
     needs_a_pretended_internet();
-    let step = Step::telling(STEP).args(["--pause", "--", "true"]);
+    let step = Step::telling_all(STEP).args(["--pause", "--", "true"]);
     let mut terminal = step.on_terminal();
     let mut calls = (0, 0);
     while terminal.shows_or_ends("⏎").is_some() {
@@ -699,13 +699,17 @@ fn a_runtime_killed_at_any_call_leaves_nothing_after_the_next_run() {
     let before = host();
     let port = format!("{}:80", free_port());
     let begin = |calls: usize| {
-        let mut step = Step::telling(STEP).args(["-p", &port, "--", "/bin/sh"]);
+        let mut step =
+            Step::telling_all(STEP).args(["-p", &port, "--", "/bin/sh"]);
         let command = step.command().stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let runtime = command.spawn().expect("start the step");
         let Limit { child: runtime, .. } = &mut Limit::over(runtime);
         let told = BufReader::new(runtime.stderr.take().unwrap()).lines();
-        let lines: Vec<_> = told.map_while(Result::ok).take(calls).collect();
+        let told = told.map_while(Result::ok);
+        // What goes on below belongs to the same call.
+        let begun = told.filter(|line| !line.starts_with("        "));
+        let lines: Vec<_> = begun.take(calls).collect();
         runtime.kill().unwrap();
         runtime.wait().unwrap();
         lines
@@ -791,7 +795,8 @@ fn a_port_that_is_free_in_a_moment_is_waited_for() {
     let held: [(&str, OwnedFd); 2] = [("tcp", tcp.into()), ("udp", udp.into())];
     for (protocol, socket) in held {
         let option = format!("{port}:80/{protocol}");
-        let mut step = Step::telling(STEP).args(["-p", &option]).sh("exit 7");
+        let mut step =
+            Step::telling_all(STEP).args(["-p", &option]).sh("exit 7");
         step.command().stderr(Stdio::piped());
         let runtime = step.command().spawn().expect("start the step");
         let Limit { child: runtime, .. } = &mut Limit::over(runtime);
@@ -881,7 +886,7 @@ fn a_host_that_drops_what_it_forwards_is_noted() {
     let table = "table ip other { chain FORWARD { type filter hook forward \
                  priority filter; policy drop; }; }";
     nft(HOST, &[table]);
-    let output = Step::telling(STEP).sh("exit").output();
+    let output = Step::telling_all(STEP).sh("exit").output();
     nft(HOST, &["delete table ip other"]);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("chain FORWARD of table ip other drops"), "{told}");
@@ -892,7 +897,7 @@ fn a_host_that_drops_by_iptables_legacy_is_noted() {
     needs_a_pretended_internet();
     needs::command("perl");
     let is_told = || {
-        let output = Step::telling(STEP).sh("exit").output();
+        let output = Step::telling_all(STEP).sh("exit").output();
         assert!(output.status.success(), "{output:?}");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         told.contains("chain FORWARD of iptables-legacy drops")
@@ -1062,7 +1067,7 @@ fn a_way_out_that_can_not_be_noted_stays_closed_and_is_told() {
         one
     });
     let pairs: Vec<_> = pairs.collect();
-    let output = Step::telling(STEP).sh("exit 7").output();
+    let output = Step::telling_all(STEP).sh("exit 7").output();
     needs_a_pretended_internet(); // until the bridge is gone
     let forward = pairs.iter().filter(|device| {
         let file = format!("/proc/sys/net/ipv4/conf/{device}/forwarding");
@@ -1110,7 +1115,7 @@ fn a_network_in_any_table_is_avoided() {
 fn a_rule_that_leads_elsewhere_is_told() {
     needs_a_pretended_internet();
     let told = || {
-        let output = Step::telling(STEP).sh("exit").output();
+        let output = Step::telling_all(STEP).sh("exit").output();
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert!(!told().contains("ip rule add"), "none leads elsewhere");
@@ -1140,7 +1145,7 @@ fn the_networks_lock_is_not_everybodys() {
     let everybodys = File::open(HOST).unwrap();
     let how = FlockArg::LockExclusive;
     let everybodys = Flock::lock(everybodys, how).map_err(|(_, e)| e).unwrap();
-    let container = Step::telling(STEP).sh("exit 7").output();
+    let container = Step::telling_all(STEP).sh("exit 7").output();
     drop(everybodys);
     assert_eq!(container.status.code(), Some(7), "{container:?}");
     let file = lock_file(&String::from_utf8_lossy(&container.stderr));
@@ -1157,14 +1162,14 @@ fn lock_file(told: &str) -> String {
 fn a_lock_that_is_not_given_back_is_waited_for_with_a_word_and_a_bound() {
     needs_a_pretended_internet();
     let before = host();
-    let output = Step::telling(STEP).sh("exit").output();
+    let output = Step::telling_all(STEP).sh("exit").output();
     let file = lock_file(&String::from_utf8_lossy(&output.stderr));
     becomes(&before);
     let how = FlockArg::LockExclusive;
     let held = Flock::lock(File::open(&file).unwrap(), how);
     let held = held.map_err(|(_, errno)| errno).unwrap();
     let start = || {
-        let mut step = Step::telling(STEP).sh("exit 7");
+        let mut step = Step::telling_all(STEP).sh("exit 7");
         step.command().stderr(Stdio::piped());
         let mut waiting =
             Limit::over(step.command().spawn().expect("start the step"));
@@ -1261,7 +1266,7 @@ fn an_image_whose_resolv_conf_leads_nowhere_works() {
 fn an_ordinary_user_has_pasta_or_is_told_why_not() {
     needs::ordinary_user();
     let script = "while read l; do echo \"$l\"; done </proc/net/dev";
-    let output = Step::telling(STEP).sh(script).output();
+    let output = Step::telling_all(STEP).sh(script).output();
     let devices = String::from_utf8_lossy(&output.stdout);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
@@ -1325,7 +1330,7 @@ fn a_udp_port_of_pasta_answers_or_it_is_told() {
     needs_pasta();
     needs::command("perl");
     let publish = ["-p".to_owned(), format!("{}:53/udp", free_port())];
-    let telling = Step::telling(STEP).args(&publish).sh("exit").output();
+    let telling = Step::telling_all(STEP).args(&publish).sh("exit").output();
     let told = String::from_utf8_lossy(&telling.stderr);
     assert!(telling.status.success(), "{told}");
     let container = Step::new(STEP).args(&publish).start_waiting();

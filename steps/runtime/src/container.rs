@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{ErrorKind::NotFound, Write};
+use std::io::ErrorKind::NotFound;
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +29,7 @@ use crate::process::{self, Child, Exit};
 use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
+use crate::step;
 use crate::supervise::{accompany, wait_for_start};
 use crate::terminal::Terminal;
 
@@ -44,7 +45,11 @@ pub struct Container {
     #[arg(short, long)]
     quiet: bool,
 
-    /// Wait for Enter before each kernel call
+    /// Tell every kernel call, not only those of this step's own feature
+    #[arg(long, conflicts_with = "quiet")]
+    all: bool,
+
+    /// Wait for Enter before each kernel call that is told
     #[arg(long, conflicts_with = "quiet")]
     pause: bool,
 
@@ -62,14 +67,26 @@ pub struct Container {
     command: Vec<OsString>,
 
     #[arg(skip)]
-    features: Vec<Box<dyn Feature>>,
+    features: Vec<Part>,
+}
+
+/// A feature, and the step that teaches it.
+struct Part {
+    step: &'static str,
+    feature: Box<dyn Feature>,
+}
+
+impl Part {
+    fn of<F: Feature + 'static>(feature: F) -> Part {
+        Part { step: step::of::<F>(), feature: Box::new(feature) }
+    }
 }
 
 impl Container {
     /// Adds a kernel feature. They take effect in the order in which they are added.
     #[must_use]
     pub fn with(mut self, feature: impl Feature + 'static) -> Container {
-        self.features.push(Box::new(feature));
+        self.features.push(Part::of(feature));
         self
     }
 
@@ -82,10 +99,7 @@ impl Container {
         ExitCode::from(match self.live() {
             Ok(exit) => exit.status(),
             Err(error) => {
-                // In one piece: others may speak, too. stderr may be closed: no
-                // reason to panic over an error.
-                let message = format!("{}: {}\n", program(), told(&error));
-                let _ = std::io::stderr().write_all(message.as_bytes());
+                Narrator::error(&program(), &told(&error));
                 status_of(&error)
             }
         })
@@ -97,13 +111,16 @@ impl Container {
             .context("close_range(3, ~0, CLOEXEC)")?;
         process::default_signals_but(Signal::SIGPIPE);
         let signals = Signals::block().context("signalfd()")?;
-        let narrator = Narrator::new(self.quiet, self.pause, &signals)?;
-        let owner = self.features.iter().find_map(|feature| feature.owner());
-        for feature in &mut self.features {
-            feature.before(&narrator, owner)?;
+        let steps = self.features.iter().map(|part| part.step);
+        let narrator = Narrator::new(self.quiet, self.pause, &signals)?
+            .of_step(steps.max().unwrap_or_default(), self.all);
+        let owner = self.features.iter().find_map(|it| it.feature.owner());
+        for Part { step, feature } in &mut self.features {
+            narrator.part(step, || feature.before(&narrator, owner))?;
         }
         let rootfs =
             RootDirectory::open(&narrator, self.rootfs.as_deref(), owner)?;
+        narrator.name("ROOT", rootfs.path());
         let mut terminal = Terminal::open()?;
         if let Some(terminal) = &terminal {
             // Its group, too: the host's "tty" has no number inside, and what
@@ -127,8 +144,9 @@ impl Container {
             rootfs: rootfs.path(),
             narrator: &narrator,
         };
-        for feature in &mut self.features {
-            feature.on_host(&host).or_else(|error| {
+        for Part { step, feature } in &mut self.features {
+            let acted = narrator.part(step, || feature.on_host(&host));
+            acted.or_else(|error| {
                 // If it said something, that is the reason. Not only once it is
                 // gone: a process loses its namespaces before its files.
                 if ours.is_ready().unwrap_or(false) {
@@ -137,17 +155,18 @@ impl Container {
                 Err(error)
             })?;
         }
+        narrator.tell_count();
         match ours.send(&Message::Go) {
             // It is gone. What it said before that is the reason.
             Err(Errno::EPIPE) => {}
             sent => sent.context("sendmsg() to the first process")?,
         }
         let started = wait_for_start(&ours, &signals)?;
-        let alarm = self.features.iter().find_map(|feature| feature.alarm());
+        let alarm = self.features.iter().find_map(|it| it.feature.alarm());
         let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
         ours.heed()?;
-        for feature in &mut self.features {
-            feature.after(&host, exit)?;
+        for Part { step, feature } in &mut self.features {
+            narrator.part(step, || feature.after(&host, exit))?;
         }
         if !started {
             bail!("the container's first process died early: {exit}");
@@ -158,28 +177,30 @@ impl Container {
     /// One clone(2), with the namespaces of all features: here the ways part.
     fn start(&self, own: &Inheritance) -> Result<Child, Failure> {
         let mut namespaces = CloneFlags::empty();
-        self.features
-            .iter()
-            .for_each(|feature| namespaces |= feature.namespaces());
+        let mut told = CloneFlags::empty();
+        for Part { step, feature } in &self.features {
+            namespaces |= feature.namespaces();
+            if own.narrator.tells(step) {
+                told |= feature.namespaces();
+            }
+        }
         let birthplace =
-            self.features.iter().find_map(|feature| feature.birthplace());
-        let (call, shell) = describe_clone(namespaces, birthplace);
+            self.features.iter().find_map(|it| it.feature.birthplace());
+        let describe = |told| describe_clone(namespaces, told, birthplace);
+        let (call, shell) = describe(told);
+        let why = "the container's first process";
+        own.narrator.tell(Side::Host, &call, why, &shell)?;
         let body = || {
             self.first_process(own).unwrap_or_else(|error| own.report(&error))
         };
-        own.narrator
-            .call(
-                Side::Host,
-                call,
-                "the container's first process",
-                shell,
-                || match birthplace {
-                    None => Child::start(namespaces, body),
-                    Some(Birthplace { directory, .. }) => {
-                        Child::start_in_cgroup(namespaces, directory, body)
-                    }
-                },
-            )
+        let started = match birthplace {
+            None => Child::start(namespaces, body),
+            Some(Birthplace { directory, .. }) => {
+                Child::start_in_cgroup(namespaces, directory, body)
+            }
+        };
+        started
+            .map_err(|errno| Failure::of(describe(namespaces).0, errno))
             .because(
                 Errno::EPERM,
                 match namespaces.contains(CloneFlags::CLONE_NEWUSER) {
@@ -205,11 +226,12 @@ impl Container {
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
         inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
-        for feature in &self.features {
-            feature.first(&inside)?;
+        let narrator = own.narrator;
+        for Part { step, feature } in &self.features {
+            narrator.part(step, || feature.first(&inside))?;
         }
-        for feature in &self.features {
-            feature.inside(&mut inside)?;
+        for Part { step, feature } in &self.features {
+            narrator.part(step, || feature.inside(&mut inside))?;
         }
         own.line.of_the_child().die_with_the_other_side()?;
         umask(Mode::from_bits_truncate(0o022));
@@ -219,12 +241,7 @@ impl Container {
         let command = Command::new(&self.command, &self.env, home_of(uid));
         let path = command.find()?;
         let (call, shell) = command.describe(&path);
-        own.narrator.tell(
-            Side::Inside,
-            &call,
-            "the command takes our place",
-            &shell,
-        )?;
+        narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
         if let Some(terminal) = own.terminal {
             terminal.attach().context("dup2() of the container's terminal")?;
         }
@@ -257,6 +274,7 @@ struct Inheritance<'a> {
 impl Inheritance<'_> {
     /// An error inside is told by the runtime: it still has a stderr.
     fn report(&self, error: &anyhow::Error) -> u8 {
+        self.narrator.tell_count();
         let status = status_of(error);
         let told = Message::Failed(status, told(error));
         let _ = self.line.of_the_child().send(&told);
@@ -389,36 +407,45 @@ fn must_be_inside(path: &Path) -> Result<()> {
     }
 }
 
-/// clone(2) with its flags, and the unshare(1) that comes closest to it.
+/// clone(2) with its flags, or those of them that are `told`, and the
+/// unshare(1) that comes closest to it.
 fn describe_clone(
     namespaces: CloneFlags,
+    told: CloneFlags,
     birthplace: Option<Birthplace>,
 ) -> (String, String) {
-    let mut flags: Vec<_> =
-        namespaces.iter_names().map(|(name, _)| name).collect();
-    let options = flags.iter().map(|name| match *name {
+    let names = |flags: CloneFlags| {
+        flags.iter_names().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let options = names(namespaces).into_iter().map(|name| match name {
         "CLONE_NEWNS" => "--mount".to_owned(),
+        // Else they go with the exec: nobody is root there yet.
+        "CLONE_NEWUSER" => "--user --keep-caps".to_owned(),
         name => name.replace("CLONE_NEW", "--").to_lowercase(),
     });
+    let mut flags = names(told);
+    if told != namespaces {
+        flags.insert(0, "…");
+    }
     let words: Vec<_> = ["unshare".to_owned(), "--fork".to_owned()]
         .into_iter()
         .chain(options)
+        // Without a command it would be a shell that logs in.
+        .chain(["bash".to_owned()])
         .collect();
-    let shell = if namespaces.is_empty() {
-        "( … ) &".to_owned()
-    } else {
-        words.join(" ")
+    let shell = match namespaces.is_empty() {
+        true => "bash".to_owned(),
+        false => words.join(" "),
     };
     let Some(Birthplace { path, .. }) = birthplace else {
         flags.push("SIGCHLD");
         return (format!("clone({})", flags.join(" | ")), shell);
     };
     flags.push("CLONE_INTO_CGROUP");
-    let script =
-        format!("echo $$ > {}/cgroup.procs; exec {shell}", path.display());
+    let procs = quote::shell([path.join("cgroup.procs")]);
     (
         format!("clone3({} | SIGCHLD, {path:?})", flags.join(" | ")),
-        quote::shell(["sh", "-c", &script]),
+        format!("( echo 0 > {procs}; exec {shell} )"),
     )
 }
 

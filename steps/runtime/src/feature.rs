@@ -122,6 +122,11 @@ impl<'a> Host<'a> {
         self.narrator.note(Side::Host, text);
     }
 
+    /// What `work` calls is counted, not told: see [`Narrator::routine`].
+    pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.narrator.routine(work)
+    }
+
     /// For work that takes its time: see [`Narrator::interrupted`].
     ///
     /// # Errors
@@ -202,6 +207,11 @@ impl<'a> Inside<'a> {
         body: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, Failure> {
         self.narrator.call(Side::Inside, call, why, shell, body)
+    }
+
+    /// What `work` calls is counted, not told: see [`Narrator::routine`].
+    pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.narrator.routine(work)
     }
 
     /// Says that something is left out, and why.

@@ -73,6 +73,7 @@ mod feature;
 pub mod helper_program;
 mod kernel_file;
 mod known;
+mod layout;
 mod line;
 mod lock;
 mod narration;
@@ -80,7 +81,9 @@ pub mod other_process;
 pub mod process;
 mod quote;
 mod rootfs;
+mod short_name;
 mod signals;
+mod step;
 mod supervise;
 mod terminal;
 

@@ -70,7 +70,7 @@ impl Narrator<'_> {
             }
             if waited >= MOMENT && !told {
                 told = true;
-                self.note(
+                self.note_now(
                     Side::Host,
                     format!("wait: another process has locked {path:?}"),
                 );

@@ -1,17 +1,20 @@
 //! The container tells what it does: every kernel call, before it is made.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use colored::Colorize;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Because, Failure};
+use crate::layout::{INDENT, Kind, Part, block, width_of};
 use crate::quote::one_line;
+use crate::short_name::ShortName;
 use crate::signals::Signals;
 
 /// On which side of the wall something happens.
@@ -34,17 +37,41 @@ impl<F: Fn() -> String> Display for Told<F> {
     }
 }
 
-/// Tells one line a kernel call, on stderr. stdout belongs to the command.
+/// Tells kernel calls, on stderr. stdout belongs to the command.
 #[derive(Debug)]
 pub struct Narrator<'a> {
     quiet: bool,
     notes: bool,
+    /// The calls of every step are told, not only those of this one.
+    all: bool,
+    /// The step whose calls are told.
+    own: &'static str,
+    /// Whose calls are made now, if they are not told but counted.
+    counting: Cell<Option<&'static str>>,
+    counted: RefCell<Option<Counted>>,
+    /// Routine calls of our own step, with the side.
+    routine: Cell<Option<(Side, u32)>>,
+    names: RefCell<Vec<ShortName>>,
+    /// Whether the terminal shows more than ASCII.
+    utf8: bool,
     /// Where a person presses Enter before each call.
     pause: Option<RefCell<File>>,
     /// Our own descriptor: the command's terminal takes the place of fd 2.
     stderr: RefCell<File>,
     signals: &'a Signals,
 }
+
+/// What an earlier step did, and was not told.
+#[derive(Debug)]
+struct Counted {
+    side: Side,
+    step: &'static str,
+    calls: u32,
+    notes: u32,
+}
+
+/// Stands for a step where routine of our own is counted.
+const ROUTINE: &str = "routine";
 
 impl<'a> Narrator<'a> {
     /// # Errors
@@ -54,10 +81,7 @@ impl<'a> Narrator<'a> {
         pause: bool,
         signals: &'a Signals,
     ) -> Result<Narrator<'a>, Failure> {
-        colored::control::set_override(
-            io::stderr().is_terminal()
-                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
-        );
+        colored::control::set_override(has_colours());
         let stderr = io::stderr().as_fd().try_clone_to_owned();
         let stderr = stderr.map_err(|e| Failure::of("dup(2) of stderr", e))?;
         let pause = match pause {
@@ -73,6 +97,13 @@ impl<'a> Narrator<'a> {
         Ok(Narrator {
             quiet,
             notes: !quiet,
+            all: false,
+            own: "",
+            counting: Cell::default(),
+            counted: RefCell::default(),
+            routine: Cell::default(),
+            names: RefCell::default(),
+            utf8: speaks_utf8(),
             pause,
             stderr: RefCell::new(File::from(stderr)),
             signals,
@@ -81,8 +112,58 @@ impl<'a> Narrator<'a> {
 
     /// Calls are not told, notes are.
     #[must_use]
-    pub fn of_notes(self) -> Narrator<'a> {
-        Narrator { notes: true, ..self }
+    pub fn of_notes(mut self) -> Narrator<'a> {
+        self.notes = true;
+        self
+    }
+
+    /// Of all steps but this one calls are counted, unless `all` are told.
+    #[must_use]
+    pub fn of_step(mut self, own: &'static str, all: bool) -> Narrator<'a> {
+        (self.own, self.all) = (own, all);
+        self
+    }
+
+    /// Whether the calls of a step are told.
+    #[must_use]
+    pub fn tells(&self, step: &str) -> bool {
+        self.all || step == self.own
+    }
+
+    /// What `work` calls is part of a step, and told or counted as such.
+    pub fn part<T>(&self, step: &'static str, work: impl FnOnce() -> T) -> T {
+        let counting = (!self.tells(step)).then_some(step);
+        let done = self.while_counting(counting, work);
+        if let Some((side, calls)) = self.routine.take() {
+            self.tell_count();
+            let more = some(calls, "more call");
+            self.tell_of_step(side, step, &more);
+        }
+        done
+    }
+
+    /// What `work` calls needs no telling to understand the step that makes it.
+    pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
+        match self.counting.get() {
+            None if !self.all => self.while_counting(Some(ROUTINE), work),
+            _ => work(),
+        }
+    }
+
+    fn while_counting<T>(
+        &self,
+        step: Option<&'static str>,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        let before = self.counting.replace(step);
+        let done = work();
+        self.counting.set(before);
+        done
+    }
+
+    /// From now on, `$name` is told instead of this path, if that is shorter.
+    pub fn name(&self, name: &'static str, path: &Path) {
+        self.names.borrow_mut().extend(ShortName::of(name, path));
     }
 
     /// Makes a kernel call, after saying so.
@@ -120,8 +201,20 @@ impl<'a> Narrator<'a> {
 
     /// Says that something is left out, and why. Nothing to pause for.
     pub fn note(&self, side: Side, text: impl Display) {
+        match self.counting.get() {
+            Some(step) if self.notes && step != ROUTINE => {
+                self.count(side, step, 0, 1);
+            }
+            _ => self.note_now(side, text),
+        }
+    }
+
+    /// The same, whoever acts: for a person who waits.
+    pub(crate) fn note_now(&self, side: Side, text: impl Display) {
         if self.notes {
-            self.line(side, &one_line(text).yellow().to_string());
+            self.tell_count();
+            let text = one_line(text);
+            self.block(side, &[("note: ", &text, Kind::Note)]);
         }
     }
 
@@ -136,31 +229,123 @@ impl<'a> Narrator<'a> {
         why: &str,
         shell: &impl Display,
     ) -> Result<(), Failure> {
-        if !self.quiet {
-            let (call, shell) = (one_line(call).bold(), one_line(shell).cyan());
-            self.line(side, &format!("{call}  {}  ≙ {shell}", why.dimmed()));
+        if self.quiet {
+            return Ok(());
         }
+        if let Some(step) = self.counting.get() {
+            self.count(side, step, 1, 0);
+            return Ok(());
+        }
+        self.tell_count();
+        let (mut call, mut shell) = (one_line(call), one_line(shell));
+        for name in self.names.borrow().iter() {
+            call = name.shorten_call(&call);
+            shell = name.shorten_shell(&shell);
+            if let Some((name, path)) =
+                name.explanation(&(call.clone() + &shell))
+            {
+                let parts =
+                    [("", &*name, Kind::Call), ("≙ ", &path, Kind::Shell)];
+                self.block(side, &parts);
+            }
+        }
+        let parts = [
+            ("", &*call, Kind::Call),
+            ("– ", why, Kind::Reason),
+            ("≙ ", &shell, Kind::Shell),
+        ];
+        self.block(side, &parts);
         match &self.pause {
             Some(terminal) => self.wait_for_enter(&mut terminal.borrow_mut()),
             None => Ok(()),
         }
     }
 
-    fn line(&self, side: Side, text: &str) {
+    fn count(&self, side: Side, step: &'static str, calls: u32, notes: u32) {
+        if step == ROUTINE {
+            let before = self.routine.get().map_or(0, |(_, calls)| calls);
+            self.routine.set(Some((side, before + calls)));
+            return;
+        }
+        let mut counted = self.counted.take();
+        if counted.as_ref().is_some_and(|it| (it.side, it.step) != (side, step))
+        {
+            self.counted.replace(counted.take());
+            self.tell_count();
+        }
+        let mut counted =
+            counted.unwrap_or(Counted { side, step, calls: 0, notes: 0 });
+        counted.calls += calls;
+        counted.notes += notes;
+        self.counted.replace(Some(counted));
+    }
+
+    /// Tells of what was only counted: before anything else is told, and
+    /// before the other side speaks.
+    pub(crate) fn tell_count(&self) {
+        if let Some(Counted { side, step, calls, notes }) = self.counted.take()
+        {
+            let told = [(calls, "call"), (notes, "note")];
+            let told = told.into_iter().filter(|(number, _)| *number > 0);
+            let told: Vec<_> =
+                told.map(|(number, what)| some(number, what)).collect();
+            self.tell_of_step(side, step, &told.join(", "));
+        }
+    }
+
+    fn tell_of_step(&self, side: Side, step: &str, what: &str) {
+        let text = format!("{step:<20}  {what}");
+        self.block(side, &[("", &text, Kind::Count)]);
+    }
+
+    /// Tells why there is no container, to a person or to a program.
+    pub(crate) fn error(program: &str, text: &str) {
+        let mut stderr = io::stderr();
+        colored::control::set_override(has_colours());
+        // Whoever is no person looks for words in one line.
+        let told = match stderr.is_terminal() {
+            false => format!("{program}: {text}\n"),
+            true => {
+                let text = &format!("{program}: {text}");
+                let part = Part { mark: "", text, kind: Kind::Error };
+                block("".normal(), &[part], width_of(&stderr))
+            }
+        };
+        // In one piece: others may speak, too. stderr may be closed: no reason
+        // to panic over an error.
+        let _ = stderr.write_all(told.as_bytes());
+    }
+
+    fn block(&self, side: Side, parts: &[(&str, &str, Kind)]) {
+        let mut stderr = self.stderr.borrow_mut();
         let side = match side {
-            Side::Host => "host  ".blue(),
+            Side::Host => "host".blue(),
             Side::Inside => "inside".green(),
         };
-        // One write a line: host and inside speak at the same time. And if
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|&(mark, text, kind)| Part { mark, text, kind })
+            .collect();
+        let told = block(side, &parts, width_of(&*stderr));
+        // One write a block: host and inside speak at the same time. And if
         // nobody reads it, the container matters more than its story.
-        let _ = self
-            .stderr
-            .borrow_mut()
-            .write_all(format!("{side}  {text}\n").as_bytes());
+        let _ = stderr.write_all(self.shown(told).as_bytes());
+    }
+
+    /// As this terminal can show it.
+    fn shown(&self, text: String) -> String {
+        match self.utf8 {
+            true => text,
+            false => text.replace('≙', "$").replace('–', "-").replace('…', "~"),
+        }
     }
 
     fn wait_for_enter(&self, terminal: &mut File) -> Result<(), Failure> {
-        let _ = write!(self.stderr.borrow_mut(), "{}", "        ⏎ ".dimmed());
+        let enter = if self.utf8 { "⏎ " } else { "[Enter] " }.dimmed();
+        let _ = self
+            .stderr
+            .borrow_mut()
+            .write_all(format!("{:INDENT$}{enter}", "").as_bytes());
         loop {
             let wait = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = [wait(terminal.as_fd()), wait(self.signals.as_fd())];
@@ -178,4 +363,35 @@ impl<'a> Narrator<'a> {
             }
         }
     }
+}
+
+/// An error may come in between: what was done before it is counted all the same.
+impl Drop for Narrator<'_> {
+    fn drop(&mut self) {
+        self.tell_count();
+    }
+}
+
+fn has_colours() -> bool {
+    let variable = |name| std::env::var_os(name).unwrap_or_default();
+    io::stderr().is_terminal()
+        && variable("NO_COLOR").is_empty()
+        && variable("TERM") != "dumb"
+}
+
+/// `1 call`, `2 calls`.
+fn some(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// locale(7): the first of these that is set counts. None is POSIX: ASCII.
+fn speaks_utf8() -> bool {
+    ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .find(|value| !value.is_empty())
+        .is_some_and(|value| {
+            let value = value.to_string_lossy().to_lowercase();
+            value.contains("utf-8") || value.contains("utf8")
+        })
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use testbed::story::unfolded;
 use testbed::watch::{Watch, cgroups_of, strike_before_any_call};
 use testbed::{Step, eventually, needs, skip, token};
 
@@ -179,8 +180,10 @@ impl Case {
             self.strace.display(),
             log.path().display(),
         );
-        let mut step = watch.over(Step::telling(self.step)).args(&self.options);
+        let mut step =
+            watch.over(Step::telling_all(self.step)).args(&self.options);
         step.command().env("XDG_CACHE_HOME", self.cache.path());
+        step.command().env("NO_COLOR", "1");
         let step = step.sh(&format!("echo {word}")).in_shell(&trace);
         let (status, text) = match self.in_terminal {
             true => step.on_terminal().finish(),
@@ -191,6 +194,7 @@ impl Case {
                 (status, String::from_utf8_lossy(&text).into_owned())
             }
         };
+        let text = unfolded(&text);
         let trace = fs::read_to_string(log.path()).expect("the trace");
         Run { status, text, trace }
     }
@@ -210,10 +214,7 @@ impl Run {
 
     /// What it says of itself that is no call.
     fn notes(&self) -> impl Iterator<Item = &str> {
-        self.lines().filter(|line| {
-            (line.contains("host  ") || line.contains("inside"))
-                && !line.contains('≙')
-        })
+        self.lines().filter(|line| line.contains("note: "))
     }
 
     /// `PID CALL(…) = …`: pid, call and the whole line. A call's second half,
@@ -496,7 +497,7 @@ fn nothing_of_08_is_left_after_a_signal_before_any_call() {
     for (signal, status) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
         let watch = Watch::begin();
         let step = || {
-            let step = watch.over(Step::telling("08-networking"));
+            let step = watch.over(Step::telling_all("08-networking"));
             step.args(options).args(["--pause", "true"])
         };
         network_is_clear(&case);

@@ -101,7 +101,7 @@ fn struck(strike: impl Fn(&mut testbed::Terminal), expected: i32) {
         for options in variants(step) {
             let watch = Watch::begin();
             let paused = || {
-                let step = watch.over(Step::telling(step)).args(&options);
+                let step = watch.over(Step::telling_all(step)).args(&options);
                 step.args(["--pause", "true"])
             };
             let points =
@@ -192,7 +192,7 @@ fn nothing_is_left_when_the_first_process_is_killed() {
     begin();
     for step in STEPS {
         let watch = Watch::begin();
-        let telling = watch.over(Step::telling(step));
+        let telling = watch.over(Step::telling_all(step));
         let mut terminal = telling.args(["--pause", "true"]).on_terminal();
         terminal.shows("⏎");
         terminal.types("\n");

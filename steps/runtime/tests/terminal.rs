@@ -230,7 +230,7 @@ fn ctrl_c_during_a_pause_ends_the_runtime() {
     needs::root();
     for step in STEPS {
         let mut terminal =
-            Step::telling(step).args(["--pause", "true"]).on_terminal();
+            Step::telling_all(step).args(["--pause", "true"]).on_terminal();
         terminal.shows("⏎");
         terminal.types(b"\x03");
         let (status, screen) = terminal.finish();

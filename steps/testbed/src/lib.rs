@@ -27,6 +27,7 @@ pub mod proc;
 pub mod record;
 mod said;
 mod step;
+pub mod story;
 mod terminal;
 pub mod watch;
 

@@ -16,6 +16,7 @@ use crate::needs::{self, skip};
 use crate::patience::{eventually, patience};
 use crate::proc;
 use crate::said::{Said, listen};
+use crate::story::unfolded;
 use crate::terminal::Terminal;
 
 /// A program may be silent for longer until its end than between its lines.
@@ -61,6 +62,7 @@ pub fn binary(name: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Step {
     command: Command,
+    tells: bool,
 }
 
 impl Step {
@@ -69,13 +71,21 @@ impl Step {
     pub fn new(name: &str) -> Step {
         let mut command = Command::new(binary(name));
         command.arg("--quiet");
-        Step { command }
+        Step::from(command)
     }
 
-    /// With its narration.
+    /// With its narration, as it is told by default.
     #[must_use]
     pub fn telling(name: &str) -> Step {
-        Step { command: Command::new(binary(name)) }
+        let mut command = Command::new(binary(name));
+        command.env("LC_ALL", "C.UTF-8");
+        Step { tells: true, ..Step::from(command) }
+    }
+
+    /// With a narration of every call.
+    #[must_use]
+    pub fn telling_all(name: &str) -> Step {
+        Step::telling(name).args(["--all"])
     }
 
     /// A script of the checkout, started there, with the binaries that we test.
@@ -85,7 +95,7 @@ impl Step {
         let steps = binary("01-chroot");
         let steps = steps.parent().expect("a directory");
         command.current_dir(checkout()).env("WORKSHOP_BIN", steps);
-        Step { command }
+        Step::from(command)
     }
 
     /// Options, then the command.
@@ -103,13 +113,13 @@ impl Step {
     pub fn shell(script: &str) -> Step {
         let mut command = Command::new("bash");
         command.args(["-c", script]);
-        Step { command }
+        Step::from(command)
     }
 
     /// No step either, but a program of the host.
     #[must_use]
     pub fn program(name: &str) -> Step {
-        Step { command: Command::new(name) }
+        Step::from(Command::new(name))
     }
 
     /// An option and its value, a path.
@@ -151,7 +161,7 @@ impl Step {
         &mut self.command
     }
 
-    /// Runs it to its end, without input.
+    /// Runs it to its end, without input. What it tells is unfolded.
     ///
     /// # Panics
     /// When it can't be started, or does not end.
@@ -165,7 +175,11 @@ impl Step {
         while listen(&mut [&mut running.stdout, &mut stderr], end) {}
         let status = running.wait(end);
         let stdout = std::mem::take(&mut running.stdout.all);
-        Output { status, stdout, stderr: stderr.all }
+        let stderr = match self.tells {
+            true => unfolded(&String::from_utf8_lossy(&stderr.all)).into(),
+            false => stderr.all,
+        };
+        Output { status, stdout, stderr }
     }
 
     /// How much of the CPU it needs, in seconds: on a busy machine the clock
@@ -212,6 +226,15 @@ impl Step {
         Terminal::start(self.command)
     }
 
+    /// The same, in a terminal of that width.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn on_terminal_of(self, columns: u16) -> Terminal {
+        Terminal::of_columns(columns, self.command)
+    }
+
     /// Hands it to a shell of the host, whose script starts it by `"$@"`. The
     /// shell passes this step's variables on.
     #[must_use]
@@ -228,7 +251,7 @@ impl Step {
                 None => shell.env_remove(name),
             };
         }
-        Step { command: shell }
+        Step { command: shell, ..self }
     }
 
     /// Starts a shell inside that waits: it is there to be looked at. The
@@ -241,6 +264,12 @@ impl Step {
         let mut running = self.sh("echo ready; read line").start();
         assert_eq!(running.line(), "ready");
         running
+    }
+}
+
+impl From<Command> for Step {
+    fn from(command: Command) -> Step {
+        Step { command, tells: false }
     }
 }
 

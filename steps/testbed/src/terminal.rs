@@ -35,8 +35,17 @@ impl Terminal {
     /// When that fails.
     #[must_use]
     pub fn start(command: Command) -> Terminal {
+        Terminal::of_columns(80, command)
+    }
+
+    /// The same, of another width.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn of_columns(columns: u16, command: Command) -> Terminal {
         let (pty, pts) = pty_process::blocking::open().expect("open a pty");
-        pty.resize(Size::new(24, 80)).expect("set its size");
+        pty.resize(Size::new(24, columns)).expect("set its size");
         let mut command = pty_process::blocking::Command::from(command);
         let child = command.spawn_borrowed(&pts).expect("start in a pty");
         let child = Started(child);

@@ -32,7 +32,7 @@ const DOCKERS: [&str; 16] = [
 ];
 
 /// Of the steps alone: what they tell, and how.
-const OURS: [&str; 4] = ["--help", "--pause", "--quiet", "--version"];
+const OURS: [&str; 5] = ["--all", "--help", "--pause", "--quiet", "--version"];
 
 pub fn the_table_beside_docker_is_true() {
     let page = Page::read(&checkout(), "README.md").text;

@@ -28,7 +28,7 @@ const CHOSEN_ANEW: &[(&str, &str)] = &[
     // Pids: in a table, after a word, in a name, in a call. Those below 10 are
     // inside, and mean something.
     (r"^( *IDS)? +\d{2,}( +\d{2,})? ", "PID "),
-    (r"\b(process|I am|pid:) +\d{2,}\b", "$1 PID"),
+    (r"\b(process|I am|pid:|netns) +\d{2,}\b", "$1 PID"),
     (r"\bNSpid: +\d{2,} +", "NSpid: PID "),
     (r"(container-|workshop-|/proc/|kill\()\d+\b", "${1}PID"),
     (r#"(cgroup.procs", ")\d+"#, "${1}PID"),
@@ -151,6 +151,7 @@ mod tests {
                 "kill-host: process 215 is killed",
             ),
             ("NSpid: 172     1", "NSpid: 1172    1"),
+            ("peer eth0 netns 230", "peer eth0 netns 1221"),
             ("4026532327      8     1 sleep", "4026531999      8     1 sleep"),
             ("-rw 1 root 0 Nov 23 06:35 a", "-rw 1 root 0 Dec  1 23:59 a"),
             ("/tmp/demo.EIpf/two", "/tmp/demo.x0_9/two"),
