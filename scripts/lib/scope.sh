@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Sourced. How a scope is asked for: systemd-run "${scope[@]}" -- COMMAND [ARG...]
+# Sourced. How to ask for a scope: systemd-run "${scope[@]}" -- COMMAND [ARG...]
 #
-# From systemd 262 on, systemd-run reads variables in the command, and puts its
-# own values in their place. Before 254 it has no switch for that, and no need.
+# From systemd 262 on, systemd-run expands variables in the command, with its own
+# values. Before 254 it has no switch to stop that, and needs none.
 scope=(--scope --quiet --property=Delegate=yes)
 if [[ $(systemd-run --help 2>/dev/null) == *--expand-environment* ]]; then
   scope+=(--expand-environment=no)
