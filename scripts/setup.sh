@@ -128,7 +128,7 @@ find_missing_rust() {
             rust_lacks="Rust is installed, but not on your PATH. Type:
     export PATH=\"${CARGO_HOME:-$HOME/.cargo}/bin:\$PATH\""
         else
-            rust_lacks="cargo and rustc $needed or newer are missing. Distributions often have an older
+            rust_lacks="The workshop needs cargo and rustc $needed or newer. Distributions often have an older
   version, so get them from the Rust project (https://www.rust-lang.org/tools/install):
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
             if [[ -n ${SUDO_USER:-} ]]; then
