@@ -125,7 +125,7 @@ fn a_kernel_that_panics_is_told_at_once() {
     assert_told_at_once(&panics, &[&word, "its kernel panicked"]);
 }
 
-/// After somebody's mistake, or a program's: what is thrown away then blocks.
+/// After somebody's mistake, or a program's: nothing can be thrown away there.
 fn a_broken_dev_null_does_not_hide_the_machine() {
     needs::root();
     let lab = Lab::new();
