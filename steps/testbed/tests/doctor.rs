@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! What the doctor says is true: of machines that are made up, file by file, and
-//! of this one.
+//! What the doctor says is true: of machines that are made up, file by file,
+//! and of this one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -175,9 +175,9 @@ impl Machine {
     }
 }
 
-/// What ails the machine, and what makes it so; the verdicts for the eight steps
-/// in the playground and on the host, and for the last four, rootless (works,
-/// partly, no); a part of what the doctor prints.
+/// What ails the machine, and what makes it so; the verdicts for the eight
+/// steps in the playground and on the host, and for the last four, rootless
+/// (works, partly, no); a part of what the doctor prints.
 type Case = (&'static str, fn(&mut Machine), &'static str, &'static str);
 
 const ALL_WELL: &str = "wwwwwwww/wwwwwwww/wwww";
@@ -323,7 +323,8 @@ impl Report {
         word(&self.steps()[step - 1][way][field])
     }
 
-    /// The first letter of each verdict: playground, host, rootless from step 05.
+    /// The first letter of each verdict: playground, host, rootless from step
+    /// 05.
     fn verdicts(&self) -> String {
         let of = |way: &str, first: usize| -> String {
             (first..=self.steps().len())
@@ -474,7 +475,8 @@ fn in_a_playground(commands: &[Vec<&str>]) -> Vec<Outcome> {
 
 fn what_it_says_of_the_host_is_so() {
     needs::root();
-    // Step 08 builds a bridge, and the real host's network is not ours to change.
+    // Step 08 builds a bridge, and the real host's network is not ours to
+    // change.
     let own = std::env::var_os("PLAYGROUND").is_some() || needs::in_the_lab();
     let last = if own { 8 } else { 7 };
     let steps: Vec<_> = (1..=last).collect();

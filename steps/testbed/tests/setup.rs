@@ -238,10 +238,10 @@ fn with_apt_the_lab_has_its_own_qemu() {
     assert_eq!(machine.calls(), [""; 0]);
 }
 
-/// Which package has which commands, by distribution, according to its own index
-/// of files. Debian's column is judged on Debian, below. No machine here can ask
-/// Fedora, Arch or openSUSE: a slip in one of the two tables is seen, but an
-/// error in both is not.
+/// Which package has which commands, by distribution, according to its own
+/// index of files. Debian's column is judged on Debian, below. No machine here
+/// can ask Fedora, Arch or openSUSE: a slip in one of the two tables is seen,
+/// but an error in both is not.
 const FEDORA: &str = "
     util-linux: unshare nsenter setpriv lsns mount pivot_root
     util-linux-script: script

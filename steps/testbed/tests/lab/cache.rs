@@ -115,8 +115,8 @@ pub fn where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing() {
     assert_eq!(lab.times_brought(), 1);
 }
 
-/// The real one, which is in this machine's cache if no QEMU is installed. If we
-/// are root, from a checkout that only root may enter.
+/// The real one, which is in this machine's cache if no QEMU is installed. If
+/// we are root, from a checkout that only root may enter.
 pub fn its_own_qemu_boots_offline() {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -214,8 +214,9 @@ pub fn an_interrupted_download_leaves_nothing() {
     assert!(told.contains("QEMU can't be unpacked"), "{told}");
     assert!(lab.kept("qemu").is_empty());
 
-    // It has no program of its own by then. A program that is just about to start
-    // has no mark; and a shell whose program has ended well ignores Ctrl-C.
+    // It has no program of its own by then. A program that is just about to
+    // start has no mark; and a shell whose program has ended well ignores
+    // Ctrl-C.
     let waits = lab.path("waits");
     let there = waits.display();
     let wait = format!("mkfifo {there}.fifo; : >{there}; read <>{there}.fifo");
@@ -342,7 +343,8 @@ pub fn a_full_disk_is_told() {
     assert!(told.contains("needs 1000 MB"), "{told}");
 }
 
-/// There seemed to be enough room, but somebody else was faster, or QEMU has grown.
+/// There seemed to be enough room, but somebody else was faster, or QEMU has
+/// grown.
 pub fn a_disk_that_fills_up_is_told() {
     needs::disposable_host();
     needs::root();

@@ -179,8 +179,8 @@ fn a_kvm_that_says_nothing_is_left_within_seconds() {
     assert!(begin.elapsed() < Duration::from_secs(15));
 }
 
-/// And the lab starts all the same. In a checkout of our own, as it is put on the
-/// machine's disk.
+/// And the lab starts all the same. In a checkout of our own, as it is put on
+/// the machine's disk.
 fn a_file_that_can_not_be_read_stays_outside() {
     needs::ordinary_user();
     let debugfs = needs::command("debugfs").display().to_string();

@@ -49,7 +49,8 @@ impl Lab {
         fs::set_permissions(file, executable).expect("chmod");
     }
 
-    /// One that states its version, like a real one, and plays a machine by `script`.
+    /// One that states its version, like a real one, and plays a machine by
+    /// `script`.
     pub fn has_qemu(&self, script: &str) {
         let version = "echo 'QEMU emulator version 0'; exit";
         let script =
