@@ -109,7 +109,7 @@ menu() {
   while :; do
     say '' "The demos" ''
     list
-    printf '\nEnter plays %d, a number plays that one, q leaves: ' "$next"
+    printf '\nEnter plays %d, a number plays that demo, q quits: ' "$next"
     read -r answer || return 0
     [[ $answer != q ]] || return 0
     answer=${answer:-$next}
@@ -122,7 +122,7 @@ menu() {
 
 tell_total() { # HOW MANY
   local took=$((EPOCHSECONDS - began))
-  say "Played: $1. It took $(minutes "$took"), the plan is $(minutes "$planned"), the talk has $(minutes "$talk")."
+  say "Demos played: $1. That took $(minutes "$took"); the plan is $(minutes "$planned"), and the talk has $(minutes "$talk")."
   ((!${#not_as_expected[@]})) || fail 'not as expected:' "${not_as_expected[@]}"
 }
 
@@ -140,7 +140,7 @@ split() { # OPTIONS...
   printf -v demo '%q ' ./scripts/demo.sh "$@"
   unset TMUX
   tmux -S "$socket" -f /dev/null new-session -d -x "$columns" -y "$rows" \
-    "bash -c '$demo; echo; read -rp \"Enter leaves \"'; tmux -S $socket kill-server"
+    "bash -c '$demo; echo; read -rp \"Press Enter to leave \"'; tmux -S $socket kill-server"
   pid=$(tmux -S "$socket" list-panes -F '#{pane_pid}')
   tmux -S "$socket" set-option status off \; \
     split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session || true

@@ -153,7 +153,7 @@ kernel_is_at_least() {
     ((major > $1 || (major == $1 && minor >= $2)))
 }
 
-# For the modules that have no file under /proc: they lack only if that is proven.
+# For modules that have no file under /proc: one is missing only if that is proven.
 kernel_lacks() {
     local modules=$root/lib/modules/$kernel
     [[ -r $modules/modules.dep && -r $modules/modules.builtin ]] || return 1

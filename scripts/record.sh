@@ -65,7 +65,7 @@ keep() { # CAST
   if shows_the_same "$1"; then
     say 'shows the same as before: kept'
   elif [[ $(demo-cast cgroup "$fresh") == none ]]; then
-    say 'FAIL  you have no cgroup here, and step 06 shows none. Record as root.'
+    say 'FAIL  you have no cgroup here, so step 06 can show none. Record as root.'
     return 1
   else
     cp "$fresh" "$1" && say "recorded: $(wc -c <"$1") bytes"

@@ -18,7 +18,7 @@ $live_options
 USAGE
 }
 
-# ── where the kernel says it ────────────────────────────────────────────────
+# ── where the kernel shows it ───────────────────────────────────────────────
 
 # mountinfo: id parent device ROOT POINT options … - TYPE source SUPER-OPTIONS
 # Sets mounted_at and mounted_root for each controller of version 1, and for v2.
@@ -37,7 +37,7 @@ find_hierarchies() {
   done </proc/self/mountinfo
 }
 
-# A controller belongs to one hierarchy only: version 1 where it is mounted.
+# A controller belongs to only one hierarchy: that of version 1 if it is mounted.
 version_of() { # CONTROLLER
   [[ ${mounted_at[$1]-} ]] && echo 1 || echo 2
 }
@@ -75,7 +75,7 @@ find_directories() { # PID OR DIRECTORY
   done
 }
 
-# ── what it says ────────────────────────────────────────────────────────────
+# ── what the kernel shows ───────────────────────────────────────────────────
 
 # The file's first line, or nothing.
 read_line() { # CONTROLLER FILE: sets answer

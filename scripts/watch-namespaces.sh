@@ -9,7 +9,7 @@ usage() {
 usage: scripts/watch-namespaces.sh [OPTIONS] [PID...]
 
 Shows the host in the first column, and beside it one column for each set of
-processes that live in the same namespaces, the newest first. A number is a
+processes that live in the same namespaces, the newest first. A number there is a
 namespace that the host does not share; = is the host's. "7 → 1" is process 7, which
 calls itself 1. A column that appeared within the last 5 seconds is marked.
 

@@ -488,7 +488,7 @@ accompany() { # COMMAND...
   return "$status"
 }
 
-# Scene N is asked for by the exit status 200 + N.
+# The exit status 200 + N asks for scene N.
 jump=200
 
 outside() {

@@ -24,7 +24,7 @@ live_options='  --once         one picture and no more: for a pipe or a test
   --interval S   seconds between two pictures (default: 1)
   --no-colour    without colour, as with NO_COLOR
 
-Keys  q leave'
+Keys  q quit'
 
 size() { # sets columns and rows
   read -r rows columns < <(stty size 2>/dev/null </dev/tty || echo 24 80)
