@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Root's way to see what an ordinary user gets. The user exists in one private
-# mount namespace only, and is gone with the command.
+# Root's way to see what an ordinary user gets. The user exists only in one private
+# mount namespace, and is gone when the command ends.
 set -euo pipefail
 umask 022
 
@@ -8,18 +8,18 @@ usage() {
   cat <<'USAGE'
 usage: scripts/as-learner.sh [--no-subuid] [--] COMMAND [ARG...]
 
-Runs COMMAND as an ordinary user named learner, who exists for this command
-only: no capabilities, no groups, a home on a tmpfs, and 65536 subordinate ids
-in /etc/subuid and /etc/subgid. Needs root. The host's files do not change.
+Runs COMMAND as an ordinary user named learner, who exists only for this command:
+no capabilities, no groups, a home on a tmpfs, and 65536 subordinate ids in
+/etc/subuid and /etc/subgid. Needs root. The host's files do not change.
 
   --no-subuid   without subordinate ids, as on a machine where nobody set them up
 
-Where only root may enter a directory above the checkout, the checkout is shown
-in the learner's home as well, and COMMAND starts there.
+If only root may enter a directory above the checkout, the checkout is shown in
+the learner's home as well, and COMMAND starts there.
 
-Inside the playground the learner exists already, and COMMAND runs as him.
+Inside the playground, the learner already exists, and COMMAND runs as that user.
 
-Exit status: the command's own; 125 when it can't be started.
+Exit status: COMMAND's own; 125 if it can't be started.
 USAGE
 }
 
@@ -48,8 +48,8 @@ first_free_range() {
   echo "$last"
 }
 
-# A whole copy of /etc is one mount. A bind over each changed file would be many,
-# and an ordinary user can't put an overlay over a directory that has mounts.
+# A copy of all of /etc takes one mount. A bind mount over each changed file would
+# take many, and an ordinary user can't put an overlay over a directory with mounts.
 make_account() {
   local id range
   id=$(first_free_id 1500)
@@ -65,7 +65,7 @@ make_account() {
   mount --bind /home/.etc /etc
 }
 
-# The current directory still is the checkout, whatever now hides its path.
+# The current directory is still the checkout, whatever now hides its path.
 bring_checkout() {
   local place=$home/${checkout##*/}
   "${as_learner[@]}" test -r "$checkout/scripts/as-learner.sh" 2>/dev/null && return
@@ -86,7 +86,7 @@ inside() { # COMMAND...
     mount --bind /dev/null /etc/subgid
   fi
   id learner >/dev/null 2>&1 || fail 'there is no learner in this playground.' \
-    'It has one user id only: /etc/subuid gives you no range, or newuidmap is missing.' \
+    'It has only one user id: /etc/subuid gives you no range, or newuidmap is missing.' \
     'See: scripts/doctor.sh'
   bring_checkout
   [[ $PWD != "$checkout" ]] || cd "$came_from"

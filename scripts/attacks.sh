@@ -1,36 +1,37 @@
 #!/usr/bin/env bash
-# Every attack against every step, and without a container: what works, what is
-# stopped. In the playground, so that nothing of yours is attacked.
+# Every attack against every step, and without a container: what works, and what
+# is stopped. In the playground, so that nothing of yours is attacked.
 set -euo pipefail
 
 usage() {
     cat <<'USAGE'
 usage: scripts/attacks.sh [--step NN] [--attack NAME] [--json | --expected]
 
-Tries each attack in each step and without a container, looks from outside
+Tries each attack in each step and without a container, checks from outside
 whether it worked, and prints the matrix.
 
   --step NN      this step only (0: without a container)
   --attack NAME  this attack only; `attack list` names them
-  --json         as data
-  --expected     what is expected; nothing is tried
+  --json         print the matrix as data
+  --expected     print what is expected, without trying anything
 
-It runs in the playground, where a few attacks can't work: they need the root of
-a whole machine. In the lab they have one: scripts/lab.sh scripts/attacks.sh
+It runs in the playground, where a few attacks can't work: they need root of a
+whole machine. In the lab they have it: scripts/lab.sh scripts/attacks.sh
 
-Exit status: 0 when each cell is as expected or not possible here; 1 when one
-differs, also when an attack is stopped too early; 3 when none could be
-measured; 2 when the command line is wrong; 125 when there is no playground.
+Exit status: 0 if each cell is as expected or can't be measured here; 1 if one
+differs, even if an attack is stopped too early; 3 if none could be measured; 2 if
+the command line is wrong; 125 if there is no playground.
 USAGE
 }
 
-# Those that are named, else freshly built ones: what is tested is what is here.
+# The programs that WORKSHOP_BIN names, or freshly built ones: what is tested is the
+# code that is here now.
 build_programs() {
     if [[ ! ${WORKSHOP_BIN:-} ]]; then
         cargo build --workspace --bins --quiet
         WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
     fi
-    # A playground need not have the links that lead there.
+    # A playground may lack the links that lead there.
     WORKSHOP_BIN=$(realpath "$WORKSHOP_BIN")
     export WORKSHOP_BIN
 }
@@ -42,7 +43,7 @@ main() {
     cd "$(dirname "${BASH_SOURCE[0]}")/.."
     build_programs
     local place=(./scripts/playground.sh --)
-    # Already where everything may be broken.
+    # We are already in a place where everything may be broken.
     [[ ! ${PLAYGROUND:-}${LAB:-} ]] || place=(env)
     exec "${place[@]}" "$WORKSHOP_BIN/attack-matrix" "$@"
 }

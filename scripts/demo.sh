@@ -1,30 +1,30 @@
 #!/usr/bin/env bash
-# The demos of all steps: sets up, builds, and plays them.
+# Sets up, builds, and plays the demos of all steps.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 usage: scripts/demo.sh [OPTIONS] [STEP...]
 
-Plays the demos, in the playground: without sudo, and nothing of your machine
-changes. Sets up and builds first, where that was not done yet.
+Plays the demos, in the playground: it needs no sudo, and nothing on your machine
+changes. Sets up and builds first, if that has not been done yet.
 
-  STEP          the numbers of those to play, 0 is the first (default: a menu;
-                with --auto, all)
-  --from SCENE  begins with this scene of the (first) step
-  --auto        without waiting for Enter; fails where a demo does not show what
-                it should. On by itself where there is no terminal
+  STEP          the numbers of the demos to play; 0 is the first (default: a
+                menu; with --auto, all)
+  --from SCENE  begin with this scene of the (first) step
+  --auto        don't wait for Enter; fail if a demo does not show what it
+                should. The default without a terminal
   --speed N     how fast --auto plays: 1 can be followed, 0 does not wait
-  --real        on this host, as root, instead of in the playground
-  --rehearse    tells how long each scene took, and where you stand in the talk
-  --split       in tmux, with the live view of all namespaces beside it
-  --list        the demos and their minutes
+  --real        play on this host, as root, instead of in the playground
+  --rehearse    show how long each scene took, and where you are in the talk
+  --split       play in tmux, with the live view of all namespaces beside it
+  --list        list the demos and their minutes
 
-Enter goes on; the other keys are told at the start. A second terminal looks at
-the same host after: scripts/playground.sh --join. A talk with the slides
-plays chosen scenes of each: the speaker view says which (present.sh).
+Enter continues; each demo's --help names the other keys. To look at the same host
+from a second terminal: scripts/playground.sh --join. A talk with the slides plays
+selected scenes of each demo: the speaker view says which (present.sh).
 
-Exit status: 0; 1 where a demo does not show what it should; 130 after Ctrl-C.
+Exit status: 0; 1 if a demo does not show what it should; 130 after Ctrl-C.
 USAGE
 }
 
@@ -43,7 +43,7 @@ minutes() { # SECONDS
 
 # ── what there is ───────────────────────────────────────────────────────────
 
-# Sets scripts, titles and plans (in seconds), one each a demo.
+# Sets scripts, titles and plans (in seconds), one of each per demo.
 find_demos() {
   local script title plan
   scripts=() titles=() plans=()
@@ -67,14 +67,14 @@ list() {
 # ── before it begins ────────────────────────────────────────────────────────
 
 prepare() {
-  # Somebody built elsewhere; or root has no Rust, and its user has built.
+  # Somebody built elsewhere; or root has no Rust, but the user has built.
   if [[ ${WORKSHOP_BIN:-} ]]; then return; fi
   if [[ $real && -x target/debug/01-chroot ]] && ! command -v cargo >/dev/null; then return; fi
   ./scripts/setup.sh
   build
 }
 
-# Without output if all goes well, but with a line that says how far it is.
+# Prints nothing if all goes well, except for a line that shows how far it is.
 build() {
   local line lines=() status=''
   [[ -t 1 ]] || say 'building …'
@@ -109,7 +109,7 @@ menu() {
   while :; do
     say '' "The demos" ''
     list
-    printf '\nEnter plays %d, a number that one, q leaves: ' "$next"
+    printf '\nEnter plays %d, a number plays that demo, q quits: ' "$next"
     read -r answer || return 0
     [[ $answer != q ]] || return 0
     answer=${answer:-$next}
@@ -122,17 +122,17 @@ menu() {
 
 tell_total() { # HOW MANY
   local took=$((EPOCHSECONDS - began))
-  say "Played: $1. It took $(minutes "$took"), the plan is $(minutes "$planned"), the talk has $(minutes "$talk")."
+  say "Demos played: $1. That took $(minutes "$took"); the plan is $(minutes "$planned"), and the talk has $(minutes "$talk")."
   ((!${#not_as_expected[@]})) || fail 'not as expected:' "${not_as_expected[@]}"
 }
 
-# A tmux server of its own, which ends with the demo. Side by side where there
-# is room.
+# A tmux server of its own, which ends with the demo. Side by side if there is
+# room.
 split() { # OPTIONS...
-  command -v tmux >/dev/null || fail '--split needs tmux, of the package tmux'
+  command -v tmux >/dev/null || fail '--split needs tmux, from the package tmux'
   [[ -t 0 && -t 1 ]] || fail '--split needs a terminal'
   local rows columns demo pid below=-v
-  # For the trap, it must be there after this function.
+  # The trap needs it after this function has returned.
   socket=$(mktemp -d)/tmux
   trap 'tmux -S "$socket" kill-server 2>/dev/null || true; rm -rf "${socket%/*}"' EXIT
   read -r rows columns < <(stty size)
@@ -140,7 +140,7 @@ split() { # OPTIONS...
   printf -v demo '%q ' ./scripts/demo.sh "$@"
   unset TMUX
   tmux -S "$socket" -f /dev/null new-session -d -x "$columns" -y "$rows" \
-    "bash -c '$demo; echo; read -rp \"Enter leaves \"'; tmux -S $socket kill-server"
+    "bash -c '$demo; echo; read -rp \"Press Enter to leave \"'; tmux -S $socket kill-server"
   pid=$(tmux -S "$socket" list-panes -F '#{pane_pid}')
   tmux -S "$socket" set-option status off \; \
     split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session || true

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says which steps work on this machine, as whom, and what mends the rest.
+# Says which steps work on this machine, for whom, and how to fix the rest.
 set -euo pipefail
 
 usage() {
@@ -7,8 +7,8 @@ usage() {
 Usage: ./scripts/doctor.sh [--json]
 
 Says which steps work here, in three ways: in the playground (without sudo), on
-the host as root, and rootless (from step 05). Tries what is harmless to try,
-in namespaces of its own, and reads the rest from /proc and /sys.
+the host as root, and rootless (from step 05). It tries whatever is harmless, in
+namespaces of its own, and reads the rest from /proc and /sys.
 
   --json   the same, for programs (verdict: works, partly, no or needs-root;
            how: tried or read)
@@ -19,9 +19,9 @@ USAGE
 }
 
 # DOCTOR_ROOT is for the tests of this script: a directory that stands for / in
-# all that is read: /proc (self/status says who you are), /sys, /etc, /run,
-# /dev, /lib/modules, /.dockerenv, the programs on PATH. With it nothing is
-# tried, since a try would tell of the real machine.
+# everything that is read: /proc (self/status says who you are), /sys, /etc, /run,
+# /dev, /lib/modules, /.dockerenv, the programs on PATH. With it, nothing is
+# tried, since that would say something about the real machine.
 root=${DOCTOR_ROOT:-}
 
 scripts=$(dirname -- "${BASH_SOURCE[0]}")
@@ -33,7 +33,7 @@ names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgr
 # What each step needs beyond the step before it.
 needs=([1]=chroot 'uts ipc' pid 'mount pivot_root proc' 'user ids' cgroup overlay 'net bridge veth nft')
 # The same for an ordinary user on the host: the user namespace comes first, and
-# the network is pasta's.
+# pasta provides the network.
 rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup overlay 'net pasta')
 
 privileged='start this container with --privileged, or use the host itself'
@@ -41,7 +41,7 @@ lab='./scripts/lab.sh (a virtual machine where every step works)'
 
 # --- Read ---------------------------------------------------------------------
 
-# The file's first line, or the second argument where there is no such file.
+# The file's first line, or the second argument if there is no such file.
 first_line() {
     local line=
     if [[ -r $root$1 ]]; then IFS= read -r line <"$root$1" || true; fi
@@ -52,9 +52,9 @@ read_facts() {
     notes=() as_user=()
     kernel=$(first_line /proc/sys/kernel/osrelease)
     arch=$(first_line /proc/sys/kernel/arch)
-    [[ -n $arch || -n $root ]] || arch=$(uname -m) # the file is there from 6.1 on
+    [[ -n $arch || -n $root ]] || arch=$(uname -m) # the file exists from 6.1 on
     read_status
-    # As root, "you" in "rootless" is who called sudo, or failing that nobody.
+    # For root, "rootless" is about the user who called sudo, or else about nobody.
     uid=$euid
     if ((euid == 0)); then
         uid=${SUDO_UID:-65534}
@@ -81,7 +81,7 @@ read_status() {
     done <"$root/proc/self/status"
 }
 
-# How many ids this user namespace has (the host's has all), and is UID one?
+# How many ids this user namespace has (the host's has all), and whether UID is one of them.
 read_id_map() {
     ids_here=0 uid_is_here=
     local first count
@@ -130,7 +130,7 @@ read_surroundings() {
         notes+=('This looks like the inside of a container (/.dockerenv, /run/.containerenv or /run/systemd/container).')
     fi
     if [[ ${PLAYGROUND:-} == 1 ]]; then
-        notes+=('You are in the playground: "host" means its pretended host.')
+        notes+=('You are in the playground: "host" means its pretend host.')
     fi
     if [[ $kernel == *[Mm]icrosoft* ]]; then
         wsl=yes
@@ -140,10 +140,10 @@ read_surroundings() {
         notes+=("The workshop was tested on x86_64, not on ${arch:-this architecture}.")
     fi
     if ! kernel_is_at_least 5 11; then
-        notes+=("Kernel $kernel is older than 5.11, the oldest that the workshop is made for.")
+        notes+=("Kernel $kernel is older than 5.11, the oldest that the workshop supports.")
     fi
     if [[ $root_type == overlay ]]; then
-        notes+=('/ is an overlay: step 07 wants --upper on another filesystem, such as a volume or a tmpfs.')
+        notes+=('/ is an overlay: step 07 needs --upper on another filesystem, such as a volume or a tmpfs.')
     fi
 }
 
@@ -153,16 +153,16 @@ kernel_is_at_least() {
     ((major > $1 || (major == $1 && minor >= $2)))
 }
 
-# For the modules that are no file under /proc: only what is proven counts.
+# For modules that have no file under /proc: one is missing only if that is proven.
 kernel_lacks() {
     local modules=$root/lib/modules/$kernel
     [[ -r $modules/modules.dep && -r $modules/modules.builtin ]] || return 1
     [[ $(<"$modules/modules.dep") != *"/$1.ko"* && $(<"$modules/modules.builtin") != *"/$1.ko"* ]]
 }
 
-# After an upgrade of the kernel, the running one can load no module until a reboot.
+# After a kernel upgrade, the running kernel can load no more modules until a reboot.
 modules_are_gone() {
-    # A container or WSL never has its kernel's modules, and is well without.
+    # A container or WSL never has its kernel's modules, and does not need them.
     if [[ -n $in_container$wsl || ! -r $root/proc/modules || -d $root/lib/modules/$kernel ]]; then return 1; fi
     [[ -n $(ls -A "$root/lib/modules" 2>/dev/null) ]] && ! module_is_loaded "$1"
 }
@@ -180,14 +180,14 @@ is_installed() {
     return 1
 }
 
-# What /etc/subuid or /etc/subgid lends to the user, a line a range.
+# What /etc/subuid or /etc/subgid lends to the user, one range per line.
 lent() { # /etc/subuid|/etc/subgid
     local own=$uid
     if [[ $1 == */subgid ]]; then own=${SUDO_GID:-$gid}; fi
     subordinate_ranges "$root$1" "$user" "$uid" "$own"
 }
 
-# Which of memory, cpu, pids the file of controllers ($1) does not name.
+# Which of memory, cpu and pids the file ($1) does not name as controllers.
 absent_controllers() {
     local controller absent='' there
     there=" $(first_line "$1") "
@@ -204,12 +204,12 @@ because() {
     why=$1 mend=$2 verdict=${3:-no}
 }
 
-# Looks for what makes KEY fail in WAY. Fails itself where it finds nothing:
+# Looks for what makes KEY fail in WAY. Fails itself if it finds nothing:
 # then KEY works, as far as reading can tell.
 find_cause() {
     local key=$1 way=$2
     if [[ $way != host ]]; then
-        # Within a user namespace all capabilities are there.
+        # Inside a user namespace, all capabilities are there.
         if [[ $key != user ]] && no_user_namespace "$way"; then return; fi
     elif no_root || no_capability "$key"; then
         return
@@ -233,7 +233,7 @@ no_root() {
     elif ! is_installed sudo; then
         because 'you are not root, and there is no sudo' 'su -c "./scripts/doctor.sh"'
     elif [[ $no_new_privileges == 1 ]]; then
-        because 'no_new_privs is set for this shell: sudo can give it nothing' 'another terminal'
+        because 'no_new_privs is set for this shell: sudo has no effect in it' 'use another terminal'
     else
         return 1
     fi
@@ -246,11 +246,11 @@ no_capability() {
         bridge | veth | nft) bit=12 name=CAP_NET_ADMIN ;;
     esac
     (((16#$bounding >> bit & 1) == 0)) || return 1
-    because "$name is taken away from every process here, root's too" "$privileged"
+    because "$name is taken away from every process here, even root's" "$privileged"
 }
 
-# Both other ways begin with a user namespace. In the playground it is root's
-# where root starts it, and then no limit for ordinary users counts.
+# Both other ways begin with a user namespace. If root starts the playground, its
+# namespace is root's, and no limit for ordinary users applies.
 is_unprivileged() { [[ $1 == rootless ]] || [[ $1 == playground && $euid != 0 ]]; }
 
 apparmor_restricts() {
@@ -266,30 +266,30 @@ no_user_namespace() {
         because 'user.max_user_namespaces is 0: no user namespace for anyone' \
             'sudo sysctl -w user.max_user_namespaces=15000 (until reboot)'
     elif [[ -z $root_type ]]; then
-        because 'this is a chroot: whose / is not the root of its mounts gets no user namespace' 'leave the chroot'
+        because 'this is a chroot: a process whose / is not the root of its mounts gets no user namespace' 'leave the chroot'
     elif [[ $1 != host && -n $in_container && $seccomp == 2 ]] && (((16#$bounding >> 21 & 1) == 0)); then
         because "this container's seccomp filter refuses new namespaces, as docker's does" "$privileged"
     elif ! is_unprivileged "$1"; then
         return 1
     elif [[ -z $uid_is_here ]]; then
-        because "this user namespace has $ids_here id(s), and $user is none of them" 'leave it, and be an ordinary user outside'
+        because "this user namespace has $ids_here id(s), and $user is not among them" 'leave it, and become an ordinary user outside'
     elif [[ $(first_line /proc/sys/kernel/unprivileged_userns_clone 1) == 0 ]]; then
-        because 'kernel.unprivileged_userns_clone is 0: user namespaces are for root alone' \
+        because 'kernel.unprivileged_userns_clone is 0: only root may create user namespaces' \
             'sudo sysctl -w kernel.unprivileged_userns_clone=1 (until reboot)'
     elif apparmor_restricts; then
-        because "AppArmor takes all rights away in an ordinary user's user namespace (Ubuntu does so since 23.10)" \
+        because "AppArmor takes all rights away in an ordinary user's user namespace (Ubuntu's default since 23.10)" \
             'sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 (until reboot)'
     else
         return 1
     fi
 }
 
-one_id="works with one id only: every file seems to be root's or nobody's"
+one_id="works with one id only: every file seems to belong to root or to nobody"
 
 no_range_of_ids() {
     local range='--add-subuids 100000-165535 --add-subgids 100000-165535'
     if ! is_unprivileged "$1"; then
-        # Root needs no helper: it writes any map, of the ids that it has.
+        # Root needs no helper: it can write any map of the ids that it has.
         ((ids_here == 1)) || return 1
         because "$one_id (this root has no more to give)" 'leave this user namespace' partly
     elif ! is_installed newuidmap; then
@@ -297,7 +297,7 @@ no_range_of_ids() {
     elif [[ -z $(lent /etc/subuid) || -z $(lent /etc/subgid) ]]; then
         because "$one_id (no range for $user in /etc/subuid and /etc/subgid)" "sudo usermod $range $user" partly
     elif [[ $no_new_privileges == 1 ]]; then
-        because "$one_id (no_new_privs is set for this shell: newuidmap gets no rights)" 'another terminal' partly
+        because "$one_id (no_new_privs is set for this shell: newuidmap gets no rights)" 'use another terminal' partly
     else
         return 1
     fi
@@ -305,7 +305,7 @@ no_range_of_ids() {
 
 no_fresh_proc() {
     [[ -n $masked_proc ]] || return 1
-    because "a mount hides $masked_proc, and a user namespace may not mount a /proc that shows more" "$privileged"
+    because "a mount hides $masked_proc, and a user namespace can't mount a /proc that shows more" "$privileged"
 }
 
 no_cgroup() {
@@ -319,7 +319,7 @@ no_cgroup() {
         if own_v1_cgroups_are_writable; then return 1; fi
         local how_to_boot='boot with systemd.unified_cgroup_hierarchy=1'
         if [[ -n $wsl ]]; then how_to_boot='kernelCommandLine=cgroup_no_v1=all under [wsl2] in .wslconfig'; fi
-        because "cgroups are $cgroups here: version 1 can't be delegated to an ordinary user safely" "$how_to_boot, or use sudo"
+        because "cgroups are $cgroups here: version 1 can't be delegated safely to an ordinary user" "$how_to_boot, or use sudo"
     else
         no_delegation
     fi
@@ -334,7 +334,7 @@ no_controller() {
     done
     [[ -n $absent ]] || return 1
     because "no cgroup hierarchy here has the controller$absent" \
-        "boot without cgroup_disable=, and with cgroup_enable=memory where the distribution wants it"
+        "boot without cgroup_disable=, and with cgroup_enable=memory if your distribution needs it"
 }
 
 own_v1_cgroups_are_writable() {
@@ -346,8 +346,8 @@ own_v1_cgroups_are_writable() {
     ((euid == uid))
 }
 
-# The directory of this process's own cgroup: in the hierarchy of CONTROLLER,
-# or without one in that of version 2.
+# The directory of this process's own cgroup: in the hierarchy of CONTROLLER or,
+# without one, in that of version 2.
 own_cgroup() {
     local controller=${1:-} controllers path mount=$v2_mount
     if [[ -n $controller ]]; then mount=${v1_mount[$controller]:-/nowhere}; fi
@@ -360,19 +360,19 @@ own_cgroup() {
     done <"$root/proc/self/cgroup"
 }
 
-# As an ordinary user: your own cgroup may be yours already, else your systemd
-# gives you one.
+# For an ordinary user: your own cgroup may already be yours; otherwise your
+# systemd gives you one.
 no_delegation() {
     local absent service=/sys/fs/cgroup/user.slice/user-$uid.slice/user@$uid.service
     if own_v2_cgroup_is_delegated; then return 1; fi
     if [[ ! -e $root/run/user/$uid/bus ]]; then
-        because "$user has no systemd user session, and nobody else hands out cgroups" \
+        because "$user has no systemd user session, and nothing else here hands out cgroups" \
             "log in as $user at a terminal or by ssh (not su), or: sudo loginctl enable-linger $user"
         return
     fi
     absent=$(absent_controllers "$service/cgroup.controllers")
     [[ -n $absent ]] || return 1
-    because "your systemd hands on no $absent" "sudo mkdir -p /etc/systemd/system/user@.service.d && \
+    because "your systemd does not delegate $absent" "sudo mkdir -p /etc/systemd/system/user@.service.d && \
 printf '[Service]\nDelegate=cpu memory pids\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && \
 sudo systemctl daemon-reload; then log in again" partly
     if [[ $absent == 'memory cpu pids' ]]; then verdict=no; fi
@@ -386,8 +386,8 @@ own_v2_cgroup_is_delegated() {
 
 no_overlay() {
     if [[ $1 != host ]] && ! kernel_is_at_least 5 11; then
-        because "kernel $kernel lets only the host's root mount an overlay; 5.11 and newer let you" \
-            "the host as root, or a newer kernel, or $lab"
+        because "kernel $kernel lets only the host's root mount an overlay; 5.11 and newer let you, too" \
+            "work on the host as root, or use a newer kernel, or $lab"
     elif [[ $(<"$root/proc/filesystems") == *overlay* ]]; then
         return 1
     else
@@ -399,7 +399,7 @@ no_module() {
     if kernel_lacks "$1"; then
         because "this kernel has no $1 module" "install your distribution's full kernel, or $lab"
     elif modules_are_gone "$1"; then
-        because "the running kernel $kernel can't load $1 any more: it was upgraded on disk" 'reboot'
+        because "the running kernel $kernel can't load $1 any more: it has been upgraded on disk" 'reboot'
     else
         return 1
     fi
@@ -408,11 +408,11 @@ no_module() {
 no_nft() {
     if no_module nf_tables || no_module nft_masq; then return; fi
     if is_installed nft; then return 1; fi
-    because 'nft is missing: no NAT, hence no way out and no published ports' './scripts/setup.sh' partly
+    because 'nft is missing: no NAT, so no way out and no published ports' './scripts/setup.sh' partly
 }
 
 no_pasta() {
-    local without='without pasta an ordinary user has --network none and host only'
+    local without='without pasta, an ordinary user has only --network none and host'
     if ! is_installed pasta; then
         because "$without (it is missing)" './scripts/setup.sh (package passt)' partly
     elif [[ ! -e $root/dev/net/tun ]]; then
@@ -426,8 +426,8 @@ no_pasta() {
 
 # --- Try ----------------------------------------------------------------------
 
-# Runs with the rights to be judged. Everything happens in namespaces that end
-# with it. Prints a line a try: "KEY ok", or "KEY" and the error's last line.
+# Runs with the rights that are to be judged. Everything happens in namespaces that
+# end with it. Prints a line for each trial: "KEY ok", or "KEY" and the error's last line.
 try_features() {
     PATH=$PATH:/usr/sbin:/sbin
     try() {
@@ -441,7 +441,7 @@ try_features() {
     try ipc unshare --ipc true
     try pid unshare --pid --fork true
     try mount unshare --mount true
-    # The steps make the system call: where the program lacks, the kernel may not.
+    # The steps make the system call: even without the program, the kernel may have it.
     local pivot_root=pivot_root
     command -v pivot_root >/dev/null || pivot_root='busybox pivot_root'
     if $pivot_root --help >/dev/null 2>&1; then
@@ -464,7 +464,7 @@ try_features() {
     fi
 }
 
-# Fills result[WAY KEY] for all that was tried: ok, or the error.
+# Sets result[WAY KEY] for everything that was tried: ok, or the error.
 try_way() {
     local way=$1 key='' message='' last='' option='' before=()
     if [[ $way != host ]]; then option=userxattr,; fi
@@ -476,8 +476,8 @@ try_way() {
         result[$way $key]=$message
         last="$key $message"
     done < <(cd / && "${before[@]}" bash -c "$(declare -f try_features); try_features '$option'" 2>&1)
-    # No try began: the last line is why the namespaces around them failed.
-    if [[ -z ${result[$way net]:-} ]]; then result[$way all]=${last:-no try began}; fi
+    # No trial began: the last line says why the namespaces around them failed.
+    if [[ -z ${result[$way net]:-} ]]; then result[$way all]=${last:-nothing could be tried}; fi
 }
 
 # Hands the whole range to a waiting process, as the step does.
@@ -504,7 +504,7 @@ try_cgroup_as_root() {
     done
 }
 
-# Asks the user's systemd for a cgroup, and looks which controllers it has.
+# Asks the user's systemd for a cgroup, and checks which controllers it has.
 try_cgroup_as_user() {
     local absent scope=(--scope --quiet --property=Delegate=yes)
     # From systemd 262 on, systemd-run reads variables in the command, and puts
@@ -514,7 +514,7 @@ try_cgroup_as_user() {
         timeout 2 systemd-run --user "${scope[@]}" -- \
         bash -c "$(declare -f first_line absent_controllers own_cgroup; declare -p root v2_mount mount_root); \
             absent_controllers \$(own_cgroup)/cgroup.controllers" 2>&1) || { echo "$absent"; return 1; }
-    [[ -z $absent ]] || { echo "your systemd hands on no $absent"; return 1; }
+    [[ -z $absent ]] || { echo "your systemd does not delegate $absent"; return 1; }
 }
 
 try_everything() {
@@ -542,7 +542,7 @@ try_everything() {
 # --- Judge --------------------------------------------------------------------
 
 # Sets verdict, how, why and mend for one KEY. What was tried counts more than
-# what was read; what was read explains a try that failed.
+# what was read; what was read explains a trial that failed.
 judge_key() {
     local key=$1 way=$2 outcome=${result[$2 all]:-${result[$2 $1]:-}}
     verdict=works how=tried why='' mend=''
@@ -555,11 +555,11 @@ judge_key() {
     if [[ -z $outcome ]]; then return; fi
     because "$key: $outcome" "$lab"
     if [[ $outcome == *'command not found' || $outcome == *'No such file or directory' ]]; then mend=./scripts/setup.sh; fi
-    if [[ $outcome == *'No space left on device' ]]; then mend='raise the limit that is reached: grep . /proc/sys/user/max_*_namespaces'; fi
+    if [[ $outcome == *'No space left on device' ]]; then mend='raise the limit that was reached: grep . /proc/sys/user/max_*_namespaces'; fi
     if [[ $key == ids ]]; then explain_newuidmap "$outcome"; fi
 }
 
-# Its rights are the setuid bit, or (on Fedora) a capability of the file.
+# Its rights come from the setuid bit or (on Fedora) from a file capability.
 explain_newuidmap() {
     local program way_out=$lab
     program=$(type -P newuidmap)
@@ -567,7 +567,7 @@ explain_newuidmap() {
     because "$one_id ($1)" "$way_out" partly
 }
 
-# Fills the tables of verdicts for one step in one way.
+# Fills in the tables of verdicts for one step in one way.
 judge_step() {
     local way=$1 step=$2 key keys=${needs[$2]} cell="$1 $2"
     local verdict how why mend
@@ -579,7 +579,7 @@ judge_step() {
             return
         fi
     fi
-    # A step has all that the steps before it have. Cgroups are asked for by flags.
+    # A step needs all that the steps before it need, except cgroups: only flags ask for those.
     if ((step > 1)) && [[ ${verdicts[$way $((step - 1))]} == no ]]; then keys="${blocked_by[$way]:-} $keys"; fi
     for key in $keys; do
         judge_key "$key" "$way"
@@ -638,14 +638,14 @@ say_table() {
     done
 }
 
-# Steps that fail for one reason are named together.
+# Steps that fail for the same reason are named together.
 say_reasons() {
     local way step reason steps
     for way in "${ways[@]}"; do
         local -A steps_by_reason=()
         local order=()
         for step in "${!names[@]}"; do
-            reason=${whys[$way $step]}$'\n'"  mend: "${mends[$way $step]}
+            reason=${whys[$way $step]}$'\n'"  fix: "${mends[$way $step]}
             if [[ -z ${whys[$way $step]} ]]; then continue; fi
             if [[ -z ${steps_by_reason[$reason]:-} ]]; then order+=("$reason"); fi
             steps_by_reason[$reason]+=" 0$step"
@@ -657,7 +657,7 @@ say_reasons() {
     done
     if ((${#notes[@]})); then printf '\nnote: %s' "${notes[@]}" && echo; fi
     if ((${#unworkable[@]})); then
-        printf '\nSteps that work in no way here: %s. A way out: %s\n' "${unworkable[*]}" "$lab"
+        printf '\nSteps that do not work here in any way: %s. A way out: %s\n' "${unworkable[*]}" "$lab"
     else
         printf '\nEvery step works in at least one way.\n'
     fi
@@ -701,7 +701,7 @@ main() {
             *) usage >&2 && exit 2 ;;
         esac
     done
-    export LC_ALL=C # errors are looked at, and shown, in one language
+    export LC_ALL=C # errors are matched, and shown, in one language
     # Debian leaves these out of an ordinary user's PATH; nft lives there.
     PATH=$PATH:/usr/sbin:/sbin
     declare -gA result=() verdicts=() hows=() whys=() mends=() blocked_by=()

@@ -2,11 +2,11 @@
 # The lab: a virtual machine with a stock Debian kernel, systemd and an ordinary
 # user, in which every step works.
 #
-# The image of its disk is made once and kept. It stays as it is: what a run
-# writes is gone with the run. The workspace comes on a second disk, made anew
-# for each run, so that it is always what you have now.
+# The image of its disk is made once and kept. It never changes: what a run writes
+# is gone when the run ends. The workspace comes on a second disk, made anew for
+# each run, so it is always the one you have now.
 #
-# shellcheck disable=SC2317 # functions are handed to trap
+# shellcheck disable=SC2317 # functions are passed to trap
 set -euo pipefail
 umask 022
 
@@ -15,37 +15,39 @@ usage() {
 usage: scripts/lab.sh [OPTION...] [--] [COMMAND [ARG...]]
        scripts/lab.sh --image
 
-Boots a virtual machine, and runs COMMAND (default: a shell) in it, in the
-directory where you are, with this workspace and its programs. The machine has
-a stock Debian kernel, systemd, cgroup v2 and AppArmor, and ends with COMMAND.
+Boots a virtual machine and runs COMMAND (default: a shell) in it, in your current
+directory, with this workspace and its programs. The machine has a stock Debian
+kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
 
-  --kernel 6.1|6.12      Linux of this version (default: 6.1)
+  --kernel 6.1|6.12      the version of Linux (default: 6.1)
   --user learner|root    who runs COMMAND (default: learner, an ordinary user
                          with subordinate ids, a login session, delegated
                          cgroups, and sudo). root,learner: each of them in turn
-  --bring FILE           FILE too, from the directory of the programs: a test
-  --cpus N               with so many processors (default: 2)
-  --image                get all that it needs, if it is not there, and boot
-                         nothing: afterwards the lab works offline
+  --bring FILE           bring FILE, too, such as a test: it must be in the
+                         directory of the programs
+  --cpus N               the number of processors (default: 2)
+  --image                get whatever the lab still needs, and boot nothing:
+                         afterwards, the lab works offline
   --help                 this text
 
 Inside
   LAB=1         says where you are
   WORKSHOP_BIN  the directory of the workshop's programs, first in PATH: the
-                release build, or the debug build. Set it outside to choose.
+                release build if there is one, otherwise the debug build. Set
+                it outside to choose.
 
-On a terminal COMMAND has one. Elsewhere its input is empty. The machine has no
-network card: no packet leaves it. Its internet is as pretended as that of the
-playground. Ctrl-C while it boots ends it.
+If you are on a terminal, COMMAND gets one, too. Otherwise its input is empty.
+The machine has no network card: no packet leaves it. Like the playground, it has
+a pretend internet. While it boots, Ctrl-C ends it.
 
-The image is made from Debian's packages, from the mirror that apt uses here.
-Where that is not Debian, name one: LAB_MIRROR=http://MIRROR/debian. Where no
+The image is made from Debian packages, from the mirror that apt uses here. If
+that mirror is not Debian's, name one: LAB_MIRROR=http://MIRROR/debian. If no
 QEMU is installed, the lab unpacks one for itself; it installs nothing. All this
-needs the network once, three minutes, and 1 GB in
-~/.cache/container-workshop-lab. To make it anew, delete that directory.
+happens once, and takes the network, three minutes, and 1 GB in
+~/.cache/container-workshop-lab. To start over, delete that directory.
 
 Exit status: COMMAND's own (root,learner: the first that is not 0); 125 when the
-machine can't start, or goes down.
+machine can't start, or goes down before COMMAND ends.
 USAGE
 }
 
@@ -62,20 +64,20 @@ need() { # PROGRAM...
     local program
     for program in "$@"; do
         [[ $(type -P "$program") ]] || fail "the program $program is missing." \
-            'This installs what the lab needs: ./scripts/setup.sh --lab'
+            'To install what the lab needs: ./scripts/setup.sh --lab'
     done
 }
 
-# Asks first whether it is there: what kill says about one that has ended would
-# have to be thrown away, and where /dev/null is broken, that kill never runs.
+# First checks that the process exists: otherwise what kill says about one that has
+# ended would go to /dev/null, and if that is broken, kill never runs.
 end() { # PID [SIGNAL]
     [[ ! -e /proc/$1 ]] || kill "-${2:-TERM}" "$1" || true
 }
 
 # ── the workspace ───────────────────────────────────────────────────────────
 
-# Hard links where they can be had: nothing is copied twice. Others may be at
-# work in the checkout: a file that went meanwhile is not missed.
+# Hard links where possible, so that nothing is copied twice. Others may be at work
+# in the checkout: a file that has vanished meanwhile is not missed.
 stage() { # DIRECTORY FILE...: relative to the current directory
     local to=$1 file
     shift
@@ -95,7 +97,7 @@ choose_programs() {
         [[ ! -x $target/release/01-chroot ]] || WORKSHOP_BIN=$target/release
     fi
     WORKSHOP_BIN=$(realpath -m "$WORKSHOP_BIN")
-    [[ -d $WORKSHOP_BIN ]] || fail "the workshop's programs are not built: $WORKSHOP_BIN is not there." \
+    [[ -d $WORKSHOP_BIN ]] || fail "the workshop's programs are not built: there is no $WORKSHOP_BIN." \
         'Try: cargo build --release'
 }
 
@@ -108,7 +110,7 @@ workspace_files() {
         done
 }
 
-# The second disk: the workspace, the programs, and what is to be done.
+# The second disk: the workspace, the programs, and what to run.
 make_workspace_disk() {
     local tree=$run/tree files=() programs=() file size
     mkdir "$tree" "$tree/checkout" "$tree/programs"
@@ -134,16 +136,16 @@ make_workspace_disk() {
 
 # ── the machine ─────────────────────────────────────────────────────────────
 
-# Without KVM, QEMU translates the machine's code, and keeps the translation by
-# its address: with programs always at the same one, they start in a quarter of
-# the time. So does a clock that is read without asking a device. On a busy host
-# a kernel that checks its timer finds none, and panics. The tests look for
+# Without KVM, QEMU translates the machine's code, and keeps each translation by
+# its address: programs that are always at the same address start in a quarter of
+# the time. A clock that is read without asking a device helps as well. On a busy
+# host, a kernel that checks its timer finds none, and panics. The tests look for
 # workshop.emulated.
 for_tcg='norandmaps mitigations=off tsc=reliable clocksource=tsc no_timer_check workshop.emulated=1'
 
-# The machine's clock counts by the host's processor. How fast that is it would
-# find out as it boots, and wrongly on a busy host: all its seconds would be too
-# short. Twice the frequency in MHz is what Linux calls bogomips.
+# The machine's clock counts the ticks of the host's processor. The machine would
+# measure how fast these are as it boots, and get it wrong on a busy host: all its
+# seconds would be too short. What Linux calls bogomips is twice the frequency in MHz.
 tell_frequency() {
     awk '$1 == "bogomips" { printf " tsc_early_khz=%d", $3 * 500; exit }' /proc/cpuinfo
 }
@@ -152,7 +154,7 @@ start_machine() { # ACCELERATOR
     local how=(-accel kvm -cpu host)
     local words='console=ttyS0 panic=-1 net.ifnames=0 systemd.getty_auto=no workshop.lab=1'
     if [[ $1 != kvm ]]; then
-        # What of a processor costs most to translate, and Linux can do without.
+        # Without the features that cost most to translate, and that Linux can spare.
         how=(-accel "tcg,thread=multi" -cpu "max,-erms,-la57,-pku,-smap,-smep,-xsave")
         words+=" $for_tcg$(tell_frequency)"
     fi
@@ -187,15 +189,15 @@ stop_machine() {
     while machine_runs; do sleep 0.01; done
 }
 
-# One whose machine has never opened the other end would wait for ever.
+# A reader whose machine has never opened the other end would wait forever.
 stop_readers() {
     local reader
     for reader in "${readers[@]}"; do end "$reader"; done
     readers=()
 }
 
-# /dev/kvm may be there, answer, and run nothing. So a machine that says nothing
-# for three seconds does not run, whatever the reason.
+# /dev/kvm can exist, answer, and still run nothing. So a machine that says nothing
+# for three seconds is not running, whatever the reason.
 start_machine_somehow() {
     if [[ -r /dev/kvm && -w /dev/kvm ]]; then
         say "boots Linux $kernel with KVM …"
@@ -213,8 +215,8 @@ start_machine_somehow() {
     start_machine tcg
 }
 
-# Sets heard to the next line that the machine says on its control port, or
-# cause to why there will be none.
+# Sets heard to the next line that the machine writes to its control port, or
+# cause to the reason why there will be none.
 hear() { # SECONDS
     local limit=$((SECONDS + $1))
     cause=''
@@ -257,7 +259,7 @@ run_command() {
     hear "${LAB_BOOT_SECONDS:-180}" || {
         show_console
         local hint=()
-        [[ $cause != not* ]] || hint=('A slow machine may need more: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …')
+        [[ $cause != not* ]] || hint=('A slow machine may need more time: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …')
         fail "the machine did not come up: $cause. Above is the end of its console." "${hint[@]}"
     }
     flock --unlock "$lock"
@@ -269,7 +271,7 @@ run_command() {
     }
     status=$heard
     stop_machine
-    # All that it wrote has arrived, and what waits in a pipe is yet to be shown.
+    # All that it wrote has arrived, but what waits in a pipe has yet to be shown.
     [[ $terminal ]] || wait "${readers[@]}"
 }
 
@@ -282,7 +284,7 @@ clean_up() {
     [[ ! ${run:-} ]] || rm -rf "$run"
 }
 
-# Of runs that were killed, and could not clean up.
+# Left by runs that were killed and could not clean up.
 remove_leftovers() {
     local left
     for left in "$cache"/run.*; do
@@ -310,7 +312,7 @@ read_arguments() {
         case $1 in
             --kernel=* | --user=* | --cpus=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
             --kernel | --user | --cpus | --bring)
-                [[ $# -gt 1 ]] || fail "what $1? See: ./scripts/lab.sh --help"
+                [[ $# -gt 1 ]] || fail "$1 needs a value. See: ./scripts/lab.sh --help"
                 set_option "$1" "$2"
                 shift
                 ;;
@@ -325,11 +327,11 @@ read_arguments() {
     command=("$@")
     [[ ${kernel_package[$kernel]:-} ]] || fail "there is no kernel $kernel here, only: ${!kernel_package[*]}"
     [[ $users =~ ^(root|learner)(,(root|learner))*$ ]] || fail "there is no user $users here, only: root learner"
-    [[ $cpus =~ ^[1-9]$ ]] || fail "--cpus $cpus: a number from 1 to 9."
+    [[ $cpus =~ ^[1-9]$ ]] || fail "--cpus $cpus: it takes a number from 1 to 9."
     if [[ -t 0 && -t 1 ]]; then
         terminal=yes
     elif [[ $# -eq 0 && ! $only_image ]]; then
-        fail 'without a COMMAND it needs a terminal.'
+        fail 'without a COMMAND, the lab needs a terminal.'
     fi
 }
 
@@ -337,7 +339,7 @@ main() {
     local helpers=() readers=() machine='' run='' status=125
     read_arguments "$@"
     PATH=$PATH:/usr/sbin:/sbin
-    [[ $(uname -m) == x86_64 ]] || fail "the lab is made for x86_64, and this is $(uname -m)."
+    [[ $(uname -m) == x86_64 ]] || fail "the lab needs x86_64, and this machine is $(uname -m)."
     need mke2fs setpriv flock
     came_from=$PWD TERM=${TERM:-linux}
     [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The door to the playground: a pretended host, made of what the steps teach.
+# The door to the playground: a pretend host, made of what the steps teach.
 # Its program is steps/playground. Where that is not built yet, it is built here.
 set -euo pipefail
 

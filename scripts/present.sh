@@ -6,16 +6,17 @@ usage() {
   cat <<'USAGE'
 usage: scripts/present.sh [--port N | --build | --pdf FILE]
 
-Installs what the slides need, builds them, and serves them on this machine only,
-until Ctrl-C. Offline once the first run has fetched the packages. The built deck
-is slides/dist: open its index.html in a browser, or copy it anywhere.
+Installs what the slides need, builds them, and serves them, on this machine only,
+until Ctrl-C. Works offline once the first run has fetched the packages. The built
+deck is slides/dist: open its index.html in a browser, or copy it anywhere.
 
-  --port N    serve on this port; 0 takes a free one (default: 4173, or the next)
-  --build     build only
-  --pdf FILE  print the deck to FILE, one page a slide, without serving it
+  --port N    serve on this port; 0 picks a free one (default: 4173, or the next
+              free one)
+  --build     only build the deck
+  --pdf FILE  print the deck to FILE, one slide per page, without serving it
 
-In the browser: arrows go on, S opens the speaker view, T light or dark, F full
-screen, O all slides, ? all keys.
+In the browser, the arrow keys go through the slides. S opens the speaker view,
+T switches between light and dark, F is full screen, O shows all slides, ? all keys.
 
 Needs node (18 or newer) and npm; --pdf needs chromium, or the browser that CHROMIUM
 names. ./scripts/setup.sh --slides installs what is missing.
@@ -31,14 +32,14 @@ need() { # COMMAND
   command -v "$1" >/dev/null || fail "$1 is missing. Try: ./scripts/setup.sh --slides"
 }
 
-# Only when the lockfile is newer than what was installed by it.
+# Only if the lockfile is newer than what was installed from it.
 install() {
   [[ ! package-lock.json -nt node_modules/.package-lock.json ]] && return
   echo 'installing …'
-  npm ci --no-fund --no-audit --loglevel=error || fail 'npm could not install the packages. See above; it needs the internet once.'
+  npm ci --no-fund --no-audit --loglevel=error || fail 'npm could not install the packages: see above. It needs the internet once.'
 }
 
-# What was built is of today: nothing that goes into the deck is newer.
+# The built deck is up to date: nothing that goes into it is newer.
 is_built() {
   [[ -s dist/index.html && ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests \) -prune \
     -o -newer dist/index.html -print -quit) ]]
@@ -51,7 +52,7 @@ build() {
 }
 
 print_pdf() { # FILE
-  node build/print.js "$1" || fail 'chromium did not print it. See above.'
+  node build/print.js "$1" || fail 'chromium did not print the deck. See above.'
   echo "printed: $1"
 }
 
@@ -70,7 +71,7 @@ main() {
   cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../slides"
   need node
   need npm
-  (($(node -p 'process.versions.node.split(".")[0]') >= 18)) || fail "node is $(node -v), and it takes 18 or newer."
+  (($(node -p 'process.versions.node.split(".")[0]') >= 18)) || fail "node is $(node -v), but the slides need 18 or newer."
   install
   build
   case $act in

@@ -7,26 +7,27 @@ usage() {
 usage: scripts/record.sh [--check] [STEP...]
 
 Plays the demos without waiting, and makes a cast of each: slides/casts/NN-name.cast
-(asciicast v2, 100 columns, 28 rows; asciinema plays it, with the rhythm of a
-person). One that still shows what it did is kept. The picture of the README is
-made of one of them.
+(asciicast v2, 100 columns, 28 rows; asciinema plays it at a person's pace). A cast
+that still shows the same is kept. The picture in the README is made from one of
+the casts.
 
-  STEP      the numbers of those to record, 0 is the first (default: all)
-  --check   changes nothing: says which cast does not show what its demo shows
-            today, and how it differs. Pids, inodes, times and the like don't count
+  STEP      the numbers of the demos to record; 0 is the first (default: all)
+  --check   change nothing, but report which cast does not show what its demo
+            shows today, and how they differ. Pids, inodes, times and the like
+            don't count
 
-Record as root: an ordinary user has other ids, and often no cgroup. A cast that
-was recorded with another version of cgroups than this machine's is only judged
-if it shows the same. Otherwise that is told, and is no failure.
+Record as root: an ordinary user has other ids, and often no cgroup. If a cast was
+recorded with another version of cgroups than this machine has, a difference is
+reported, but is not a failure.
 
-Exit status: 0; 1 where a demo does not show what it should, or a cast what its
-demo shows.
+Exit status: 0; 1 if a demo does not show what it should, or a cast does not show
+what its demo shows.
 USAGE
 }
 
 limit=100000 # bytes
 
-# The first thing that a visitor sees: an attack, and its end.
+# The first thing a visitor sees: an attack, and its end.
 picture=slides/casts/attack.svg
 draw_picture() {
   demo-cast picture slides/casts/04-mount-namespace.cast 'The attacks' 'The step'
@@ -36,7 +37,7 @@ say() { printf '%-24s %s\n' "$name" "$*"; }
 
 [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
 
-# Nothing of this machine's settings is in the cast.
+# None of this machine's settings gets into the cast.
 print_demo() { # SCRIPT
   env -i PATH="$PATH" HOME="$HOME" WORKSHOP_BIN="$WORKSHOP_BIN" \
     LC_ALL=C.UTF-8 TZ=UTC TERM=xterm-256color "$1" --record </dev/null
@@ -46,7 +47,7 @@ record() { # SCRIPT: to $fresh
   { print_demo "$1" >"$dir/printed" && demo-cast make <"$dir/printed" >"$fresh"; } ||
     { say 'FAIL  the demo fails, see above' && return 1; }
   if (($(wc -c <"$fresh") > limit)); then
-    say "FAIL  the cast has more than $limit bytes: show less"
+    say "FAIL  the cast has more than $limit bytes: the demo must show less"
     return 1
   fi
   if grep -qF -e "$PWD/" -e "$(uname -r)" "$fresh"; then
@@ -64,7 +65,7 @@ keep() { # CAST
   if shows_the_same "$1"; then
     say 'shows the same as before: kept'
   elif [[ $(demo-cast cgroup "$fresh") == none ]]; then
-    say 'FAIL  you have no cgroup here, and step 06 shows none. Record as root.'
+    say 'FAIL  you have no cgroup here, so step 06 can show none. Record as root.'
     return 1
   else
     cp "$fresh" "$1" && say "recorded: $(wc -c <"$1") bytes"
@@ -77,15 +78,15 @@ judge() { # CAST
     say ok
     return
   elif [[ ! -e $1 ]]; then
-    say "FAIL  there is no $1. Record it: scripts/record.sh ${name%%-*}"
+    say "FAIL  there is no $1. To record it: scripts/record.sh ${name%%-*}"
     return 1
   fi
   here=$(demo-cast cgroup "$fresh") there=$(demo-cast cgroup "$1")
   if [[ $here != "$there" ]]; then
-    say "SKIP  it differs. It was recorded with cgroups $there, and here they are: $here"
+    say "SKIP  it differs: it was recorded with cgroups $there, and this machine has: $here"
     return
   fi
-  say "FAIL  - the cast shows, + the demo shows today. If that is right: scripts/record.sh ${name%%-*}"
+  say "FAIL  - shown by the cast, + shown by the demo today. If the demo is right: scripts/record.sh ${name%%-*}"
   cat "$dir/differences"
   return 1
 }
@@ -99,7 +100,7 @@ judge_casts_of_no_demo() {
   local cast worst=0
   for cast in slides/casts/*.cast; do
     name=${cast##*/} name=${name%.cast}
-    [[ -x scripts/$name.sh ]] || { say "FAIL  there is no such demo any more" && worst=1; }
+    [[ -x scripts/$name.sh ]] || { say "FAIL  this demo no longer exists" && worst=1; }
   done
   return "$worst"
 }
@@ -109,7 +110,7 @@ judge_picture() {
   if draw_picture | cmp --silent - "$picture"; then
     say ok
   else
-    say "FAIL  $picture is not made of the cast that is here. Make it: scripts/record.sh 4"
+    say "FAIL  $picture was not made from the present cast. To make it: scripts/record.sh 4"
     return 1
   fi
 }

@@ -6,26 +6,26 @@ usage() {
     cat <<'USAGE'
 Usage: ./scripts/setup.sh [--check] [--test] [--slides] [--lab]
 
-Installs the packages that the workshop needs and downloads its crates.
-Says first what is missing and why, and uses sudo if you are not root.
-Afterwards everything works offline. With nothing missing it changes nothing.
+Installs the packages that the workshop needs, and downloads its crates.
+It first lists what is missing and why, and uses sudo if you are not root.
+Afterwards, everything works offline. If nothing is missing, nothing changes.
 
-  --check   say what is missing, change nothing; exit status 1 if the workshop
-            can't do without it (optional things are named, and don't count)
-  --test    also what ./scripts/test.sh needs; what it needs for the lab, if
-            it can be had
+  --check   list what is missing, but change nothing; exit status 1 if the
+            workshop needs any of it (optional things are listed, but don't count)
+  --test    also what ./scripts/test.sh needs, including what it needs for the
+            lab, if that is available
   --slides  also what ./scripts/present.sh needs
   --lab     also what ./scripts/lab.sh needs
   --help    this text
 USAGE
 }
 
-# One row a need. A new need is a new row, and nothing else.
+# One row per need. A new need is a new row, and nothing else.
 #   commands: all of them must be on PATH
 #   needed:   always, test (with --test), slides (with --slides or --test), lab
 #             (with --lab; with --test optional), or optional (setup goes on
 #             without it)
-#   the rest: the package that brings them, by package manager (apt, dnf, pacman,
+#   the rest: the package that provides them, by package manager (apt, dnf, pacman,
 #             zypper); - where none is needed: lab.sh unpacks a QEMU for itself
 needs() {
     cat <<'TABLE'
@@ -83,7 +83,7 @@ find_package_manager() {
     manager=none
 }
 
-# Fills required, optional (packages) and missing_tools (a line for each).
+# Sets required, optional (packages) and missing_tools (one line for each).
 find_missing_tools() {
     required=() optional=() missing_tools=()
     local commands why needed apt dnf pacman zypper column command absent packages
@@ -92,7 +92,7 @@ find_missing_tools() {
         case $needed in
             test) [[ $with_tests ]] || continue ;;
             slides) [[ $with_slides$with_tests ]] || continue ;;
-            # Without QEMU, all that the lab is not needed for can be tested.
+            # Without QEMU, everything that does not need the lab can be tested.
             lab) [[ $with_lab ]] || { [[ $with_tests ]] && needed=optional; } || continue ;;
         esac
         absent=
@@ -118,28 +118,28 @@ find_missing_tools() {
     done < <(needs)
 }
 
-# Sets rust_lacks to what is wrong with Rust and how to mend it; empty when all is well.
+# Sets rust_lacks to what is wrong with Rust and how to fix it; empty if all is well.
 find_missing_rust() {
     local needed have
     needed=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
     rust_lacks=
     if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
         if [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
-            rust_lacks="Rust is installed and not on your PATH. Type:
+            rust_lacks="Rust is installed, but not on your PATH. Type:
     export PATH=\"${CARGO_HOME:-$HOME/.cargo}/bin:\$PATH\""
         else
-            rust_lacks="cargo and rustc $needed or newer compile the workshop. Distributions often have an
-  older one, so get it from the Rust project (https://www.rust-lang.org/tools/install):
+            rust_lacks="The workshop needs cargo and rustc $needed or newer. Distributions often have an older
+  version, so get them from the Rust project (https://www.rust-lang.org/tools/install):
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
             if [[ -n ${SUDO_USER:-} ]]; then
                 rust_lacks+="
-  If $SUDO_USER has Rust: run this script as $SUDO_USER, without sudo. It asks for sudo by itself."
+  If $SUDO_USER has Rust, run this script as $SUDO_USER, without sudo. It calls sudo itself."
             fi
         fi
         return
     fi
     if ! have=$(rustc --version 2>/dev/null); then
-        rust_lacks="rustc is there and does not run; rustup may have no toolchain yet. Type:
+        rust_lacks="rustc is installed, but does not run; rustup may have no toolchain yet. Type:
     rustup default stable"
         return
     fi
@@ -149,12 +149,12 @@ find_missing_rust() {
         if command -v rustup >/dev/null; then
             rust_lacks+=$'Type:\n    rustup update stable'
         else
-            rust_lacks+="Your distribution's is too old.
-  Get it from the Rust project (https://www.rust-lang.org/tools/install):
+            rust_lacks+="Your distribution's version is too old.
+  Get a newer one from the Rust project (https://www.rust-lang.org/tools/install):
     curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
         fi
     elif [[ -n $with_tests ]] && ! { rustfmt --version && cargo-clippy --version; } >/dev/null 2>&1; then
-        rust_lacks="rustfmt and clippy check the code. "
+        rust_lacks="rustfmt or clippy is missing; they check the code. "
         if command -v rustup >/dev/null; then
             rust_lacks+=$'Type:\n    rustup component add rustfmt clippy'
         else
@@ -163,8 +163,8 @@ find_missing_rust() {
     fi
 }
 
-# Cargo itself answers, from its own cache, in about 0.1 s. A stamp of ours
-# would go on saying yes after someone cleaned the cache.
+# Cargo itself answers, from its own cache, in about 0.1 s. A stamp file of ours
+# would still say yes after someone cleaned the cache.
 crates_are_there() { cargo fetch --locked --offline --quiet 2>/dev/null; }
 
 find_missing() {
@@ -180,16 +180,16 @@ report_missing() {
         printf '%s\n' "${missing_tools[@]}"
     fi
     if [[ -n $rust_lacks && -n $check ]]; then say "Rust: $rust_lacks"; fi
-    if [[ -n $missing_crates ]]; then say 'Missing: the crates that Cargo.lock names, to compile offline'; fi
+    if [[ -n $missing_crates ]]; then say 'Missing: the crates that Cargo.lock names, needed to compile offline'; fi
 }
 
 how_to_install() {
     local sudo=
     if ((EUID != 0)) && command -v sudo >/dev/null; then sudo='sudo '; fi
     case $manager in
-        # Arch supports no partial upgrade: with fresh lists, upgrade it all.
+        # Arch does not support partial upgrades: with fresh lists, upgrade everything.
         pacman) say "${sudo}pacman -Syu --needed $*" ;;
-        none) say "install, by your distribution's own means, what brings $*" ;;
+        none) say "install, by your distribution's own means, what provides $*" ;;
         *) say "$sudo$manager install $*" ;;
     esac
 }
@@ -199,12 +199,12 @@ as_root() {
 }
 
 apt_install() {
-    # --no-remove: a package of yours that stands in the way stays.
+    # --no-remove: a package of yours stays, even if it stands in the way.
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends --no-remove "$@"
 }
 
-# Old or absent package lists are fetched once, and only when they are the trouble.
+# Old or missing package lists are fetched once, and only when they are the problem.
 lists_updated=
 install_packages() {
     case $manager in
@@ -221,10 +221,10 @@ install_packages() {
 }
 
 install_missing_tools() {
-    # A cell may name two packages: split at its spaces.
+    # A cell may name two packages: split it at the spaces.
     read -ra required <<<"${required[*]}"
     if [[ $manager == none ]]; then
-        say 'No apt-get, dnf, zypper or pacman here, and setup knows no other.'
+        say 'No apt-get, dnf, zypper or pacman here, and setup knows no other package manager.'
         return
     fi
     if ((EUID != 0)); then
@@ -238,7 +238,7 @@ install_missing_tools() {
     if ((${#required[@]})); then install_packages "${required[@]}" || true; fi
     local package
     for package in "${optional[@]}"; do
-        install_packages "$package" || say "$package can't be had here. It is optional: going on without it."
+        install_packages "$package" || say "$package is not available here. It is optional, so setup goes on without it."
     done
 }
 
@@ -270,7 +270,7 @@ main() {
     fi
 
     if ((${#required[@]} == 0)) && [[ -z $rust_lacks$missing_crates ]]; then
-        say 'The workshop has what it needs. Which steps work here: ./scripts/doctor.sh'
+        say 'The workshop has what it needs. To see which steps work here: ./scripts/doctor.sh'
         exit 0
     fi
     if [[ -z $check ]]; then
@@ -279,7 +279,7 @@ main() {
         if ((${#required[@]})); then say "Do: $(how_to_install "${required[@]}")"; fi
         if [[ -n $rust_lacks ]]; then say "Rust: $rust_lacks"; fi
         if [[ -n $missing_crates ]]; then say 'Do: cargo fetch --locked'; fi
-        say 'Setup needs the internet once. If you are offline, run it again when you are not.'
+        say 'Setup needs the internet once. If you are offline, run it again once you are online.'
     fi
     exit 1
 }

@@ -8,42 +8,43 @@ usage() {
     cat <<'USAGE'
 usage: scripts/test.sh [OPTION...] [NAME...]
 
-Without a NAME: all stages, a line each with its time. With: the claims of the
-test binaries that have it in their name (chroot, attacks, lessons ...), in all
-environments.
+Without a NAME: runs all stages, and prints a line for each, with its time. With a
+NAME: runs the claims of the test binaries whose names contain it (chroot, attacks,
+lessons ...), in all environments.
 
   --quick            only what is judged in the playground: for use while working
-  --stage STAGE      only this stage (clippy, slides, host-root ...), or all that
-                     begin so (playground, lab)
-  --limit SECONDS    no program may take longer (default: 600)
-  --write-readme     put the table of environments of this run, a whole one of
-                     root's, into README.md
+  --stage STAGE      only this stage (clippy, slides, host-root ...), or all whose
+                     names begin with it (playground, lab)
+  --limit SECONDS    end any program that takes longer (default: 600)
+  --write-readme     put this run's table of environments into README.md; it takes
+                     a full run, as root
   --help             this text
 
 Environments
   host-root, host-learner, host-one-id  on this machine: as root, as an ordinary
-                                        user, as one without /etc/subuid
-  playground-root, playground-learner   in a pretended host (playground.sh)
+                                        user, as one without a range in /etc/subuid
+  playground-root, playground-learner   in a pretend host (playground.sh)
   playground-one-id
   lab-6.1-root, lab-6.1-learner         in a virtual machine with systemd and a
   lab-6.12-root, lab-6.12-learner       stock kernel (lab.sh)
 
-An ordinary user has host-learner and playground-learner as themselves. What
-can't be judged in one environment is skipped there, with its reason; what was
-judged nowhere fails the run.
+For an ordinary user, host-learner and playground-learner run as that user. A claim
+that can't be judged in one environment is skipped there, and the reason is shown;
+a claim that was judged nowhere fails the run.
 
-The lab needs the network once (see lab.sh). Where it can't be had, the run goes
-on without it and says so; what only the lab can judge is then judged nowhere,
-and does not fail the run. With CI=true it does, and so does a missing lab.
-Without KVM the lab is slow, and what takes longest is left to the other
+The lab needs the network once (see lab.sh). If the lab can't be made, the run goes
+on without it and says so. Claims that only the lab can judge are then judged
+nowhere, without failing the run. With CI=true, a missing lab fails the run.
+Without KVM the lab is slow, and the slowest claims are left to the other
 environments.
 
-All that a stage said is in target/test-logs. Exit status: 0; 1 where a stage or
-a claim failed.
+The full output of each stage is in target/test-logs. Exit status: 0; 1 if a stage
+or a claim failed.
 USAGE
 }
 
-# The two stages before there is a program for the others (testbed's test-suite).
+# For the two stages that come before the program for the others (testbed's
+# test-suite) exists.
 stage() { # NAME COMMAND...
     local begin=$SECONDS
     if "${@:2}" >"$log" 2>&1; then
@@ -62,8 +63,8 @@ trap 'rm -f "$log"' EXIT
 stage setup ./scripts/setup.sh --test
 stage build cargo test --workspace --test '*' --no-run
 rm -f "$log"
-# Not a release build that somebody made before: what is tested is what is here.
+# Never an earlier release build: what is tested is the code that is here now.
 WORKSHOP_BIN=$(realpath "${CARGO_TARGET_DIR:-target}")/debug
-# An ordinary user's PATH lacks the directories where some tools live.
+# An ordinary user's PATH lacks directories in which some tools live.
 export WORKSHOP_BIN PATH=$PATH:/usr/sbin:/sbin
 exec "${TEST_SUITE:-$WORKSHOP_BIN/test-suite}" suite "$@"

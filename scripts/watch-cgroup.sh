@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a cgroup uses, against its limits, live. Version 2 and version 1.
+# What a cgroup uses, compared with its limits, live. Version 2 and version 1.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/live-view.sh
 source "${BASH_SOURCE[0]%/*}/lib/live-view.sh"
@@ -8,17 +8,17 @@ usage() {
   cat <<USAGE
 usage: scripts/watch-cgroup.sh [OPTIONS] [PID|CGROUP]
 
-Memory, CPU and processes of a cgroup against their limits, with what it used
-before, how often it was throttled, and how many of its processes were killed
-for want of memory. Of the cgroup in which PID lives, such as a docker
-container's (docker inspect --format '{{.State.Pid}}' NAME), or of a directory
-below /sys/fs/cgroup. Default: the cgroup of this shell.
+Shows the memory, CPU and processes of a cgroup against their limits, with what it
+used before, how often it was throttled, and how many of its processes were killed
+because memory ran out. The cgroup is the one in which PID lives, such as a docker
+container's (docker inspect --format '{{.State.Pid}}' NAME), or a directory below
+/sys/fs/cgroup. Default: the cgroup of this shell.
 
 $live_options
 USAGE
 }
 
-# ── where the kernel says it ────────────────────────────────────────────────
+# ── where the kernel shows it ───────────────────────────────────────────────
 
 # mountinfo: id parent device ROOT POINT options … - TYPE source SUPER-OPTIONS
 # Sets mounted_at and mounted_root for each controller of version 1, and for v2.
@@ -37,7 +37,7 @@ find_hierarchies() {
   done </proc/self/mountinfo
 }
 
-# A controller belongs to one hierarchy only: version 1 where it is mounted.
+# A controller belongs to only one hierarchy: that of version 1 if it is mounted.
 version_of() { # CONTROLLER
   [[ ${mounted_at[$1]-} ]] && echo 1 || echo 2
 }
@@ -57,7 +57,7 @@ directory_of_process() { # PID CONTROLLER
   done <"/proc/$1/cgroup"
 }
 
-# The directory of one hierarchy names its like in the others.
+# The same path names the cgroup's directory in each hierarchy.
 directory_of_cgroup() { # DIRECTORY CONTROLLER
   local point path=$1
   for point in "${mounted_at[@]}"; do
@@ -75,7 +75,7 @@ find_directories() { # PID OR DIRECTORY
   done
 }
 
-# ── what it says ────────────────────────────────────────────────────────────
+# ── what the kernel shows ───────────────────────────────────────────────────
 
 # The file's first line, or nothing.
 read_line() { # CONTROLLER FILE: sets answer
@@ -97,8 +97,8 @@ first_of() { # CONTROLLER FILE FILE: version 2's, else version 1's
   [[ $answer ]] || read_line "$1" "$3"
 }
 
-# What is used, and the limit: bytes, processes, or millionths of a CPU. A limit
-# that is none is empty: `max`, -1, and the biggest number of version 1.
+# What is used, and the limit: bytes, processes, or millionths of a CPU. What means
+# "no limit" becomes empty: `max`, -1, and the largest number of version 1.
 declare -A used=() limit=() past=()
 
 measure_memory() {
@@ -150,7 +150,7 @@ measure_cpu() {
   throttled=$answer
 }
 
-# Without a limit, the bar is of all that the machine has.
+# Without a limit, the bar shows a share of all that the machine has.
 all_there_is() { # KIND
   local kib
   case $1 in
@@ -194,7 +194,7 @@ bar() { # PERCENT WIDTH
   paint 2 "$(repeat ░ $(($2 - full)))"
 }
 
-# The newest on the right. Space: there was no measurement yet.
+# The newest is on the right. A space means: no measurement yet.
 history_line() { # WIDTH PERCENT...
   local width=$1 percent levels=(▁ ▂ ▃ ▄ ▅ ▆ ▇ █) line=''
   shift
@@ -218,7 +218,7 @@ human() { # KIND NUMBER
 show() { # KIND WIDTH NOTE
   local kind=$1 width=$2 of percent text
   if [[ ! ${used[$kind]} ]]; then
-    printf '%-9s%s\n\n\n' "$kind" "$(paint 2 'not counted here: the root cgroup, or no such controller')"
+    printf '%-9s%s\n\n\n' "$kind" "$(paint 2 'not counted here: this is the root cgroup, or lacks the controller')"
     return
   fi
   of=${limit[$kind]:-$(all_there_is "$kind")}
@@ -251,7 +251,7 @@ frame() { # COLUMNS ROWS
     picture="cgroup ${directory[memory]} is gone"
     return
   fi
-  [[ ! $once ]] || { measure_cpu && sleep 0.3; } # a speed takes two looks
+  [[ ! $once ]] || { measure_cpu && sleep 0.3; } # a speed takes two measurements
   measure
   picture=$(compose "$1")
 }
@@ -266,7 +266,7 @@ main() {
       *)
         of=${1%/} taken=1
         [[ -d $of || $of =~ ^[0-9]+$ && -d /proc/$of ]] ||
-          { echo "watch-cgroup: $1 is no process, and no directory" >&2 && exit 1; } ;;
+          { echo "watch-cgroup: $1 is neither a process nor a directory" >&2 && exit 1; } ;;
     esac
     shift "$taken"
   done

@@ -8,14 +8,14 @@ usage() {
   cat <<USAGE
 usage: scripts/watch-namespaces.sh [OPTIONS] [PID...]
 
-The host in the first column, and beside it one column for all processes that
-live in the same namespaces, the newest first. A number that differs from the
-host's is a namespace of its own; = is the host's. "7 → 1" is process 7 that
+Shows the host in the first column, and beside it one column for each set of
+processes that live in the same namespaces, the newest first. A number there is a
+namespace that the host does not share; = is the host's. "7 → 1" is process 7, which
 calls itself 1. A column that appeared within the last 5 seconds is marked.
 
-With PIDs: these processes and their children, such as a docker container's
-(docker inspect --format '{{.State.Pid}}' NAME). Whose namespaces you may read
-is the kernel's choice: your own processes', or with sudo everybody's.
+With PIDs: shows these processes and their descendants, such as a docker container's
+(docker inspect --format '{{.State.Pid}}' NAME). The kernel decides whose namespaces
+you may read: those of your own processes or, with sudo, everybody's.
 
   --playground PID  the host is the playground that runs below PID
 $live_options
@@ -24,8 +24,8 @@ USAGE
 
 playground='' pids=''
 
-# One line a fact, from /proc: `find` reads links and `grep` reads files, each
-# of all processes at once, since a start of a program for each would be slow.
+# One line per fact, from /proc: `find` reads links and `grep` reads files, each
+# for all processes at once, since starting a program for each would be slow.
 facts() {
   find /proc/[0-9]*/ns -type l -printf '%h %f %l\n' || true
   grep -sE '^(Name|State|PPid|Uid|NSpid):' /proc/[0-9]*/status || true
@@ -76,7 +76,7 @@ END {
   if (!compact) print_processes()
 }
 
-# The first process below PID that lives in another pid namespace is its PID 1.
+# The first process below PID that lives in another pid namespace is PID 1 there.
 function find_host(   pid, found) {
   if (playground == "") return me
   found = ""
@@ -101,13 +101,13 @@ function is_wanted(pid,   i, n, wanted) {
   return 0
 }
 
-# What lives in the same namespaces is one room.
+# Processes that live in the same namespaces share one room.
 function room(pid,   i, text) {
   for (i = 1; i <= kinds; i++) text = text " " namespace[pid, kind[i]]
   return text
 }
 
-# The programs that make this picture. Those that came and went have no room.
+# The programs that make this picture. Those that have already ended have no room.
 function is_ours(pid) {
   return pid != me && is_below(pid, me) && (!((pid, "pid") in namespace) || room(pid) == room(me))
 }
@@ -139,7 +139,7 @@ function sort_rooms(   i, j, moved) {
 
 function paint(code, text) { return colour ? "\033[" code "m" text "\033[0m" : text }
 
-# Cut and filled first, since colours have no width; and mawk counts bytes.
+# Cut and padded first, since colours have no width; and mawk counts bytes.
 function cell(text, code) {
   gsub(/→/, "\001", text)
   text = sprintf("%-" width "s", substr(text, 1, width - 1))
@@ -197,7 +197,7 @@ function print_namespaces(   i, k, first, own, line) {
   }
 }
 
-# The newest last of the host, the first of the others.
+# Of the host, the newest processes; of the others, the first ones.
 function print_processes(   i, r, free, line) {
   print ""
   free = rows - 2 - 5 - 1 - kinds - 1 - 1
@@ -211,7 +211,7 @@ function print_processes(   i, r, free, line) {
   }
 }
 
-# Fills listed[COLUMN, 1 …]. A host has too many: there the newest count.
+# Sets listed[COLUMN, 1 …]. A host has too many processes: the newest ones count.
 function list(of, column, free, newest,   pid, n, i, j, sorted, from) {
   n = 0
   for (pid in room_of) {
@@ -226,7 +226,7 @@ function list(of, column, free, newest,   pid, n, i, j, sorted, from) {
   if (i - 1 > longest) longest = i - 1
 }
 
-# The number in the pid namespace of the host, and the own one if it differs.
+# The number in the pid namespace of the host.
 function seen_number(pid) { return ((pid, depth[host]) in number_at) ? number_at[pid, depth[host]] : pid }
 
 function both_numbers(pid,   own) {
@@ -239,7 +239,7 @@ function user(pid,   line, field) {
   return uid[pid] in user_name ? user_name[uid[pid]] : uid[pid]
 }
 
-# A hostname can only be asked for inside.
+# A hostname can only be asked for from inside.
 function hostname(pid,   command, answer) {
   if (namespace[pid, "uts"] == namespace[me, "uts"]) command = ""
   else if (namespace[pid, "user"] == namespace[me, "user"]) command = "nsenter --target " pid " --uts "
@@ -251,8 +251,8 @@ function hostname(pid,   command, answer) {
   return answer
 }
 
-# Field 22 of stat is the start, in hundredths of a second since boot. Field 2
-# may hold spaces and parentheses.
+# Field 22 of stat is the start time, in hundredths of a second since boot. Field 2
+# can contain spaces and parentheses.
 function is_new(pid,   line, field, uptime) {
   if ((getline line < ("/proc/" pid "/stat")) <= 0) return 0
   close("/proc/" pid "/stat")

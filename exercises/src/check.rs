@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The lab makes its image the first time, and boots.
 const LAB_PATIENCE: Duration = Duration::from_secs(900);
 
-/// A host within the pretended host, for one check only.
+/// A host within the pretend host, for one check only.
 const OWN_HOST: [&str; 9] = [
     "unshare",
     "--mount",

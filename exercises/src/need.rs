@@ -7,7 +7,7 @@ pub enum Need {
     Ids,
     /// A cgroup that is ours to give.
     Cgroup,
-    /// The pretended internet.
+    /// The pretend internet.
     Internet,
     /// The other programs of the workshop, built.
     Programs,

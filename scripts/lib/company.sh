@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A host with company: what stands on a laptop beside the workshop, for tests.
+# A host with company: what else runs on a laptop beside the workshop, for tests.
 set -euo pipefail
 
 usage() {
@@ -7,19 +7,19 @@ usage() {
 usage: scripts/lib/company.sh COMMAND [ARG...]
        scripts/lib/company.sh --arrive | --leave
 
-Runs COMMAND as root of a host that has an uplink by cable and one by radio, that
-forwards, and on which docker runs: its bridge, its rules, its /etc/resolv.conf.
-Network and mounts are namespaces of its own; the host that you are on does not
-change.
+Runs COMMAND as root of a host that has a wired and a wireless uplink, that forwards
+packets, and on which docker seems to run: with its bridge, its rules, and a laptop's
+/etc/resolv.conf. Network and mounts are in namespaces of their own; the host that
+you are on does not change.
 
-  --arrive   docker and the second uplink come to the network that you are in
-  --leave    and leave it
+  --arrive   add docker and the second uplink to the network that you are in
+  --leave    remove them again
 
-Exit status: the command's own.
+Exit status: COMMAND's own.
 USAGE
 }
 
-# What docker tells the first network, and what systemd tells each.
+# The settings that docker makes in the first network, and systemd in each.
 first_network() {
   echo 1 >/proc/sys/net/ipv4/ip_forward
   for file in /proc/sys/net/ipv4/conf/{all,default}; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests that the demos leave a real host as it was: whole, and interrupted where
-# most of it is changed. The playground stands for the host.
-# One line a check, at the end a count. Exit status: 1 if a check failed.
+# Tests that the demos leave a real host as it was: after a full run, and when they
+# are interrupted at the point of most change. The playground stands in for the host.
+# One line per check, and a count at the end. Exit status: 1 if a check failed.
 # shellcheck disable=SC2016 # conditions are evaluated later
 set -euo pipefail
 
@@ -9,10 +9,10 @@ usage() {
   cat <<'USAGE'
 usage: scripts/lib/demo-real-test.sh
 
-Plays each demo with --real on a pretended host, and compares what that host was
-before with what it is after: hostname, mounts, network, nft, forwarding, cgroups,
-processes, shared memory, files. Needs the steps to be built. Changes nothing on
-the host that you are on, and what happens there meanwhile makes no difference.
+Plays each demo with --real on a pretend host, and compares that host before and
+after: hostname, mounts, network, nft, forwarding, cgroups, processes, shared memory,
+files. The steps must be built. Changes nothing on the host that you are on, and what
+happens there meanwhile makes no difference.
 USAGE
 }
 
@@ -53,8 +53,8 @@ verdict() { # STATUS CLAIM
   fi
 }
 
-# As on a host: nothing but what it lacks says that it is pretended. In a session of its own, as
-# in a terminal, so that a signal reaches what a terminal's would.
+# As on a real host: no variable says that it is a pretend one. In a session of its
+# own, as in a terminal, so that a signal reaches what a terminal's signal would reach.
 start_demo() { # NAME OPTION...
   (trap - INT && exec env -u PLAYGROUND -u PLAYGROUND_INTERNET -u XDG_CACHE_HOME \
     setsid "$scripts/$1.sh" --real --auto "${@:2}" </dev/null >"$dir/why" 2>&1) &
@@ -83,8 +83,8 @@ leaves_nothing_when_stopped() { # NAME SCENE SIGNAL CONDITION
 
 inside() {
   local demo script
-  # All that is compared is this host's own, but for a cache that shows through
-  # from the real one, where others may be at work.
+  # Everything that is compared belongs to this host, except for a cache that shows
+  # through from the real one, where others may be at work.
   mount -t tmpfs none /var/cache
   mkdir /var/cache/container-workshop
   dir=$(mktemp -d)
@@ -107,7 +107,7 @@ main() {
   case ${1-} in
     -h | --help) usage ;;
     --inside) inside ;;
-    # As nohup does, or a script for what it starts by `&`. The demos that are
+    # As nohup does, or a script for what it starts with `&`. The demos that are
     # interrupted must end all the same.
     *) trap '' HUP INT QUIT && exec "$scripts/playground.sh" -- "$scripts/lib/demo-real-test.sh" --inside ;;
   esac

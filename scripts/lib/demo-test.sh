@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests of the demo language and of the live views: what they promise.
-# One line a check, at the end a count. Exit status: 1 if a check failed.
+# Tests what the demo language and the live views promise.
+# One line per check, and a count at the end. Exit status: 1 if a check failed.
 # shellcheck disable=SC2016 # commands are shown, and evaluated later
 set -euo pipefail
 
@@ -8,8 +8,8 @@ usage() {
   cat <<'USAGE'
 usage: scripts/lib/demo-test.sh
 
-Tests scripts/lib/demo.sh and the live views, with small demos of its own. As an
-ordinary user or as root; in the playground too. Changes nothing on the host.
+Tests scripts/lib/demo.sh and the live views, with small demos of its own. Runs as an
+ordinary user or as root, in the playground, too. Changes nothing on the host.
 USAGE
 }
 
@@ -18,7 +18,7 @@ scripts=${lib%/*}
 # shellcheck source-path=SCRIPTDIR source=signals.sh
 source "$lib/signals.sh"
 passed=0 failed=0
-# Nobody else's process sleeps that long: so we can tell whether ours is left.
+# No other process sleeps exactly that long, so we can tell whether ours is left.
 sleeps=9$((RANDOM + 10000)).$$
 
 # ── checking ────────────────────────────────────────────────────────────────
@@ -41,7 +41,7 @@ skip() { # CLAIM REASON
   echo "SKIP  $1: $2"
 }
 
-# A demo of its own in the file NAME: its lines come from stdin.
+# Writes a demo to the file NAME: its lines come from stdin.
 write_demo() { # NAME
   { echo '#!/usr/bin/env bash'
     echo 'set -euo pipefail'
@@ -112,10 +112,10 @@ run 'exit_with() { return "$1"; }; exit_with 3'
 expect status 3
 refuse 'cat /does/not/exist' 'No such file'
 DEMO
-  check 'a demo succeeds whose expectations hold' succeeds good
+  check 'a demo whose expectations hold succeeds' succeeds good
   check 'what is said, typed and shown is on stdout' \
     tells out 'Hello.' '# cat /does/not/exist' 'cat: /does/not/exist: No such file'
-  check '--record tells the scene, and how long a person would take' records good
+  check '--record notes the scene, and how long a person would take' records good
 
   local name line
   while read -r name line; do
@@ -133,13 +133,13 @@ fails run 'echo apple; (exit 4)'
 refuse refuse 'echo apple'
 message refuse 'echo apple; false' pear
 LINES
-  check 'a missing text fails, and is told with scene, expected and seen' \
+  check 'a missing text fails, and is reported with scene, expected and seen' \
     fails_telling text 'scene 2: Second scene' 'expected  text: pear' 'seen      exit status 0' '    apple'
   check 'a text that must not appear fails' fails_telling absent 'expected  no such text: apple' '    apple'
   check 'another exit status fails' fails_telling status 'expected  exit status 5' 'seen      exit status 4'
   check 'a command that fails unexpectedly fails' fails_telling fails 'expected  exit status 0' 'seen      exit status 4'
-  check 'a refusal that does not happen fails' fails_telling refuse 'refused (any exit status but 0)' 'exit status 0'
-  check 'a refusal with another message fails' fails_telling message 'refused with: pear' '    apple'
+  check 'a refusal that does not happen fails' fails_telling refuse 'refusal (any exit status but 0)' 'exit status 0'
+  check 'a refusal with another message fails' fails_telling message 'refusal with: pear' '    apple'
 }
 
 records() { # NAME
@@ -178,7 +178,7 @@ DEMO
   check 'a demo that ends leaves nothing' nothing_is_left
   check '--from has the state of the scenes before' succeeds lasting --from 2
   check '… and does not show them' tells_nothing_of 'lasting · 1/2'
-  check '--list tells scenes and minutes' list_has_minutes
+  check '--list shows scenes and minutes' list_has_minutes
 }
 
 list_has_minutes() {
@@ -188,8 +188,8 @@ list_has_minutes() {
 
 # ── signals ─────────────────────────────────────────────────────────────────
 
-# As a terminal or a CI server does: to the whole process group. Or as a person
-# does who knows a pid: to the script alone.
+# To the whole process group, as a terminal or a CI server does; or to the script
+# alone, as a person who knows its pid does.
 is_stopped_by() { # SIGNAL group|alone
   local demo target
   # What bash starts in the background ignores SIGINT, and could not trap it.
@@ -219,7 +219,7 @@ DEMO
 
 # ── a person at a terminal ──────────────────────────────────────────────────
 
-# Another server each time: one that ends still takes connections for a moment.
+# A new server each time: one that is ending still takes connections for a moment.
 server=0
 terminal() { tmux -S "$dir/tmux$server" "$@"; }
 
@@ -263,21 +263,21 @@ DEMO
   type_keys 'echo "in shell: $fruit $(hostname)"' Enter
   check '… with the state of all scenes before' shows 'in shell: apple changed'
   type_keys C-d
-  check '… and comes back' shows 'Enter goes on'
+  check '… and comes back' shows 'Enter continues'
   type_keys b
   check 'b goes back a scene' shows 'keys · 2/3'
   type_keys Enter
   check '… to the right state' shows 'fruit is apple'
   type_keys g 1 Enter
   check 'g 1 begins again' shows 'keys · 1/3'
-  # Inside a playground nobody makes us another host.
+  # Inside a playground, we get no other host.
   if [[ ${PLAYGROUND:-} ]]; then
     skip '… on a host that is as it was' 'needs to be outside the playground'
   else
     check '… on a host that is as it was' shows 'playground# hostname; hostname changed'
   fi
   type_keys g 3 Enter
-  check 'g 3 goes on from there' shows "# sleep $sleeps"
+  check 'g 3 continues from there' shows "# sleep $sleeps"
   type_keys Enter
   check 'a process runs in the background' eventually process_runs
   type_keys C-c
@@ -295,9 +295,9 @@ DEMO
 
 # ── on a real host ──────────────────────────────────────────────────────────
 
-# The playground stands for the real host, so that none is in danger.
+# The playground stands in for the real host, so that no real one is in danger.
 leaves_a_real_host_as_it_was() {
-  # As by nohup, or by & in a script: what it plays has the defaults again.
+  # Started as by nohup, or by & in a script: what it plays has the defaults again.
   local run='trap "" HUP INT QUIT; before=$(cat /proc/self/mountinfo; ls /tmp); PLAYGROUND= "$0" --real --auto </dev/null >/tmp/out 2>&1 ||
     exit 1; rm /tmp/out; [[ $before == "$(cat /proc/self/mountinfo; ls /tmp)" ]] || exit 2
     [[ $(hostname) == playground ]] || exit 3; ! grep -qsF -f "${0%/*}/sleeps" /proc/[0-9]*/cmdline || exit 4'
@@ -340,7 +340,7 @@ shows_no() { ! screen_has "$1"; }
 
 has_ended() { ! terminal has-session 2>/dev/null; }
 
-# It has another name, and all else as the host has.
+# It has another hostname, and everything else in common with the host.
 sees_another_hostname() {
   "$scripts/playground.sh" bash -c 'unshare --uts sh -c "hostname elsewhere; exec sleep 60" & sleep 0.5
     "$0" --once' "$scripts/watch-namespaces.sh" >"$dir/out" 2>"$dir/err" &&
@@ -363,7 +363,7 @@ test_views() {
   local size
   for size in '80 24' '200 60'; do
     # shellcheck disable=SC2086 # two words
-    check "watch-namespaces lives at $size, is resized, and ends with q" fits $size "$scripts/watch-namespaces.sh"
+    check "watch-namespaces runs at $size, can be resized, and ends with q" fits $size "$scripts/watch-namespaces.sh"
   done
 }
 

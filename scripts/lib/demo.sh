@@ -1,32 +1,32 @@
 # shellcheck shell=bash
-# A demo is data with expectations: what is typed, what must appear, which exit
-# status. These words write one down, and `play "$@"` at its end performs it.
+# A demo is data with expectations: what is typed, what must appear, and with which
+# exit status. These words describe one, and `play "$@"` at its end performs it.
 #
 #   demo TITLE               what it shows, in a few words
 #   scene TITLE M:SS         a new scene, and the minutes that it should take
-#   say TEXT                 tells
-#   run COMMAND              types it, Enter runs it; it must succeed, unless an
-#                            `expect status` follows
-#   expect text TEXT         the last output has it
-#   expect absent TEXT       … has it not
-#   expect status N          the last command ended so
+#   say TEXT                 tells the audience
+#   run COMMAND              types it, and Enter runs it; it must succeed, unless
+#                            an `expect status` follows
+#   expect text TEXT         the last output contains TEXT
+#   expect absent TEXT       … does not contain TEXT
+#   expect status N          the last command ended with this exit status
 #   refuse COMMAND [TEXT]    must fail, and say TEXT
 #   background COMMAND       starts it and goes on; $! is its pid
-#   setup COMMAND            the same as run, but nobody sees it
-#   await CONDITION          nobody sees it either: waits until it succeeds
+#   setup COMMAND            the same as run, but invisible
+#   await CONDITION          invisible, too: waits until CONDITION succeeds
 #   cleanup WHAT [COMMAND]   on a real host the demo changes WHAT; COMMAND undoes it
 #
-# A COMMAND is one string. It is shown as it is, and one bash that lives as long
-# as the demo evaluates it: `cd` and variables last. It has no input. Its
-# directory is the demo's own, and goes when the demo ends.
+# A COMMAND is one string. It is shown as it is, and evaluated by one bash that
+# lives as long as the demo: `cd` and variables last. It has no input. Its
+# directory is the demo's own, and is removed when the demo ends.
 #
 # The script starts itself again for each stage:
 #
 #   outside       starts a playground, and another one for each jump: only a new
-#                 host has the right state
-#   --on-stage    there; leaves nothing behind, however it ends
-#   --perform     with a terminal of its own (script(1)), whose record is what
-#                 the expectations are about
+#                 host is in the right state
+#   --on-stage    runs in it, and leaves nothing behind, however it ends
+#   --perform     has a terminal of its own (script(1)); the expectations are
+#                 checked against its recording
 
 # shellcheck source-path=SCRIPTDIR source=signals.sh
 source "${BASH_SOURCE[0]%/*}/signals.sh"
@@ -37,28 +37,29 @@ usage: scripts/$name.sh [OPTIONS]
 
 $demo_title: a demo in ${#titles[@]} scenes. It plays in the playground, without sudo.
 
-  --real        on this host, as root
-  --auto        without a person: fails where something is not as expected.
-                On by itself where stdin is no terminal
+  --real        play on this host, as root
+  --auto        play without a person; fail if something is not as expected.
+                The default if stdin is not a terminal
   --speed N     how fast --auto plays: 1 can be followed, 2 is twice as fast,
-                0 does not wait (default: 1 on a terminal, else 0)
-  --from N      begins with scene N
-  --rehearse    tells how long each scene took, against the plan
-  --record      for scripts/record.sh: does not wait, and writes to stdout what a
-                terminal of 100 columns shows, and how long it would have waited
-  --list        the scenes and their minutes
+                0 does not wait (default: 1 on a terminal, 0 elsewhere)
+  --from N      begin with scene N
+  --rehearse    show how long each scene took, against the plan
+  --record      for scripts/record.sh: don't wait, and write to stdout what a
+                terminal of 100 columns shows, and how long each wait would be
+  --list        list the scenes and their minutes
 
-Keys  Enter on · s shell · b back a scene · g N go to scene N · r again · q leave
-      A second terminal is on the same host with: scripts/playground.sh --join
+Keys  Enter continue · s shell · b back one scene · g N go to scene N · r repeat
+      this scene · q quit
+      To open a second terminal on the same host: scripts/playground.sh --join
 
-Exit status: 0; 1 where an expectation does not hold; 130 after Ctrl-C.
+Exit status: 0; 1 if an expectation does not hold; 130 after Ctrl-C.
 USAGE
 }
 
 # ── the words ───────────────────────────────────────────────────────────────
 
-demo_title='' kinds=() texts=() details=() # one of each a line of the demo
-titles=() plans=() beginnings=()           # one of each a scene
+demo_title='' kinds=() texts=() details=() # one of each per line of the demo
+titles=() plans=() beginnings=()           # one of each per scene
 changes=() cleanups=()
 
 line() { # KIND TEXT [DETAIL]
@@ -79,7 +80,7 @@ scene() {
   line scene "$1"
 }
 
-# In the playground it is the one you ask for. A real host may have it in use.
+# In the playground, this is the port you ask for. On a real host, it may be in use.
 free_port() { # PORT
   local port=$1
   while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
@@ -133,19 +134,19 @@ heading() { # SCENE TITLE
   printf '\n%s━━%s%s%s\n\n' "$bold$cyan" "$text" "${rule// /━}" "$plain"
 }
 
-# For the recording, in a sequence that a terminal shows nothing of.
+# For the recording, as an escape sequence that no terminal shows.
 note() { # KEY VALUE
   printf '\e]7777;%s;%s\a' "$1" "$2"
 }
 
-# In --auto, a person's time to read. A presenter takes his own.
+# With --auto, the time that a person needs to read. A presenter takes their own time.
 wait_ms() { # MILLISECONDS
   if [[ $recorded ]]; then note wait "$1"; fi
   [[ $auto ]] && ((speed)) || return 0
   sleep "$(printf '%d.%03d' $(($1 / speed / 1000)) $(($1 / speed % 1000)))"
 }
 
-# Enter that is pressed meanwhile shows the rest at once, and counts.
+# Pressing Enter meanwhile shows the rest at once, and runs the command.
 type_command() { # COMMAND
   local i pause=''
   printf '%s%s#%s %s' "$green" "$(</proc/sys/kernel/hostname)" "$plain" "$bold"
@@ -180,7 +181,7 @@ wait_for_presenter() {
     case $key in
       '' | ' ') return ;;
       s)
-        printf '\n%sYour shell. It ends with: exit%s\n' "$dim" "$plain"
+        printf '\n%sYour shell. To leave it: exit%s\n' "$dim" "$plain"
         stty echo
         in_session "PS1='\\h:\\w# ' bash --norc </dev/tty"
         stty -echo ;;
@@ -194,13 +195,13 @@ wait_for_presenter() {
       q) echo && exit 0 ;;
       *) continue ;;
     esac
-    printf '%sEnter goes on%s' "$dim" "$plain"
+    printf '%sEnter continues%s' "$dim" "$plain"
   done
 }
 
 # ── the bash that the demo's commands run in ────────────────────────────────
 
-# No job control, so that Ctrl-C is for all of us.
+# No job control, so that Ctrl-C reaches all of us.
 session() {
   local command
   while IFS= read -r -d '' -u 3 command; do
@@ -229,7 +230,7 @@ quietly() { # COMMAND
   in_session "{ $1"$'\n'"} >/dev/null 2>&1"
 }
 
-# Colours that nobody sees mark where the output begins and ends in the record.
+# Colours that nobody sees mark where the output begins and ends in the recording.
 begins=$'\e[1;0;0m' ends=$'\e[2;0;0m'
 
 in_session_recorded() { # COMMAND: sets status and output
@@ -259,8 +260,8 @@ perform_run() {
 
 perform_refuse() {
   perform_command "$1"
-  ((status)) || failed 'it is refused (any exit status but 0)'
-  [[ ! $2 || $output == *"$2"* ]] || failed "it is refused with: $2"
+  ((status)) || failed 'a refusal (any exit status but 0)'
+  [[ ! $2 || $output == *"$2"* ]] || failed "a refusal with: $2"
   printf '%s✔ refused%s (exit status %d)\n' "$green" "$plain" "$status"
   ! last_in_block || echo
 }
@@ -279,11 +280,11 @@ perform_background() {
   type_command "$command"
   wait_for_presenter
   echo
-  # Disowned: bash says nothing when it ends.
+  # Disowned, so that bash says nothing when it ends.
   in_session "$command disown"
 }
 
-# The next lines may expect another status. Without one it is 0.
+# The next lines may expect another status. If they don't, 0 is expected.
 check_status_is_expected() {
   local i
   for ((i = at + 1; i < ${#kinds[@]}; i++)); do
@@ -326,7 +327,7 @@ perform_await() {
     ((attempt == 200)) || sleep 0.05
   done
   command="waiting for: $1" output=
-  failed 'it holds within 10 seconds'
+  failed 'success within 10 seconds'
 }
 
 perform_scene() { # TITLE
@@ -353,7 +354,7 @@ end_scene() {
   [[ $auto ]] || echo
 }
 
-# A person goes on: he sees that something is wrong. A test ends here.
+# A person sees that something is wrong, and goes on. A test ends here.
 failed() { # EXPECTED
   [[ ! $auto ]] || exec >"$failure"
   printf '\n%s✘ %s, scene %d: %s%s\n' "$red" "$name" "$scene" "${titles[scene - 1]}" "$plain"
@@ -362,7 +363,7 @@ failed() { # EXPECTED
   [[ ! $auto ]] || exit 1
 }
 
-# The scenes before the first one: only what changes the state, and unseen.
+# The scenes before the first one: only what changes the state, and invisibly.
 catch_up() {
   for ((at = 0; at < beginnings[from - 1]; at++)); do
     case ${kinds[at]} in
@@ -397,10 +398,10 @@ perform() {
 
 # ── on stage ────────────────────────────────────────────────────────────────
 
-# Everything that we start carries DEMO_STAGE in its environment, but what runs in
-# a container. As PID 1, that may ignore what its runtime hands on: it is killed,
-# and not the runtime, which is to clean up. Only when all that does not help, it
-# is killed too, and the container dies with it.
+# Everything that we start carries DEMO_STAGE in its environment, except what runs in
+# a container. As PID 1, that may ignore the signals that its runtime forwards: then
+# it is killed, and not the runtime, which has to clean up. Only if all this does not
+# help is the runtime killed, too, and the container dies with it.
 end_stragglers() {
   local attempt stragglers
   export -n DEMO_STAGE
@@ -418,7 +419,7 @@ end_stragglers() {
   done
 }
 
-# Of what a runtime has started, its helpers carry DEMO_STAGE, too.
+# Among the children of a runtime, its helpers carry DEMO_STAGE, too.
 kill_containers() { # STRAGGLER...
   pgrep --parent "$(IFS=, && echo "$*")" | grep -vxF "$(printf '%s\n' "$@")" | xargs -r kill -KILL
 }
@@ -443,12 +444,12 @@ on_stage() { # OPTIONS...
   chmod 755 "$stage"
   [[ -t 0 ]] || exec </dev/null
   if [[ ! -t 1 && ! $recorded ]]; then
-    export NO_COLOR=1 TERM=dumb # which no container hears of
+    export NO_COLOR=1 TERM=dumb # neither reaches a container
     exec > >(exec sed -u 's/\x1b\[[0-9;]*m//g; s/\r*$//')
     filter=$!
   fi
   export DEMO_STAGE=$stage SHELL=/bin/bash HISTFILE=/dev/null
-  # Default root directories too go away with the stage.
+  # Default root directories go away with the stage, too.
   [[ ${PLAYGROUND:-} ]] || export XDG_CACHE_HOME=$stage/.cache
   cd "$stage" || exit
   : >.failure
@@ -468,8 +469,8 @@ die() { # LINE...
   exit 2
 }
 
-# What signals us signals what we run, and at once: for a command in the
-# foreground bash would wait first. What we run does not ignore what we may.
+# A signal to us is passed to what we run, and at once: for a command in the
+# foreground, bash would wait first. What we run does not ignore what we may ignore.
 accompany() { # COMMAND...
   local status stopped='' companion settings=''
   [[ ! -t 0 ]] || settings=$(stty -g)
@@ -487,7 +488,7 @@ accompany() { # COMMAND...
   return "$status"
 }
 
-# Scene N is asked for by the exit status 200 + N.
+# The exit status 200 + N asks for scene N.
 jump=200
 
 outside() {
@@ -509,8 +510,8 @@ choose_place() {
   elif ((EUID)); then
     die '--real needs root.' "Try: sudo $self --real" 'Or leave it out: the playground needs no sudo.'
   elif [[ ! ${PLAYGROUND:-} ]]; then
-    echo "$name: on this very host, as root. It puts back what it changes, at its end and after Ctrl-C:" >&2
-    printf '  %s\n' 'a directory below /tmp, and mounts and processes in it' "${changes[@]}" >&2
+    echo "$name: plays on this very host, as root. At its end, or after Ctrl-C, it puts back what it changes:" >&2
+    printf '  %s\n' 'a directory below /tmp, with mounts and processes in it' "${changes[@]}" >&2
   fi
   local target=${CARGO_TARGET_DIR:-$scripts/../target}
   if [[ ! ${WORKSHOP_BIN:-} ]]; then
@@ -522,7 +523,7 @@ choose_place() {
     'Try: cargo build --workspace'
   export WORKSHOP_BIN PATH=$WORKSHOP_BIN:$PATH:/usr/sbin:/sbin
   command -v script >/dev/null || die 'the program "script" is missing.' \
-    'It is in the package bsdutils (Debian, Ubuntu), util-linux-script (Fedora) or util-linux.'
+    'It is in the package bsdutils (Debian, Ubuntu), util-linux-script (Fedora) or util-linux (others).'
 }
 
 play() { # OPTIONS...

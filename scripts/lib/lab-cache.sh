@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# What the lab makes once, from Debian's packages, and keeps in its cache: the
-# image of its machine's disk, and a QEMU where none is installed. Read by lab.sh.
+# What the lab makes once, from Debian packages, and keeps in its cache: the image
+# of its machine's disk, and a QEMU if none is installed. Sourced by lab.sh.
 #
-# shellcheck disable=SC2317 # functions are handed to mmdebstrap
+# shellcheck disable=SC2317 # functions are passed to mmdebstrap
 
 # The directories of lab.sh: its cache, and that of this run in it.
 declare cache run
@@ -32,8 +32,8 @@ ask_apt() { # OPTION...
     done < <(apt-get "$@" indextargets --format "$format" 'Created-By: Packages')
 }
 
-# Whose a mirror is, apt knows from its package lists. Where it has none, it gets
-# some for us alone: that needs no root.
+# apt knows from its package lists whose mirror is whose. If it has no lists, it
+# fetches some for us alone: that needs no root.
 ask_apt_anew() {
     local ours=(-o "Dir::State::lists=$run/lists" -o "Dir::Cache=$run/apt" -o APT::Sandbox::User=root)
     [[ -d $run/apt ]] || {
@@ -53,18 +53,18 @@ apt_sources() {
         ask_apt
         [[ $archive && $security ]] || ask_apt_anew
     fi
-    [[ $archive && $security ]] || fail "no mirror of Debian and of its security updates is known here." \
-        'The lab is made from the packages of Debian, by mmdebstrap.' \
-        'On Debian, apt has to reach its mirrors once: the network has to be there.' \
+    [[ $archive && $security ]] || fail "this machine knows no mirror of Debian and of its security updates." \
+        'The lab is made from Debian packages, by mmdebstrap.' \
+        'On Debian, apt has to reach its mirrors once, and needs the network for that.' \
         'Elsewhere, name a mirror that has /debian and /debian-security, and install' \
         'debian-archive-keyring: LAB_MIRROR=http://MIRROR/debian ./scripts/lab.sh'
     printf 'deb %s main\n' "$archive $suite" "$archive $suite-updates" "$security $suite-security"
 }
 
-# The functions from here to make_disk run as root of the new system's own
+# The functions from here to make_disk run as root in the new system's own
 # namespace, with its root directory as their argument.
 
-# Unpacked, not installed: that would make an initramfs for all hardware there is.
+# Unpacked: to install it would make an initramfs for all hardware there is.
 add_kernel() { # ROOT NAME PACKAGE
     local root=$1 name=$2 package version
     package=$(chroot "$root" apt-cache depends "$3" | awk '/Depends: linux-image/ { print $2; exit }')
@@ -79,7 +79,7 @@ add_kernel() { # ROOT NAME PACKAGE
     add_initramfs "$root" "$name" "$version"
 }
 
-# As small as can be, since it is unpacked at each boot: mounts the disk.
+# Mounts the disk. As small as possible, since it is unpacked at each boot.
 add_initramfs() { # ROOT NAME VERSION
     local root=$1 name=$2 version=$3 tree=$1/tmp/initramfs module number=10
     mkdir -p "$tree"/{bin,dev,disk,modules}
@@ -148,7 +148,7 @@ furnish() { # ROOT
     add_learner "$1"
     add_lab_service "$1"
     rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
-    # Else systemd takes the first boot for one after an update: 10 s more.
+    # Otherwise systemd takes the first boot for one after an update: 10 s more.
     tr -d - </proc/sys/kernel/random/uuid >"$1/etc/machine-id"
     touch -r "$1/usr" "$1/etc/.updated" "$1/var/.updated"
 }
@@ -166,10 +166,10 @@ make_disk() { # ROOT
 require_space() { # DIRECTORY MB
     local free
     free=$(df --output=avail -m "$1" | tail -n 1)
-    ((free >= $2)) || fail "the disk is full: $1 has $((free)) MB, and the lab needs $2 MB there."
+    ((free >= $2)) || fail "the disk is full: $1 has $((free)) MB free, and the lab needs $2 MB there."
 }
 
-# On a terminal, a line that moves: the seconds, and the last word of the log.
+# On a terminal, a line that changes: the seconds, and the last message in the log.
 show_progress() {
     local begin=$SECONDS
     while sleep 1; do
@@ -177,7 +177,7 @@ show_progress() {
     done
 }
 
-# Has mmdebstrap make it, whose standard output is ours.
+# Has mmdebstrap make WHAT, and write it to our standard output.
 from_debian() { # WHAT OPTION...
     local what=$1 log=$cache/log made=yes
     need mmdebstrap
@@ -199,7 +199,7 @@ from_debian() { # WHAT OPTION...
     ! grep -q 'No space left on device' "$log" ||
         fail "the disk is full: $what can't be made in $cache and ${TMPDIR:-/tmp}."
     ! grep -q '^E: Failed to fetch' "$log" ||
-        fail "$what can't be made: its packages can't be fetched. Above is why, the end of $log" \
+        fail "$what can't be made: its packages can't be fetched. The reason is above, at the end of $log" \
             'It needs the network this once; afterwards the lab works offline.'
     fail "$what can't be made. Above is the end of $log"
 }
@@ -210,7 +210,7 @@ make_image() { # DIRECTORY
     require_space "$cache" 1000
     require_space "${TMPDIR:-/tmp}" 700
     say 'makes its image, once (about two minutes) …'
-    # mmdebstrap starts its hooks by a shell that can't inherit functions.
+    # mmdebstrap starts its hooks in a shell that can't inherit functions.
     export lab_functions lab_kernels
     lab_functions=$(declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
     lab_kernels=$(for name in "${!kernel_package[@]}"; do echo "$name ${kernel_package[$name]}"; done)
@@ -266,7 +266,7 @@ take_lock() { # --shared or --exclusive
     }
 }
 
-# The part in the cache, whole or not at all. One of an older recipe goes.
+# Puts a part into the cache, whole or not at all. One from an older recipe goes.
 keep() { # KIND DIRECTORY FUNCTION
     mkdir "$run/$1"
     "$3" "$run/$1"

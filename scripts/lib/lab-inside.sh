@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # What runs inside the lab's machine (see lab.sh, which puts it on the disk
-# /lab): first as root, to prepare; then as who shall run the command.
+# /lab): first as root, to prepare; then as the user who runs the command.
 set -euo pipefail
 
-# Made by lab.sh: users, command, terminal, TERM, and directories of the host.
+# Written by lab.sh: users, command, terminal, TERM, and directories of the host.
 declare -a command
 declare users checkout came_from terminal
 # shellcheck source=/dev/null
 . /lab/settings
 
-# Also where it lies below a directory that is closed to others, such as /root.
+# Even if WHERE is below a directory that is closed to others, such as /root.
 show() { # DIRECTORY WHERE
     local way=$2
     mkdir -p "$2"
@@ -20,7 +20,7 @@ show() { # DIRECTORY WHERE
     done
 }
 
-# A session as by a login, for the cgroups and the environment that it brings.
+# A session like that of a login, for the cgroups and the environment that it brings.
 run_as() { # USER
     local streams=(--pipe)
     [[ ! $terminal ]] || streams=(--property=StandardInput=tty --property=StandardOutput=tty
@@ -55,7 +55,7 @@ main() {
     [[ ! -x $WORKSHOP_BIN/playground ]] || "$WORKSHOP_BIN/playground" --internet
     udevadm wait --timeout=30 /dev/virtio-ports/{control,out,err} /dev/hvc0
     exec 3<>/dev/virtio-ports/control
-    # A port can be opened once. So the command gets a pipe, as anywhere.
+    # A port can be opened only once. So the command gets a pipe, as anywhere else.
     exec 4> >(exec cat >/dev/virtio-ports/out)
     writers=$!
     exec 5> >(exec cat >/dev/virtio-ports/err 4>&-)
@@ -69,7 +69,7 @@ main() {
         run_as "$user" 3>&- >&4 2>&5 4>&- 5>&- || status=$((status ? status : $?))
     done
     exec 4>&- 5>&-
-    # Who stays behind with a pipe in hand is not waited for.
+    # Whoever stays behind with a pipe in hand is given two seconds.
     for _ in {1..100}; do
         # shellcheck disable=SC2086 # two pids
         kill -0 $writers 2>/dev/null || break

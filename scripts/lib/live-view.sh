@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # A view of something that changes, redrawn in place. The script that sources
 # this defines `frame COLUMNS ROWS`, which sets `picture` to what there is to
-# see, and calls `live_view`. `frame` may look at `colour` and `once`.
-# shellcheck disable=SC2034 # used by who sources this
+# see, and then calls `live_view`. `frame` can use `colour` and `once`.
+# shellcheck disable=SC2034 # used by whoever sources this
 
 once='' interval=1 colour=1
 [[ ! ${NO_COLOR:-} ]] || colour=''
 
-# Takes one option of all live views. Fails if the word is none of them.
+# Takes one option that all live views have. Fails if the word is not one.
 live_option() { # OPTION [VALUE]: sets taken, the number of words
   taken=1
   case $1 in
@@ -20,11 +20,11 @@ live_option() { # OPTION [VALUE]: sets taken, the number of words
   esac
 }
 
-live_options='  --once         one picture, and no more: for a pipe, or for a test
+live_options='  --once         one picture and no more: for a pipe or a test
   --interval S   seconds between two pictures (default: 1)
   --no-colour    without colour, as with NO_COLOR
 
-Keys  q leave'
+Keys  q quit'
 
 # The first of these that is set says what the terminal shows (locale(7)).
 shows_utf8() {
@@ -45,8 +45,8 @@ size() { # sets columns and rows
   ((columns)) || { rows=24 columns=80; }
 }
 
-# No flicker: nothing is erased before its successor is there, and one write
-# carries the whole picture. A line that is too long is cut by the terminal.
+# No flicker: nothing is erased before its replacement is there, and one write
+# carries the whole picture. The terminal cuts off a line that is too long.
 draw() {
   local lines
   compose_picture
@@ -55,8 +55,8 @@ draw() {
   printf '\e[?2026h\e[H%s\e[J\e[?2026l' "${picture%$'\r\n'}"
 }
 
-# `read -t` may lose a key that comes when its time is up. So: look whether there
-# is one, and sleep by reading from where nothing ever comes.
+# `read -t` can lose a key that arrives just as its time is up. So check whether
+# there is one, and sleep by reading from where nothing ever comes.
 wait_for_key() { # until INTERVAL is over, a key, or another size
   local key ticks
   ticks=$(awk -v s="$interval" 'BEGIN { print int(s * 10 + 0.9) }')

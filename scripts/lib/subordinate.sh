@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced. What /etc/subuid or /etc/subgid lends to a user: a line a range, FIRST
-# COUNT. By name or number; without those that overlap OWN ID or one another, for
-# a map has no id twice. Step 05 has the same rule (src/ids.rs).
+# Sourced. What /etc/subuid or /etc/subgid lends to a user, by name or number: one
+# range per line, FIRST COUNT. Ranges that overlap OWN ID or one another are left
+# out, since a map can't have an id twice. Step 05 has the same rule (src/ids.rs).
 subordinate_ranges() { # FILE NAME UID OWN-ID
   local owner first count range taken=("$4 1")
   [[ -r $1 ]] || return 0
@@ -16,7 +16,7 @@ subordinate_ranges() { # FILE NAME UID OWN-ID
   done <"$1"
 }
 
-# The same as newuidmap takes them: INSIDE FIRST COUNT, from 1 on.
+# The same ranges, as newuidmap takes them: INSIDE FIRST COUNT, from 1 on.
 map_of_ranges() { # LINES
   local first count inside=1 map=()
   while read -r first count; do

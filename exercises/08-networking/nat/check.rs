@@ -1,4 +1,4 @@
-//! Listens in the pretended internet, has a visitor come from the command's
+//! Listens in the pretend internet, has a visitor come from the command's
 //! namespace, and looks at each part when nobody comes.
 
 use std::fs::{self, File};

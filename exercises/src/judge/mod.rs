@@ -2,7 +2,7 @@
 //! from outside.
 //!
 //! It is a process of its own, PID 1 of its own namespaces: a host within the
-//! pretended host. What a program leaves behind goes with it.
+//! pretend host. What a program leaves behind goes with it.
 
 pub mod cgroup;
 mod clean;

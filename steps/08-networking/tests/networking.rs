@@ -39,7 +39,7 @@ const BELOW: &str = "04-mount-namespace";
 const BRIDGE: &str = "workshop0";
 const HOST: &str = "/proc/self/ns/net";
 const INTERNET: &str = "/run/netns/internet";
-/// The pretended host's own address, as the internet sees it.
+/// The pretend host's own address, as the internet sees it.
 const HOST_ADDRESS: &str = "192.0.2.2";
 const INTERNET_ADDRESS: &str = "203.0.113.10";
 /// An address in a network for which this host would have to be the router.

@@ -1,4 +1,4 @@
-//! PID 1 of the pretended host: it makes the rest of it, and then the command.
+//! PID 1 of the pretend host: it makes the rest of it, and then the command.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -94,7 +94,7 @@ pub fn init(mut command: Vec<OsString>) -> Result<u8> {
     Ok(wait_as_pid_1(child).context("waitpid()")?.status())
 }
 
-const WELCOME: &str = "You are root on a pretended host. What you break here stays here. Leave it with: exit";
+const WELCOME: &str = "You are root on a pretend host. What you break here stays here. Leave it with: exit";
 const NOT_BUILT: &str = "The workshop's programs are not built yet. Leave, type: cargo build --workspace";
 
 /// What a person gets who names no command.

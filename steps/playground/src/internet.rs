@@ -1,4 +1,4 @@
-//! A pretended internet: a network namespace that is router and server in one.
+//! A pretend internet: a network namespace that is router and server in one.
 //! It has no default route: an answer to a container's private address goes
 //! nowhere.
 //!

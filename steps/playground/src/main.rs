@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A pretended host, made of what the steps teach.
+//! A pretend host, made of what the steps teach.
 //!
 //! ```text
 //!   outside              a cgroup, and for an ordinary user a user namespace
@@ -29,7 +29,7 @@ use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
 use runtime::{RUNTIME_FAILED, begin_as_known, told};
 
-/// Runs COMMAND (default: an interactive shell) as root of a pretended host
+/// Runs COMMAND (default: an interactive shell) as root of a pretend host
 ///
 /// It has its own hostname, processes, mounts, network, cgroup, and a
 /// throw-away view of your filesystem. It needs no sudo. Nothing done inside
@@ -56,7 +56,7 @@ const AFTER: &str = "Inside
   PLAYGROUND=1         says where you are
   PLAYGROUND_IDS       how many user ids exist; 1: no /etc/subuid range for you
   PLAYGROUND_CGROUP    v1, v2, hybrid, or none when no cgroup is yours to give
-  PLAYGROUND_INTERNET  the pretended internet's web server, 203.0.113.10
+  PLAYGROUND_INTERNET  the pretend internet's web server, 203.0.113.10
   WORKSHOP_BIN         the directory of the workshop's programs, first in PATH.
                        Set it outside to choose another one.
   XDG_CACHE_HOME       on a tmpfs, where an overlay can have its upper layer

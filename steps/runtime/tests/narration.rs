@@ -485,7 +485,7 @@ fn root_with_unshare(step: &str, root: &Path) {
 /// typed. What a step's first process is, is there the shell that unshare starts.
 fn can_be_typed(step: &str) {
     if !in_a_playground() || !needs::is_root() {
-        skip("needs root of a playground: it is typed on the pretended host");
+        skip("needs root of a playground: it is typed on the pretend host");
     }
     let place = tempfile::tempdir().expect("a directory");
     let root = place.path().join("root");

@@ -39,7 +39,7 @@ pub fn ordinary_user() {
     }
 }
 
-/// A pretended host: what is broken there can be thrown away.
+/// A pretend host: what is broken there can be thrown away.
 pub fn playground() {
     if std::env::var_os("PLAYGROUND").is_none() {
         skip("needs the playground");

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! What the doctor says is so: of machines that are made up, file by file, and
-//! of this one.
+//! What the doctor says is true: of machines that are made up, file by file,
+//! and of this one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,7 +27,7 @@ testbed::main!(
 
 // ── machines that are made up ───────────────────────────────────────────────
 
-/// The files that stand for / in all that the doctor reads.
+/// The files that stand for / in everything that the doctor reads.
 struct Machine {
     root: TempDir,
     variables: Vec<(&'static str, &'static str)>,
@@ -38,7 +38,7 @@ const SERVICE: &str =
     "sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service";
 
 impl Machine {
-    /// A laptop on which all is well: systemd, cgroup v2, and user 1000 who
+    /// A laptop on which all is well: systemd, cgroup v2, and user 1000, who
     /// asks.
     fn good() -> Machine {
         let root = tempfile::tempdir().expect("a directory");
@@ -175,9 +175,9 @@ impl Machine {
     }
 }
 
-/// What ails it, how it is made so; the verdicts for the eight steps in the
-/// playground and on the host, and for the last four rootless (works, partly,
-/// no); a part of what is told.
+/// What ails the machine, and what makes it so; the verdicts for the eight
+/// steps in the playground and on the host, and for the last four, rootless
+/// (works, partly, no); a part of what the doctor prints.
 type Case = (&'static str, fn(&mut Machine), &'static str, &'static str);
 
 const ALL_WELL: &str = "wwwwwwww/wwwwwwww/wwww";
@@ -213,7 +213,7 @@ const CASES: &[Case] = &[
     ("no_new_privs", |m| m.change("proc/self/status", "NoNewPrivs:\t0", "NoNewPrivs:\t1"),
         "wwwwpwww/nnnnnnnn/pwww", "no_new_privs is set"),
     ("cpu is not delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), "memory pids"),
-        "wwwwwpww/wwwwwwww/wpww", "hands on no cpu"),
+        "wwwwwpww/wwwwwwww/wpww", "does not delegate cpu"),
     ("nothing is delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), ""),
         "wwwwwnww/wwwwwwww/wnww", "delegate.conf"),
     ("no user session", |m| m.lacks("run/user/1000/bus"),
@@ -260,12 +260,12 @@ const CASES: &[Case] = &[
     ("a masked /proc", |m| { m.write("run/.containerenv", ""); m.mask_proc(); },
         "wwwnnnnn/wwwwwwww/nnnn", "hides /proc/kcore"),
     ("/ is an overlay", |m| m.change("proc/self/mountinfo", "ext4", "overlay"),
-        ALL_WELL, "step 07 wants --upper"),
+        ALL_WELL, "step 07 needs --upper"),
     ("the playground of a user of one id", |m| {
         m.asked_by_root();
         m.write("proc/self/uid_map", "0 1000 1");
         m.variables = vec![("PLAYGROUND", "1")];
-    }, "wwwwpwww/wwwwpwww/nnnn", "its pretended host"),
+    }, "wwwwpwww/wwwwpwww/nnnn", "its pretend host"),
     ("root asks, by sudo", |m| {
         m.asked_by_root();
         m.variables = vec![("SUDO_UID", "1000"), ("SUDO_GID", "1000")];
@@ -273,7 +273,7 @@ const CASES: &[Case] = &[
     }, "wwwwwwww/wwwwwwww/pwww", "no range for 1000"),
 ];
 
-/// AppArmor's restriction among them, which no kernel here has.
+/// Among them AppArmor's restriction, which no kernel here has.
 fn it_knows_what_ails_a_made_up_machine() {
     if needs::in_the_lab() {
         skip("a made-up machine is the same everywhere: judged outside");
@@ -323,7 +323,8 @@ impl Report {
         word(&self.steps()[step - 1][way][field])
     }
 
-    /// The first letter of each verdict: playground, host, rootless from step 05.
+    /// The first letter of each verdict: playground, host, rootless from step
+    /// 05.
     fn verdicts(&self) -> String {
         let of = |way: &str, first: usize| -> String {
             (first..=self.steps().len())
@@ -333,7 +334,7 @@ impl Report {
         [of("playground", 1), of("host", 1), of("rootless", 5)].join("/")
     }
 
-    /// What fails, and nobody says why or what to do.
+    /// What fails without a word on why, or on what to do.
     fn bare(&self) -> Vec<&Value> {
         let cells = self.steps().iter().flat_map(|step| {
             ["playground", "host", "rootless"].map(|way| &step[way])
@@ -364,7 +365,7 @@ fn its_json_and_its_table_say_the_same() {
         let why = report.says(step, "host", "why");
         assert!(table.contains(why), "{why}: {table}");
     }
-    assert!(table.contains("work in no way here: 02 03 04"), "{table}");
+    assert!(table.contains("not work here in any way: 02 03"), "{table}");
     assert!(!table.contains('\x1b'), "colours in a pipe: {table}");
 }
 
@@ -386,15 +387,15 @@ fn it_leaves_nothing() {
     watch.assert_nothing_left("doctor.sh");
 }
 
-/// What came of a step: its exit status, and all to know about it.
+/// What came of a step: its exit status, and everything else about it.
 type Outcome = (Option<i32>, String);
 
 fn outcome(output: &Output) -> Outcome {
     (output.status.code(), format!("{output:?}"))
 }
 
-/// Each step's verdict in one way, beside what happens: `run` starts all of
-/// them with arguments that need what is new in each.
+/// Compares each step's verdict in one way with what happens: `run` starts all
+/// of them, with arguments that need what is new in each.
 fn compare(
     way: &str,
     steps: &[usize],
@@ -404,7 +405,7 @@ fn compare(
     compare_with(&asked, way, steps, run);
 }
 
-/// The same, with what the doctor has said.
+/// The same, with what the doctor has already said.
 fn compare_with(
     asked: &Output,
     way: &str,
@@ -442,21 +443,21 @@ fn compare_with(
             "no" => {
                 assert!(!runs, "{name} {way} runs all the same\n{asked:?}");
             }
-            // It runs, with less. Of limits, those that are there.
+            // It runs, with less; and with the limits that are there.
             "partly" => assert!(runs || *step == 6, "{name} {way}: {told}"),
             other => panic!("{name} {way}: {other}"),
         }
     }
 }
 
-/// On this machine, one after the other.
+/// Runs them on this machine, one after the other.
 fn here(commands: &[Vec<&str>]) -> Vec<Outcome> {
     let run =
         |words: &Vec<&str>| Step::telling(words[0]).args(&words[1..]).output();
     commands.iter().map(|words| outcome(&run(words))).collect()
 }
 
-/// In one playground. Where there is none, nothing runs in it.
+/// Runs them in one playground. If there is none, nothing runs.
 fn in_a_playground(commands: &[Vec<&str>]) -> Vec<Outcome> {
     let run = |words: &Vec<&str>| {
         format!("{}; echo \"status $?\"\n", shell_words::join(words))
@@ -474,7 +475,8 @@ fn in_a_playground(commands: &[Vec<&str>]) -> Vec<Outcome> {
 
 fn what_it_says_of_the_host_is_so() {
     needs::root();
-    // Step 08 builds a bridge: the real host's network is not ours to change.
+    // Step 08 builds a bridge, and the real host's network is not ours to
+    // change.
     let own = std::env::var_os("PLAYGROUND").is_some() || needs::in_the_lab();
     let last = if own { 8 } else { 7 };
     let steps: Vec<_> = (1..=last).collect();
@@ -495,8 +497,8 @@ fn what_it_says_of_rootless_is_so() {
     compare("rootless", &[5, 6, 7, 8], here);
 }
 
-/// newuidmap has no power there: for the doctor, the steps and the playground
-/// that means one id, and no more.
+/// newuidmap has no power there. For the doctor, the steps and the playground
+/// that means one id and no more.
 fn what_it_says_where_no_program_gains_rights_is_so() {
     needs::ordinary_user();
     let without = |step: Step| {
@@ -560,7 +562,7 @@ fn a_try_that_fails_unexpectedly_keeps_its_reason() {
 
 const KNOB: &str = "/proc/sys/kernel/unprivileged_userns_clone";
 
-/// Debian's own limit, as it was on for years. Put back when it is dropped.
+/// Debian's own limit, which was on for years. Lifted again on drop.
 struct RootAlone;
 
 impl RootAlone {
@@ -576,7 +578,7 @@ impl Drop for RootAlone {
     }
 }
 
-/// The lab's own ordinary user, who has a session and may use sudo.
+/// Runs a program as the lab's own ordinary user, who has a session and sudo.
 fn as_the_labs_learner(program: impl AsRef<Path>, args: &[&str]) -> Output {
     let mut learner = Command::new("runuser");
     learner.args(["-u", "learner", "--", "env", "HOME=/home/learner"]);

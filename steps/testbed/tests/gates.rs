@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! Whatever judges can say no. Each of these scripts is given something that is
-//! not as it should be, and ends with exit status 1 and its name. The doctor's
-//! sick machines are in doctor.rs, wrong solutions in the tests of exercises.
+//! wrong, names it, and ends with exit status 1. The doctor's sick machines are
+//! in doctor.rs, and wrong solutions are in the tests of the exercises.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -33,7 +33,7 @@ fn place() -> TempDir {
     place
 }
 
-/// A script: its exit status, and all that it said.
+/// Runs a script: its exit status, and everything that it said.
 fn runs(script: &Path, words: &[&str], programs: &Path) -> (i32, String) {
     let output = Command::new("bash")
         .args(["-c", r#"exec "$0" "$@" 2>&1"#])
@@ -70,7 +70,7 @@ fn write_script(file: &Path, text: &str) {
 /// A step 01 that forgets its chroot, in the playground.
 fn attacks_sh_is_red_when_a_cell_differs() {
     let place = place();
-    // Not beside the real steps: those come first.
+    // Not beside the real steps, which would come first.
     let bin = place.path().join("bin");
     fs::create_dir(&bin).expect("mkdir");
     for program in ["attack", "attack-matrix", "01-chroot"] {
@@ -118,7 +118,7 @@ impl Stage {
         self.0.path().join(name)
     }
 
-    /// The demo's one command says this, and should say that.
+    /// The demo's one command says `says`, and should say `expected`.
     fn plays(&self, says: &str, expected: &str) {
         let demo = format!(
             "#!/usr/bin/env bash\nset -euo pipefail\n\
@@ -166,19 +166,19 @@ fn demo_sh_is_red_when_a_demo_does_not_show_what_it_should() {
     let stage = Stage::new();
     let play = || stage.runs("demo.sh", &["--auto"]);
     is_green(play());
-    // All are played: the last one counts, too.
+    // All demos are played: the last one counts, too.
     let demo = |name| stage.path(&format!("scripts/{name}.sh"));
     fs::copy(demo(DEMO), demo("03-pid-namespace")).expect("copy a demo");
     stage.plays("apple", "pear");
     let name = format!("demo: scripts/{DEMO}.sh");
     is_red(play(), &name);
-    // Nor does it wait for anybody on a terminal.
+    // Nor does it wait for a person at a terminal.
     let mut command = Command::new(stage.path("scripts/demo.sh"));
     command.args(["--auto", "--speed", "0"]).env("WORKSHOP_BIN", programs());
     is_red(Terminal::start(command).finish(), &name);
 }
 
-/// A copy of the slides, with a deck that is of today.
+/// A copy of the slides, with a deck that is up to date.
 struct Slides(TempDir);
 
 impl Slides {
@@ -213,7 +213,7 @@ impl Slides {
         self.0.path().join("slides").join(name)
     }
 
-    /// The newest file.
+    /// Makes the deck the newest file.
     fn is_built(&self) {
         fs::write(self.path("dist/index.html"), "a deck").expect("write");
     }
@@ -246,13 +246,13 @@ fn npm_test_is_red_when_a_claim_is_or_there_is_no_browser() {
     is_red(test(red), "\nFAILED  one is two\n        its words\n");
     let blind = "test('a browser', async () => { await open(); });";
     is_red(test(blind), "\nFAILED  a browser\n");
-    // Without vite there is no deck of today.
+    // Without vite, the deck can't be brought up to date.
     write(green);
     fs::write(slides.path("new.html"), "a slide").expect("write");
     is_red(slides.runs("npm test"), "The deck was not built");
 }
 
-/// By a vite that only says so.
+/// With a vite that only says so.
 fn a_deck_that_is_older_than_its_sources_is_built_anew() {
     let slides = Slides::new();
     let vite = r#"{"type":"module","scripts":{"build":"echo built #"}}"#;
@@ -266,10 +266,10 @@ fn a_deck_that_is_older_than_its_sources_is_built_anew() {
     assert_eq!(build(), (0, "building …\nbuilt\n".into()));
 }
 
-/// Else what is judged as the learner would be judged as root.
+/// Otherwise what is judged as the learner would be judged as root.
 fn the_learner_is_an_ordinary_user() {
     if !needs::is_root() || !needs::in_first_user_namespace() {
-        skip("needs root: who else could become another user");
+        skip("needs root: nobody else could become another user");
     }
     let script = checkout().join("scripts/as-learner.sh");
     let tell = "id -un; id -Gn; grep -hE '^Cap(Inh|Prm|Eff|Amb)' \

@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
 //! What a test binary does with claims that hang, and with signals that its
-//! caller ignores. It judges itself: such claims are in here, for a second
+//! caller ignores. It judges itself: it contains such claims, for a second
 //! process.
 
 use std::process::{Command, ExitCode, Output, Stdio};
@@ -53,7 +53,7 @@ fn waits_for_a_terminal() {
     Terminal::start(shell).shows("never");
 }
 
-/// By a call that knows no limit.
+/// With a call that has no time limit.
 fn waits_for_a_grandchild() {
     let waiting = Command::new("sh")
         .args(["-c", "echo; (sleep 1000; true); true"])
@@ -79,7 +79,7 @@ fn can_be_interrupted() {
 
 // ── and what is said of them ────────────────────────────────────────────────
 
-/// Has those of a name judged: the result, and the word that they say.
+/// Has the claims of this name judged: the result, and the word that they say.
 fn judge(name: &str, before: &str) -> (Output, String) {
     let word = token();
     let exe = std::env::current_exe().expect("our own path");

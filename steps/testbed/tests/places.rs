@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A checkout works wherever it lies: its scripts, and the programs in it.
+//! A checkout works wherever it is: its scripts, and the programs in it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +18,7 @@ testbed::main!(
     some_directories_below_the_root,
 );
 
-/// What a user does first. Nothing that it prints is the machine's.
+/// What a user does first. Nothing that it prints depends on the machine.
 const USE: &str = r#"set -e
 unset PLAYGROUND # which stands for a host
 scripts/playground.sh bash -c '01-chroot -q echo works; echo >scripts/written
@@ -34,7 +34,7 @@ const WITH_PROGRAMS: &str = r#"exec unshare --mount -- bash -c 'set -e
     export WORKSHOP_BIN=$PWD/target/debug
     exec "$@"' bash "$@""#;
 
-/// A directory that everybody may enter, for a checkout without its programs.
+/// A directory that anyone may enter, for a checkout without its programs.
 fn directory(parent: &str) -> TempDir {
     let directory = tempfile::tempdir_in(parent).expect("a directory");
     fs::set_permissions(&directory, Permissions::from_mode(0o755))
@@ -52,7 +52,7 @@ fn copy(place: &Path) {
     assert!(copied.expect("cp").success());
 }
 
-/// `user` starts it; `mount` is done before.
+/// `user` starts it; `mount` is run before that.
 fn works(place: &Path, user: &[&str], mount: &str) {
     let programs = binary("01-chroot");
     let mut step = Step::program("env").args(user).args(["bash", "-c", USE]);
@@ -109,7 +109,7 @@ fn below_a_directory_that_is_closed_to_its_user() {
     let closed = Permissions::from_mode(0o700);
     fs::set_permissions(&directory, closed).expect("chmod");
     works(&place, LEARNER, "");
-    // And where root comes there by another name.
+    // And when root gets there by another name.
     let other = self::directory("/var/tmp");
     let link = other.path().join("link");
     symlink(&place, &link).expect("a link");
@@ -129,8 +129,8 @@ fn on_an_overlay() {
     works(&place, &[], mount);
 }
 
-/// Each directory on the way has to have an owner in the playground, or one in
-/// it could not write there.
+/// Each directory on the way needs an owner in the playground; otherwise nobody
+/// in it could write there.
 fn some_directories_below_the_root() {
     needs::real_processor();
     needs::host_root();

@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
-//! Whatever judges is itself shown to be able to fail: the test command, on a
+//! Whatever judges is shown to be able to fail: here the test command, on a
 //! project of one small crate, with one fault at a time. The scripts are ours,
-//! but for those whose own work is not the question here (setup, the lab's
-//! machine, demos, slides): they succeed, or have the fault.
+//! except those whose own work is not the question here (setup, the lab's
+//! machine, demos, slides): those succeed, or have the fault.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -118,7 +118,7 @@ impl Project {
             project.run("cp", &[&program, "target/debug"]);
         }
         project.run("git", &["init", "--quiet"]);
-        // Of the scripts, what is checked is that a finding is told.
+        // Of the scripts, one is checked: is a finding reported?
         let checked = ["mini", "slides", ".ci", "scripts/demo.sh"];
         project.run("git", &[&["add"], &checked[..]].concat());
         project
@@ -160,7 +160,7 @@ impl Project {
         verdict(self.command("scripts/test.sh", words))
     }
 
-    /// With other text in a file, which then gets its own again.
+    /// Tests with other text in a file, which then gets its own text back.
     fn with(&self, file: &str, text: &str, words: &[&str]) -> Verdict {
         let own = fs::read_to_string(self.path(file));
         self.write(file, text);
@@ -204,7 +204,7 @@ impl Verdict {
     }
 }
 
-/// Whoever judges here has this environment of the host.
+/// The host's environment for the user who runs this test.
 fn host() -> &'static str {
     if needs::is_root() { "host-root" } else { "host-learner" }
 }
@@ -229,7 +229,7 @@ fn each_stage_can_be_red() {
         ("demos", "scripts/demo.sh", FAILS.to_owned()),
     ] {
         if stage == "demos" && !needs::is_root() {
-            continue; // there is no other user to play them as
+            continue; // there is no other user to play them
         }
         let verdict = project.with(file, &text, &["--stage", stage]);
         verdict.is_red(stage);
@@ -237,7 +237,7 @@ fn each_stage_can_be_red() {
             verdict.says("its own words");
         }
     }
-    // Nobody says then which exercises there are.
+    // Then nothing can list the exercises.
     fs::rename(project.path(".git"), project.path("gone")).expect("rename");
     project.test(&["--stage", "format"]).is_red("format");
 }

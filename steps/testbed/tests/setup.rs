@@ -1,6 +1,6 @@
 #![forbid(unsafe_code)]
-//! Setup finds what is missing, and installs it by the means of the
-//! distribution. Its world is made up of fakes that write down what they are
+//! Setup finds what is missing, and installs it with the distribution's own
+//! package manager. Its world is made up of fakes that write down what they are
 //! asked for: nothing is really installed.
 
 use std::collections::BTreeSet;
@@ -35,12 +35,12 @@ struct Machine {
     variables: Vec<(&'static str, String)>,
 }
 
-/// What the script itself is made with. Copies: links would lead out.
+/// What the script itself uses. These are copies: links would lead out.
 const TOOLS: [&str; 8] =
     ["bash", "cat", "dirname", "env", "ldd", "rm", "sed", "sort"];
 
 impl Machine {
-    /// Has all that the table of needs names, but the tests' tools.
+    /// Has everything that the table of needs names, except the tests' tools.
     fn complete() -> Machine {
         let bin = tempfile::tempdir().expect("a directory");
         let everyone = fs::Permissions::from_mode(0o755);
@@ -53,7 +53,7 @@ impl Machine {
         for tool in needed("always").iter().chain(&needed("optional")) {
             machine.fake(tool, "");
         }
-        // It says so of what is linked statically.
+        // It says so of a program that is linked statically.
         machine.fake("ldd", "echo 'not a dynamic executable'");
         machine.fake("cargo", "");
         machine.fake("rustc", "echo 'rustc 1.99.0 (0 2026-01-01)'");
@@ -94,7 +94,7 @@ impl Machine {
         fs::remove_file(self.path(name)).expect("remove");
     }
 
-    /// What was called so far, but questions about what is there.
+    /// What was called so far, except for questions about what is there.
     fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
         let asks = ["rustc ", "ldd ", "cargo fetch --locked --offline"];
@@ -102,8 +102,8 @@ impl Machine {
         calls.lines().filter(is_deed).map(|c| c.trim_end().into()).collect()
     }
 
-    /// Runs it, with 1000 or 0 as the user's id, where /usr/sbin and /sbin,
-    /// which it looks into as well, are empty.
+    /// Runs it, with 1000 or 0 as the user's id. /usr/sbin and /sbin, which it
+    /// searches as well, are empty.
     fn setup(&self, id: u32, arguments: &[&str]) -> Output {
         let mut setup = Step::script("setup.sh").args(arguments);
         setup.command().env_remove("SUDO_USER");
@@ -197,14 +197,14 @@ fn check_names_what_is_missing_and_changes_nothing() {
     assert_says(&output, 1, &["package passt", "(optional)", "step 08"]);
     assert_eq!(machine.calls(), [""; 0]);
 
-    // Without what is optional, it can do.
+    // It can do without what is optional.
     let machine = Machine::complete();
     machine.lacks("pasta");
     assert_says(&machine.setup(0, &["--check"]), 0, &["package", DONE]);
-    // And a busybox that needs libraries is none.
+    // And a busybox that needs libraries does not count.
     machine.fake("ldd", "echo 'libc.so.6 => /lib/libc.so.6'");
     assert_says(&machine.setup(0, &["--check"]), 0, &["busybox", DONE]);
-    // The tests' own tools count with --test only.
+    // The tests' own tools count only with --test.
     let output = machine.setup(0, &["--check", "--test"]);
     assert_says(&output, 1, &["shellcheck", "strace"]);
 }
@@ -224,8 +224,8 @@ fn the_tests_can_do_without_the_lab() {
     assert_says(&output, 1, &["qemu-system-x86_64", "mmdebstrap"]);
 }
 
-/// Where apt's is of another release than a part of it that is installed, apt
-/// would have to remove that. So nobody is asked for one.
+/// If apt's QEMU is of another release than a part of it that is installed, apt
+/// would have to remove that part. So apt is not asked for one.
 fn with_apt_the_lab_has_its_own_qemu() {
     let machine = Machine::complete();
     for tool in ["mmdebstrap", "mke2fs", "xz"] {
@@ -238,10 +238,10 @@ fn with_apt_the_lab_has_its_own_qemu() {
     assert_eq!(machine.calls(), [""; 0]);
 }
 
-/// Which package has which commands: by distribution, as its own index of files
-/// says. Debian's column is judged on Debian, below. No machine here can ask
-/// Fedora, Arch or openSUSE: a slip in one of the two tables is seen, an error
-/// in both is not.
+/// Which package has which commands, by distribution, according to its own
+/// index of files. Debian's column is judged on Debian, below. No machine here
+/// can ask Fedora, Arch or openSUSE: a slip in one of the two tables is seen,
+/// but an error in both is not.
 const FEDORA: &str = "
     util-linux: unshare nsenter setpriv lsns mount pivot_root
     util-linux-script: script
@@ -336,7 +336,7 @@ fn packages(of: &str) -> BTreeSet<(&str, &str)> {
     packages
 }
 
-/// Where all is missing.
+/// When everything is missing.
 fn every_package_is_the_one_that_has_its_commands() {
     for (manager, of) in [
         ("apt-get", DEBIAN),
@@ -362,8 +362,8 @@ fn every_package_is_the_one_that_has_its_commands() {
     }
 }
 
-/// Where a package is installed, by its list of files; else by apt, which knows
-/// whether there is one of that name.
+/// If a package is installed, its list of files tells; otherwise apt, which
+/// knows whether there is a package of that name.
 fn on_debian_the_packages_have_the_commands() {
     let told = |program: &str, words: &[&str]| {
         let program = needs::command(program);
@@ -385,13 +385,13 @@ fn on_debian_the_packages_have_the_commands() {
     assert!(unknown.is_empty(), "Debian has no {unknown:?}");
 
     for (names, command) in table {
-        // Links of update-alternatives(1) are in no list.
+        // Links made by update-alternatives(1) are in no list.
         let file = match command {
             "cc" => "/gcc",
             "awk" => "/mawk",
             other => &format!("/{other}"),
         };
-        // Up to util-linux 2.41 it is in the package that is always there.
+        // Up to util-linux 2.41, it is in the package that is always installed.
         let former = (command == "pivot_root").then_some("util-linux");
         let lists: Vec<_> = names
             .split(' ')
@@ -451,7 +451,7 @@ fn optional_packages_may_fail() {
     machine.lacks("pasta");
     machine.fake("dnf", "exit 1");
     let output = machine.setup(0, &[]);
-    assert_says(&output, 0, &["passt can't be had here", DONE]);
+    assert_says(&output, 0, &["passt is not available here", DONE]);
 }
 
 fn old_package_lists_are_fetched_once() {
@@ -508,7 +508,7 @@ fn without_sudo_or_a_package_manager_it_says_so() {
     let machine = Machine::complete();
     machine.lacks("nft");
     let output = machine.setup(0, &[]);
-    let parts = ["No apt-get, dnf, zypper or pacman", "what brings nft"];
+    let parts = ["No apt-get, dnf, zypper or pacman", "what provides nft"];
     assert_says(&output, 1, &parts);
 }
 
@@ -542,7 +542,7 @@ fn absent_crates_are_fetched() {
     let machine = Machine::complete();
     let crates = machine.path("crates");
     let there = crates.display();
-    // Offline it succeeds when they are there; else it brings them.
+    // Offline, it succeeds if they are there; otherwise it brings them.
     machine.fake(
         "cargo",
         &format!(

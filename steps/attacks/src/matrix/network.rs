@@ -93,7 +93,7 @@ pub fn bridge_service(place: Place) -> Verdict {
     judge(&output, stdout(&output).contains(&word))
 }
 
-/// The one that packets to the pretended internet would carry. None is sent.
+/// The one that packets to the pretend internet would carry. None is sent.
 fn hosts_address() -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     let known = socket.connect("203.0.113.10:9");

@@ -561,7 +561,7 @@ for word; do
 done
 "#;
 
-/// On a pretended host on which systemd has the cgroups.
+/// On a pretend host on which systemd has the cgroups.
 fn what_was_typed_is_not_for_systemd_run_to_read() {
     needs::host_root();
     let words = ["echo $HOME", "$HOME", "$$", "${x}", "a  b"];

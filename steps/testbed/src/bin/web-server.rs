@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! A web server of one sentence: for the playground's pretended internet, and
+//! A web server of one sentence: for the playground's pretend internet, and
 //! for containers that publish a port.
 
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! What the lab makes once, and keeps: its image, and a QEMU where none is
+//! What the lab makes once, and keeps: its image, and a QEMU if none is
 //! installed.
 
 use std::fs;
@@ -13,7 +13,7 @@ use testbed::{Step, checkout, eventually, needs, skip, token};
 
 use crate::pretended::{Lab, error, mount};
 
-/// A mirror where nobody answers, on this machine.
+/// A mirror on this machine, where nobody answers.
 const NO_MIRROR: &str = "http://127.0.0.1:9/debian";
 
 impl Lab {
@@ -47,7 +47,7 @@ impl Lab {
         brought.unwrap_or_default().len()
     }
 
-    /// For all that it keeps.
+    /// Asks for everything that the lab keeps.
     fn asked_for_image(&self) -> Step {
         self.asked(&["--image"])
     }
@@ -70,7 +70,7 @@ impl Lab {
         entries.map(|entry| entry.path()).filter(is_kind).collect()
     }
 
-    /// With the real mmdebstrap, and this as its mirror.
+    /// Fails with the real mmdebstrap, and this as its mirror.
     fn fails_with_mirror(&self, mirror: &str) -> String {
         self.has_no_qemu();
         fs::remove_file(self.path("programs/mmdebstrap")).expect("remove");
@@ -98,7 +98,7 @@ pub fn its_image_can_be_made_beforehand() {
     assert!(!booted.exists());
 }
 
-/// Once. Who could install something is asked for nothing.
+/// Once. Nothing that could install something is called.
 pub fn where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing() {
     let lab = Lab::new();
     lab.has_packages("echo QEMU emulator");
@@ -115,8 +115,8 @@ pub fn where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing() {
     assert_eq!(lab.times_brought(), 1);
 }
 
-/// The real one, which this machine's cache has where no QEMU is installed, from
-/// a checkout that only root may enter, where we are root.
+/// The real one, which is in this machine's cache if no QEMU is installed. If
+/// we are root, from a checkout that only root may enter.
 pub fn its_own_qemu_boots_offline() {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -132,7 +132,7 @@ pub fn its_own_qemu_boots_offline() {
     let lab = Lab::new();
     lab.has_no_qemu();
     fs::remove_file(lab.path("programs/mmdebstrap")).expect("the real one");
-    // Made now, where one is installed and the lab has not needed its own.
+    // Made now, if one is installed and the lab has not needed its own.
     let mut made = lab.around(Step::script("lab.sh")).args(["--image"]);
     made.command().env("XDG_CACHE_HOME", &cache).env_remove("LAB_MIRROR");
     if made.output().status.code() != Some(0) {
@@ -161,7 +161,7 @@ pub fn its_own_qemu_boots_offline() {
     assert_eq!(installed(), before);
 }
 
-/// Also one that somebody has half removed.
+/// Even one that somebody has half removed.
 pub fn a_copy_of_qemu_that_breaks_is_replaced() {
     let lab = Lab::new();
     lab.has_packages("echo QEMU emulator");
@@ -173,7 +173,7 @@ pub fn a_copy_of_qemu_that_breaks_is_replaced() {
     assert_eq!(lab.times_brought(), 2);
 }
 
-/// Not the one that is installed: then there is still our own.
+/// If the installed one does not run, there is still our own.
 pub fn a_qemu_that_does_not_run_is_told() {
     let (lab, word) = (Lab::new(), token());
     let lacks = format!("echo 'libz.so.1 is not there {word}' >&2; exit 127");
@@ -208,21 +208,22 @@ pub fn an_interrupted_download_leaves_nothing() {
     assert!(told.contains("QEMU can't be made"), "{told}");
     assert!(lab.kept("qemu").is_empty());
 
-    // One that ends well, and brings half.
+    // One that ends well, but brings only half.
     lab.has("mmdebstrap", &half);
     let told = lab.fails(lab.asked_for_image());
     assert!(told.contains("QEMU can't be unpacked"), "{told}");
     assert!(lab.kept("qemu").is_empty());
 
-    // Has no program of its own by then. One that is just about to start has no
-    // mark; and a shell whose program has ended well takes no notice of Ctrl-C.
+    // It has no program of its own by then. A program that is just about to
+    // start has no mark; and a shell whose program has ended well ignores
+    // Ctrl-C.
     let waits = lab.path("waits");
     let there = waits.display();
     let wait = format!("mkfifo {there}.fifo; : >{there}; read <>{there}.fifo");
     lab.has("mmdebstrap", &format!("{half}; {wait}"));
     let mut running = lab.asked_for_image().start();
     eventually("half of it", || waits.exists().then_some(()));
-    // As Ctrl-C: to all of them.
+    // Like Ctrl-C: to all of them.
     for pid in lab.watch.processes() {
         let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
     }
@@ -246,7 +247,7 @@ pub fn offline_it_says_what_it_needs_the_network_for() {
     assert!(told.contains("afterwards the lab works offline"), "{told}");
 }
 
-/// As that of a hotel does, which wants you to log in.
+/// As a hotel's network does, which wants you to log in.
 pub fn a_network_that_answers_for_the_mirror_is_told() {
     needs::root();
     let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
@@ -277,7 +278,7 @@ pub fn a_network_that_answers_for_the_mirror_is_told() {
     assert!(told.contains("its packages can't be fetched"), "{told}");
 }
 
-/// A real apt, that has none, and mirrors in a directory.
+/// A real apt that has no lists, and mirrors in a directory.
 pub fn without_package_lists_it_asks_apt_for_its_mirrors() {
     needs::command("apt-get");
     let lab = Lab::new();
@@ -342,7 +343,8 @@ pub fn a_full_disk_is_told() {
     assert!(told.contains("needs 1000 MB"), "{told}");
 }
 
-/// There seemed to be room enough: somebody else was faster, or QEMU has grown.
+/// There seemed to be enough room, but somebody else was faster, or QEMU has
+/// grown.
 pub fn a_disk_that_fills_up_is_told() {
     needs::disposable_host();
     needs::root();

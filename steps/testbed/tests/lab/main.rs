@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
-//! The lab when things go wrong: what it says, how it ends, what it leaves.
-//! The kernel is real in all other claims; here QEMU itself is a program of
-//! this file's making, since a real one does not fail on demand.
+//! The lab when things go wrong: what it says, how it ends, what it leaves
+//! behind. In all other claims the kernel is real; here even QEMU is a program
+//! that this file makes, since a real one does not fail on demand.
 
 mod cache;
 mod pretended;
@@ -69,8 +69,8 @@ fn a_wrong_word_is_told() {
         (&["--user", "nobody", "true"], "no user nobody"),
         (&["--cpus", "many", "true"], "--cpus many"),
         (&["--bring", "/nowhere", "true"], "no file /nowhere"),
-        (&["--kernel"], "what --kernel?"),
-        (&[], "without a COMMAND it needs a terminal"),
+        (&["--kernel"], "--kernel needs a value"),
+        (&[], "without a COMMAND, the lab needs a terminal"),
     ];
     for (words, part) in cases {
         let told = lab.fails(lab.asked(words));
@@ -125,7 +125,7 @@ fn a_kernel_that_panics_is_told_at_once() {
     assert_told_at_once(&panics, &[&word, "its kernel panicked"]);
 }
 
-/// A slip of the hand, or a program's: and what is thrown away is no longer.
+/// After somebody's mistake, or a program's: nothing can be thrown away there.
 fn a_broken_dev_null_does_not_hide_the_machine() {
     needs::root();
     let lab = Lab::new();
@@ -144,7 +144,7 @@ fn a_broken_dev_null_does_not_hide_the_machine() {
     lab.leaves_nothing();
 }
 
-/// Where there is none: a file of its name, which says as little.
+/// Stands in where there is no KVM: a file of that name, which says as little.
 struct PretendedKvm;
 
 impl PretendedKvm {
@@ -179,8 +179,8 @@ fn a_kvm_that_says_nothing_is_left_within_seconds() {
     assert!(begin.elapsed() < Duration::from_secs(15));
 }
 
-/// And the lab starts all the same. In a checkout of our own, as it comes to the
-/// machine's disk.
+/// And the lab starts all the same. In a checkout of our own, as it is put on
+/// the machine's disk.
 fn a_file_that_can_not_be_read_stays_outside() {
     needs::ordinary_user();
     let debugfs = needs::command("debugfs").display().to_string();

@@ -1,4 +1,4 @@
-//! A lab whose QEMU is a program of our making.
+//! A lab whose QEMU is a program that we make.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use testbed::watch::Watch;
 use testbed::{Step, needs, skip};
 
-/// The programs of this machine, but for those that are made here; and a
-/// cache, in which an image is made by nobody.
+/// The programs of this machine, except those that are made here; and a cache
+/// whose image nobody really makes.
 pub struct Lab {
     place: TempDir,
     is_playground: bool,
@@ -49,7 +49,8 @@ impl Lab {
         fs::set_permissions(file, executable).expect("chmod");
     }
 
-    /// One that says which it is, as a real one, and is a machine by `script`.
+    /// One that states its version, like a real one, and plays a machine by
+    /// `script`.
     pub fn has_qemu(&self, script: &str) {
         let version = "echo 'QEMU emulator version 0'; exit";
         let script =
@@ -57,7 +58,7 @@ impl Lab {
         self.has("qemu-system-x86_64", &script);
     }
 
-    /// Where this machine has one, it no longer runs.
+    /// If this machine has one, it no longer runs.
     pub fn has_no_qemu(&self) {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut places = std::env::split_paths(&path);

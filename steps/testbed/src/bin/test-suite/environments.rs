@@ -1,4 +1,4 @@
-//! Where the claims were judged: the table "what it runs on" of the README.
+//! Where the claims were judged: the table of "What it runs on" in the README.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use testbed::record::ENVIRONMENT;
 /// The columns of an environment: system, kernel, cgroups.
 type Facts = [String; 3];
 
-/// The environments of a run, by their names.
+/// The environments of a run, by name.
 #[derive(Default)]
 pub struct Environments(BTreeMap<String, Facts>);
 
@@ -20,7 +20,7 @@ const HEAD: &str = "
 ";
 
 impl Environments {
-    /// Finds what `scripts/test.sh` says of each, a line an environment.
+    /// Finds what `scripts/test.sh` reports: one line per environment.
     pub fn read(text: &str) -> Environments {
         let lines = text.lines().filter_map(|l| l.strip_prefix(ENVIRONMENT));
         let facts = lines.filter_map(|line| {
@@ -32,11 +32,11 @@ impl Environments {
         Environments(facts.collect())
     }
 
-    /// The page with the table of this run. Rows of the lab stay as they are
-    /// when this run was without it.
+    /// The page with the table of this run. The lab's rows stay as they are if
+    /// this run had no lab.
     ///
     /// # Errors
-    /// Where the page has no place for it.
+    /// If the page has no place for the table.
     pub fn put_into(
         &self,
         page: &str,
@@ -59,12 +59,13 @@ impl Environments {
         Ok(format!("{before}{BEGIN}{HEAD}{rows}\n\n{END}{after}"))
     }
 
-    /// What the table of a page says and this run does not: an environment
-    /// that is not there, or more claims than hold. On another machine, other
-    /// claims can be judged; in the lab, which is the same everywhere, all.
+    /// What the table of a page promises and this run breaks: an environment
+    /// that is not there, or more claims than hold. Another machine can judge
+    /// other claims; the lab, which is the same everywhere, must judge all of
+    /// them.
     ///
     /// # Errors
-    /// Where the page has no place for the table.
+    /// If the page has no place for the table.
     pub fn broken_promises(
         &self,
         page: &str,
@@ -81,7 +82,7 @@ impl Environments {
                 0 if without_lab && is_lab(name) => {}
                 0 => broken.push(format!("{name}: nothing was judged there")),
                 holds if is_lab(name) && holds < *claims => broken
-                    .push(format!("{name}: {claims} claims, and {holds} hold")),
+                    .push(format!("{name}: {claims} claims, but {holds} hold")),
                 _ => {}
             }
         }
@@ -100,7 +101,7 @@ fn is_lab(environment: &str) -> bool {
 fn parts(page: &str) -> Result<(&str, &str, &str)> {
     let (before, rest) = page
         .split_once(BEGIN)
-        .with_context(|| format!("no place for it: {BEGIN}"))?;
+        .with_context(|| format!("no place for the table: {BEGIN}"))?;
     let (table, after) =
         rest.split_once(END).with_context(|| format!("no {END}"))?;
     Ok((before, table, after))
@@ -149,7 +150,7 @@ mod tests {
         let held = |name: &str| if name == "host" { 1 } else { 6 };
         let broken =
             run().broken_promises(&page(), false, held).expect("a table");
-        assert_eq!(broken, ["lab-root: 7 claims, and 6 hold"]);
+        assert_eq!(broken, ["lab-root: 7 claims, but 6 hold"]);
     }
 
     #[test]

@@ -11,16 +11,16 @@ use testbed::record::{BEGUN, ENVIRONMENT, MARK};
 use crate::plan::{self, CANARY};
 use crate::stage::{Log, output_of};
 
-/// A test binary of `tests/`, and the claims that it says it has.
+/// A test binary from `tests/`. It names its own claims.
 pub struct Binary {
     /// `networking`, without the hash that cargo adds.
     pub name: String,
-    /// Where it lies.
+    /// Where it is.
     pub path: PathBuf,
 }
 
 impl Binary {
-    /// The one at a path.
+    /// The binary at a path.
     #[must_use]
     pub fn at(path: PathBuf) -> Binary {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -28,7 +28,7 @@ impl Binary {
         Binary { name: name.to_owned(), path }
     }
 
-    /// Its claims, by `--list`.
+    /// Its claims, according to `--list`.
     fn claims(&self) -> Result<Vec<String>> {
         let path = self.path.to_string_lossy();
         let list = output_of(&[&path, "--list"])?;
@@ -38,7 +38,7 @@ impl Binary {
     }
 }
 
-/// Where claims are judged, and by which words a program is started there.
+/// Where claims are judged, and with which words a program is started there.
 pub struct Place<'a> {
     /// Its name in the matrix.
     pub environment: &'a str,
@@ -49,8 +49,9 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Where a path leads through a directory that is closed to a user, they
-    /// reach the program all the same from the checkout that we are in.
+    /// A user may not be able to reach the program by its full path, through a
+    /// closed directory, but can still reach it from the checkout that we are
+    /// in.
     fn command(&self, program: &Path) -> Command {
         let here = std::env::current_dir().unwrap_or_default();
         let program = program.strip_prefix(here).unwrap_or(program);
@@ -67,17 +68,17 @@ impl Place<'_> {
         command
     }
 
-    /// Judges every claim of these binaries, but those that are left out for a
-    /// reason. False where one does not hold, or was not judged.
+    /// Judges every claim of these binaries, except those that are left out for
+    /// a reason. False if one does not hold, or was not judged.
     ///
     /// # Errors
-    /// Where a binary can't say which claims it has.
+    /// If a binary can't list its claims.
     pub fn judge(&self, log: &mut Log, binaries: &[&Binary]) -> Result<bool> {
         let mut good = self.can_be_red(log)?;
         for binary in binaries {
-            let claims = binary
-                .claims()
-                .with_context(|| format!("which claims has {}", binary.name))?;
+            let claims = binary.claims().with_context(|| {
+                format!("list the claims of {}", binary.name)
+            })?;
             ensure!(!claims.is_empty(), "{} has no claims", binary.name);
             if let Some(reason) = plan::left_out(self.environment, &binary.name)
             {
@@ -95,10 +96,10 @@ impl Place<'_> {
         Ok(good)
     }
 
-    /// The environment itself is judged first: it says what it is, and a claim
-    /// that does not hold must come out of it red.
+    /// The environment itself is judged first: it reports what it is, and a
+    /// claim that does not hold must turn out red there.
     fn can_be_red(&self, log: &mut Log) -> Result<bool> {
-        let own = std::env::current_exe().context("where is this program")?;
+        let own = std::env::current_exe().context("find this program")?;
         let mut command = self.command(&own);
         command.args(["canary", self.environment]);
         let status = log.run("canary", &mut command, self.limit)?;
@@ -115,7 +116,7 @@ impl Place<'_> {
     }
 
     /// A claim that was not judged is red, whatever the binary says; and so is
-    /// a binary whose exit status says something else than its claims.
+    /// a binary whose exit status contradicts its claims.
     fn settle(
         &self,
         log: &mut Log,
@@ -171,8 +172,8 @@ impl Place<'_> {
 /// libtest's exit status when a claim does not hold.
 const RED: i32 = 101;
 
-/// What the canary does, inside an environment: says what it is, and does not
-/// hold. The matrix leaves it out.
+/// What the canary does inside an environment: it reports what the environment
+/// is, and does not hold. The matrix leaves it out.
 pub fn canary(environment: &str) -> std::process::ExitCode {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let system = ["NAME", "VERSION_ID"].map(|key| {

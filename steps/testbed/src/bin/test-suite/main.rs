@@ -1,7 +1,7 @@
 #![forbid(unsafe_code)]
 //! `scripts/test.sh`, once it has set up and built: format, lints, scripts,
 //! units, and every claim about the containers in every environment that this
-//! machine offers. Read it from `suite`: the stages, in their order.
+//! machine offers. Start reading at `suite`: it has the stages, in order.
 
 mod environments;
 mod judge;
@@ -36,11 +36,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// All stages, or those that are chosen
+    /// Run all stages, or those that are chosen
     Suite(Choice),
-    /// In the lab: the claims of these binaries
+    /// In the lab: judge the claims of these binaries
     Judge { lab: String, binaries: Vec<PathBuf> },
-    /// In an environment: a claim that does not hold
+    /// In an environment: judge a claim that does not hold
     Canary { environment: String },
 }
 
@@ -58,11 +58,11 @@ struct Choice {
     #[arg(long)]
     write_readme: bool,
 
-    /// No program of a stage may take longer
+    /// End any program of a stage that takes longer
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     limit: u64,
 
-    /// Test binaries: those that have it in their names
+    /// Only test binaries whose names contain one of these
     names: Vec<String>,
 }
 
@@ -98,9 +98,9 @@ fn suite(choice: Choice) -> Result<bool> {
     stage::end_all_with_us()?;
     let run = Run::prepare(choice)?;
     run.exercises();
-    // What happens on this host and what happens in a playground, which is a
-    // host of its own, is judged at the same time: each mostly waits. The lab
-    // takes what they leave of the processors.
+    // This host and the playground, which is a host of its own, are judged at
+    // the same time: each mostly waits. The lab takes whatever processor time
+    // they leave.
     thread::scope(|scope| {
         scope.spawn(|| run.in_the_lab());
         scope.spawn(|| {
@@ -143,14 +143,14 @@ impl Run {
         self.programs.join(name).display().to_string()
     }
 
-    /// A stage that is no part of a run for some test binaries.
+    /// A stage that is left out of a run for some test binaries only.
     fn whole(&self, name: &str, words: &[&str]) {
         if self.choice.names.is_empty() && self.stages.wants(name) {
             self.stages.program(name, words);
         }
     }
 
-    /// All programs of all exercises, once for all environments.
+    /// Compiles all programs of all exercises, once for all environments.
     fn exercises(&self) {
         if self.stages.judges()
             && self.binaries.iter().any(|binary| binary.name == "exercises")
@@ -163,7 +163,7 @@ impl Run {
     }
 
     fn sources(&self) {
-        // Exercises and their solutions are no part of a crate.
+        // Exercises and their solutions do not belong to a crate.
         let format = "cargo fmt --all --check
             git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' \
                 'exercises/tests/hostile/*.rs' |
@@ -179,7 +179,7 @@ impl Run {
             "units",
             &shell("cargo test --workspace --quiet --lib --bins"),
         );
-        // Without a warning: a link to something that is gone is one.
+        // Warnings count: a link to something that is gone causes one.
         let documentation = "export RUSTDOCFLAGS='-D warnings'
             cargo doc --workspace --no-deps --quiet";
         self.whole("documentation", &shell(documentation));
@@ -198,8 +198,8 @@ impl Run {
         }
     }
 
-    /// Each has a host of its own. With `--quick`, nothing else runs beside
-    /// them, and whoever waits for an answer has it sooner.
+    /// Each has a host of its own. With `--quick` nothing else runs, so all run
+    /// at once, and whoever waits for an answer gets it sooner.
     fn in_the_playground(&self) {
         let place = [PLAYGROUND, "--"];
         let with_one_id = [WITH_ONE_ID, &place].concat();
@@ -241,8 +241,8 @@ impl Run {
         );
     }
 
-    /// Each demo is played twice: here, where each of its lines must show what
-    /// the casts show, and as an ordinary user, as it is on most laptops.
+    /// Each demo is played twice: here, where each line must show what the
+    /// casts show, and by an ordinary user, as on most laptops.
     fn demos_in_the_playground(&self) {
         self.whole("recordings", &["./scripts/record.sh", "--check"]);
         if is_root() {
@@ -251,8 +251,8 @@ impl Run {
         }
     }
 
-    /// Where it can't run, all else is judged; a server that tests for others
-    /// has to have it.
+    /// If the lab can't run, everything else is judged all the same; but a
+    /// server that tests for others must have it.
     fn in_the_lab(&self) {
         let kernels = KERNELS.map(|kernel| (kernel, format!("lab-{kernel}")));
         let wanted = kernels.iter().filter(|(_, s)| self.stages.wants(s));
@@ -286,7 +286,7 @@ impl Run {
         });
     }
 
-    /// The same judge, inside, as root and as an ordinary user.
+    /// Runs the same judge inside, as root and as an ordinary user.
     fn boot(&self, log: &mut Log, kernel: &str) -> Result<bool> {
         let programs = self.stripped_programs(kernel)?;
         let mut lab = Command::new("nice");
@@ -302,15 +302,15 @@ impl Run {
         lab.arg("--").arg(programs.join("test-suite"));
         lab.args(["judge", &format!("lab-{kernel}")]);
         lab.args(self.binaries.iter().map(place));
-        // Each binary has its limit inside. A machine that is dead is told at
-        // once; one that only boots slowly has time.
+        // Inside, each binary has its limit. A dead machine is reported at
+        // once; one that only boots slowly gets its time.
         lab.env("LAB_BOOT_SECONDS", "600");
         let status = log.run("boot", &mut lab, Duration::from_secs(3600))?;
         Ok(status.is_some_and(|status| status.success()))
     }
 
-    /// Without debug information, programs are loaded faster: a directory like
-    /// that of the programs, which the lab gets.
+    /// Makes a directory like that of the programs, for the lab. Programs
+    /// without debug information load faster.
     fn stripped_programs(&self, kernel: &str) -> Result<PathBuf> {
         let directory = self.target.join("test-lab").join(kernel);
         if directory.exists() {
@@ -337,14 +337,14 @@ impl Run {
         Ok(directory)
     }
 
-    /// The matrix, the names of what failed, and the count.
+    /// Prints the matrix, the names of what failed, and the count.
     fn close(self, begin: Instant) -> Result<bool> {
         let Run { stages, choice, .. } = self;
         let whole = !choice.quick
             && choice.names.is_empty()
             && choice.stages.is_empty();
         let outcomes = stages.outcomes();
-        ensure!(!outcomes.is_empty(), "no stage is named so");
+        ensure!(!outcomes.is_empty(), "there is no stage of that name");
         let said: Vec<_> = outcomes.iter().map(|s| s.text.as_str()).collect();
         let said = said.join("\n");
         let lab = outcomes.iter().any(|s| s.name.starts_with("lab-6"));
@@ -364,7 +364,7 @@ impl Run {
         if nowhere > 0 {
             red.push("judged-nowhere");
         }
-        // The table of environments is of a run that saw them all.
+        // Only a run that saw all environments can judge their table.
         let stale = match whole && is_root() {
             true => settle_readme(&matrix, &said, !lab, choice.write_readme)?,
             false => 0,
@@ -393,9 +393,9 @@ impl Run {
     }
 }
 
-/// What stands beside the matrix: `test result: ok. N passed; N failed` of the
-/// units, `N passed, N failed` of the demo language, `# pass N` and `# fail N`
-/// of the slides.
+/// What counts besides the matrix: `test result: ok. N passed; N failed` from
+/// the units, `N passed, N failed` from the demo language, `# pass N` and `#
+/// fail N` from the slides.
 fn counted(stage: &Outcome) -> (usize, usize) {
     let (mut passed, mut failed) = (0, 0);
     if !["units", "demo-language", "demos-real", "slides"]
@@ -429,12 +429,13 @@ fn is_root() -> bool {
     geteuid().is_root()
 }
 
-/// Lines that all have to succeed.
+/// The words that run these lines, all of which must succeed.
 fn shell(lines: &str) -> Vec<&str> {
     vec!["bash", "-e", "-o", "pipefail", "-c", lines]
 }
 
-/// The test binaries that judge containers, those of `tests/`, as cargo tells.
+/// The test binaries that judge containers: those of `tests/`, which cargo
+/// lists.
 fn test_binaries(names: &[String]) -> Result<Vec<Binary>> {
     let words = [
         "cargo",
@@ -462,12 +463,12 @@ fn test_binaries(names: &[String]) -> Result<Vec<Binary>> {
     };
     binaries.retain(wanted);
     binaries.sort_by(|a, b| a.name.cmp(&b.name));
-    ensure!(!binaries.is_empty(), "no test binary is named so: {names:?}");
+    ensure!(!binaries.is_empty(), "no test binary is named {names:?}");
     Ok(binaries)
 }
 
-/// Compares the README's table with the run, or puts the run into it. How many
-/// lines differ.
+/// Compares the README's table with the run, or puts the run into it. Returns
+/// how many lines differ.
 fn settle_readme(
     matrix: &Matrix,
     said: &str,
@@ -485,13 +486,13 @@ fn settle_readme(
     }
     let broken = environments.broken_promises(&text, no_lab, held)?;
     for promise in &broken {
-        println!("README: {promise} (--write-readme puts it right)");
+        println!("README: {promise} (--write-readme corrects it)");
     }
     Ok(broken.len())
 }
 
-/// Inside: the claims of lessons are about a playground, all others about this
-/// machine.
+/// Inside the lab, the claims of the lessons are about a playground, and all
+/// others about this machine.
 fn judge_inside(lab: &str, binaries: Vec<PathBuf>) -> Result<bool> {
     let user = if is_root() { "root" } else { "learner" };
     let environment = &format!("{lab}-{user}");

@@ -1,4 +1,4 @@
-//! The matrix of claims × environments, made of the records of all stages.
+//! The matrix of claims × environments, made from the records of all stages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub enum Verdict {
     Pass,
     /// It does not.
     Fail,
-    /// With the number of its reason.
+    /// It was not judged; with the number of the reason.
     Skip(usize),
 }
 
@@ -27,8 +27,8 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Reads the records in what was said; all else is passed over, and the
-    /// canary, which is red where all is well.
+    /// Reads the records in what was said. Everything else is passed over, and
+    /// so is the canary, which is red when all is well.
     #[must_use]
     pub fn read(text: &str) -> Matrix {
         let mut matrix = Matrix::default();
@@ -82,7 +82,7 @@ impl Matrix {
             .collect()
     }
 
-    /// Whether one of the reasons for which a claim was skipped is the lab.
+    /// Whether a claim was skipped, somewhere, because it needs the lab.
     #[must_use]
     pub fn names_the_lab(&self, claim: &(String, String)) -> bool {
         self.claims[claim].values().any(|verdict| match verdict {
@@ -103,7 +103,7 @@ impl Matrix {
         self.claims.values().filter(holds).count()
     }
 
-    /// How many cells are so.
+    /// How many cells have such a verdict.
     #[must_use]
     pub fn count(&self, wanted: fn(&Verdict) -> bool) -> usize {
         self.claims
@@ -113,7 +113,7 @@ impl Matrix {
             .count()
     }
 
-    /// Prints the table, and below it reasons and failures.
+    /// Prints the table and, below it, the reasons and the failures.
     pub fn print(&self, colour: bool) {
         let paint = |code: &str, text: String| match colour {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
@@ -157,7 +157,7 @@ impl Matrix {
     }
 }
 
-/// The place of a text in a list, which grows if it is not there.
+/// The position of a text in a list. The text is added if it is not there.
 fn number(list: &mut Vec<String>, text: &str) -> usize {
     list.iter().position(|there| there == text).unwrap_or_else(|| {
         list.push(text.to_owned());

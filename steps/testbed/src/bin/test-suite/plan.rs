@@ -1,13 +1,13 @@
-//! Which claims are left out where, and why: each is judged elsewhere.
+//! Which claims are left out where, and why. Each is judged elsewhere.
 
 use nix::unistd::geteuid;
 use testbed::needs;
 
-/// The claim that does not hold, in every environment.
+/// The claim that does not hold in any environment.
 pub const CANARY: &str = "the_canary_is_red";
 
-/// They ask little of a kernel and much of a processor: without KVM, thousands
-/// of system calls that are traced one by one take too long.
+/// These ask little of a kernel and much of a processor: without KVM, tracing
+/// thousands of system calls one by one takes too long.
 const NOT_IN_THE_LAB: &[&str] = &[
     "bad_input",
     "default_root",
@@ -18,7 +18,7 @@ const NOT_IN_THE_LAB: &[&str] = &[
     "setup",
 ];
 
-/// It makes no difference to these how many ids there are.
+/// The number of ids makes no difference to these.
 const IDS_ARE_THE_SAME: &[&str] = &[
     "bad_input",
     "chroot",
@@ -34,11 +34,11 @@ const IDS_ARE_THE_SAME: &[&str] = &[
     "uts_namespace",
 ];
 
-/// Where root judges, these are judged as root on the host, and as the learner
-/// in the playground.
+/// When root runs the tests, these are judged as root on the host, and as the
+/// learner in the playground.
 const USER_IS_THE_SAME: &[&str] = &["enemy_root", "setup"];
 
-/// They judge what judges, or a script: that is the same everywhere.
+/// These judge what judges, or a script, which is the same everywhere.
 const ONCE: &[&str] = &["gates", "patience", "places", "red"];
 
 /// Where the claims of `ONCE` are judged.
@@ -56,7 +56,7 @@ pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
     if environment.starts_with("lab-") {
         if is_one_of(NOT_IN_THE_LAB) {
             return Some(
-                "asks little of a kernel, and much of a processor: not in the lab",
+                "asks little of a kernel and much of a processor: not in the lab",
             );
         }
         let as_learner = environment.ends_with("-learner");
@@ -67,7 +67,7 @@ pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
     }
     if environment.ends_with("-one-id") && is_one_of(IDS_ARE_THE_SAME) {
         return Some(
-            "judged as others: how many ids there are makes no difference",
+            "judged as other users: the number of ids makes no difference",
         );
     }
     if environment == "host-learner"

@@ -1,5 +1,5 @@
 //! A stage: a line with its name, its verdict, its time and what it waited for;
-//! where it fails, its own words.
+//! if it fails, its own words.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,26 +20,27 @@ use testbed::record::MARK;
 
 use crate::plan::CANARY;
 
-/// What makes programs write in colour to a file, or not. `CI` is one of them.
+/// What makes programs write in colour to a file, or not. `CI` is one such
+/// variable.
 const COLOUR: [&str; 5] =
     ["CI", "CLICOLOR_FORCE", "FORCE_COLOR", "NO_COLOR", "CARGO_TERM_COLOR"];
 
-/// Where the output of a stage goes, and what it took.
+/// Where the output of a stage goes, and how long it took.
 pub struct Log {
     file: File,
     path: PathBuf,
-    /// Processor time of all that ran in it.
+    /// Processor time of everything that ran in it.
     cpu: Duration,
-    /// What took how long, the longest first when it is told.
+    /// What took how long. The report has the longest first.
     parts: Vec<(String, Duration)>,
     aloud: bool,
 }
 
 impl Log {
-    /// An empty one.
+    /// An empty log.
     ///
     /// # Errors
-    /// Where the file can't be made, or is there.
+    /// If the file can't be made, or already exists.
     pub fn create(path: PathBuf) -> Result<Log> {
         let file = OpenOptions::new().create_new(true).append(true).open(&path);
         let file = file.with_context(|| format!("make {}", path.display()))?;
@@ -47,17 +48,17 @@ impl Log {
         Ok(Log { file, path, cpu, parts, aloud: false })
     }
 
-    /// What it gets is said to stdout, too.
+    /// Writes what it gets to stdout, too.
     #[must_use]
     pub fn aloud(self) -> Log {
         Log { aloud: true, ..self }
     }
 
-    /// Runs a program to its end, its output in this log. `None`: it was ended
-    /// since it took longer than `limit`.
+    /// Runs a program to its end, with its output in this log. `None`: it was
+    /// ended because it took longer than `limit`.
     ///
     /// # Errors
-    /// Where it can't be started.
+    /// If it can't be started.
     pub fn run(
         &mut self,
         part: &str,
@@ -66,7 +67,8 @@ impl Log {
     ) -> Result<Option<ExitStatus>> {
         let (begin, before) = (Instant::now(), self.text().len());
         command.stdin(Stdio::null());
-        // What they say is read by others: the same words for everybody.
+        // Other programs read this output, so it must be the same for
+        // everybody.
         for name in COLOUR {
             command.env_remove(name);
         }
@@ -85,10 +87,10 @@ impl Log {
         Ok(status)
     }
 
-    /// A line of our own, which begins a line.
+    /// Adds a line of our own, which starts on a new line.
     ///
     /// # Errors
-    /// Where the disk is full.
+    /// If the disk is full.
     pub fn tell(&mut self, line: &str) -> Result<()> {
         if self.aloud {
             println!("{line}");
@@ -106,7 +108,7 @@ impl Log {
 
 /// What a stage came to.
 pub struct Outcome {
-    /// Its name, as it is told at the end.
+    /// Its name, as it is reported at the end.
     pub name: String,
     /// Whether all of it is as it should be.
     pub good: bool,
@@ -114,7 +116,7 @@ pub struct Outcome {
     pub text: String,
 }
 
-/// The stages of a run. They may run beside each other.
+/// The stages of a run. They can run at the same time.
 pub struct Stages {
     logs: PathBuf,
     limit: Duration,
@@ -123,11 +125,11 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Logs go to an empty directory; where stages are named, others are left
-    /// out; no program may take longer than `limit`.
+    /// Logs go to an empty directory. If stages are named, the others are left
+    /// out. No program may take longer than `limit`.
     ///
     /// # Errors
-    /// Where the directory can't be made.
+    /// If the directory can't be made.
     pub fn new(
         logs: PathBuf,
         only: Vec<String>,
@@ -178,7 +180,7 @@ impl Stages {
         });
     }
 
-    /// A stage. One that can't be judged has failed.
+    /// Runs a stage. One that can't be judged has failed.
     pub fn stage(
         &self,
         name: &str,
@@ -216,7 +218,7 @@ impl Stages {
         outcomes.push(Outcome { name: name.to_owned(), good, text });
     }
 
-    /// What came of each, in the order in which they ended.
+    /// The outcome of each stage, in the order in which they ended.
     #[must_use]
     pub fn outcomes(self) -> Vec<Outcome> {
         self.outcomes.into_inner().expect("no panic in a stage")
@@ -238,13 +240,14 @@ fn took(wall: Duration, log: &Log) -> String {
     format!("{wall:5} s {cpu:5} s cpu   {}", longest.join(", "))
 }
 
-/// How a failure is told by what a stage may run: shells, libtest, node's test
+/// How the programs of a stage report a failure: shells, libtest, node's test
 /// runner, rustc, rustfmt, shellcheck.
 const FAILURE: &[&str] =
     &["FAIL", "not ok ", "error:", "error[", "panicked", "(error)", "Diff in"];
 
-/// What a failed stage says of its failures: the claims that failed, in their
-/// own words; else each line that tells of one and what follows it, and the end.
+/// What a failed stage says about its failures: the claims that failed, in
+/// their own words. If there are none: each line that reports a failure and
+/// what follows it, and the end.
 fn own_words(text: &str) -> String {
     const AFTER: usize = 12;
     const ALL: usize = 150;
@@ -276,20 +279,21 @@ fn own_words(text: &str) -> String {
     shown.iter().map(|line| format!("    {line}\n")).collect()
 }
 
-/// The process groups that run: no Ctrl-C of a terminal reaches them.
+/// The process groups that are running: a terminal's Ctrl-C does not reach
+/// them.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// From now on a signal that ends us ends all that we have started.
+/// From now on, a signal that ends us ends everything that we have started.
 ///
 /// # Errors
-/// Where the kernel refuses a handler.
+/// If the kernel refuses a handler.
 pub fn end_all_with_us() -> Result<()> {
-    // Handlers, and no mask: a mask would be our children's, too.
+    // Handlers and no mask: our children would inherit a mask.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
         .context("wait for signals in a thread")?;
     thread::spawn(move || {
         let signal = signals.forever().next().unwrap_or(SIGTERM);
-        // Held to our end: nothing is started any more.
+        // Held until we end, so that nothing more is started.
         let groups = GROUPS.lock().expect("no panic with it");
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             for group in groups.iter() {
@@ -315,8 +319,9 @@ fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Runs a program in a process group of its own, and ends the group when it
-/// takes too long. With what it and its descendants had of the processors.
+/// Runs a program in a process group of its own, and ends the group if it takes
+/// too long. Returns the processor time of the program and its descendants,
+/// too.
 fn run_in_a_group(
     command: &mut Command,
     limit: Duration,
@@ -339,7 +344,7 @@ fn run_in_a_group(
     Ok((in_time.then_some(status), cpu))
 }
 
-/// It stays a zombie, so that its times can be read.
+/// Leaves it a zombie, so that its times can still be read.
 fn has_ended(pid: Pid) -> bool {
     let flags =
         WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -357,10 +362,10 @@ fn processor_time(pid: Pid) -> Duration {
     Duration::from_millis(ticks * 1000 / per_second.unwrap_or(100) as u64)
 }
 
-/// What a program says, and whether it succeeded.
+/// The output of a program that succeeded.
 ///
 /// # Errors
-/// Where it can't be started, or says that it failed.
+/// If it can't be started, or fails.
 pub fn output_of(words: &[&str]) -> Result<Vec<u8>> {
     let output = Command::new(words[0])
         .args(&words[1..])
