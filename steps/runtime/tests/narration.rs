@@ -30,7 +30,7 @@ testbed::main!(
     what_is_told_can_be_typed_in_08,
 );
 
-/// Those that need no more than root; in a playground, which has a pretended
+/// Those that need no more than root; in a playground, which has a pretend
 /// network to change, all of them.
 fn steps() -> &'static [&'static str] {
     const ALL: [&str; 8] = [
