@@ -23,10 +23,6 @@ use crate::tree::{self, Directory, Trees, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
 pub fn has_controllers(trees: &Trees) -> Result<bool, Failure> {
-    // A controller is in one hierarchy only.
-    if trees.place(Some("memory")).is_some() {
-        return Ok(false);
-    }
     let Some((root, _)) = trees.place(None) else {
         return Ok(false);
     };

@@ -109,9 +109,9 @@ impl Channel {
         loop {
             let mut one = [IoSliceMut::new(bytes)];
             match recvmsg::<()>(self.0.as_raw_fd(), &mut one, None, how) {
-                Err(Errno::EINTR) => {}
-                // A side that dies with a message unread resets the line.
-                Err(Errno::ECONNRESET) => return Ok(0),
+                // A side that dies with a message unread resets the line, which
+                // is told once, and before what it said itself.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 heard => return heard.map(|heard| heard.bytes),
             }
         }
@@ -174,6 +174,17 @@ mod tests {
         assert!(theirs.is_closed().unwrap());
         assert_eq!(theirs.receive().unwrap(), None);
         assert_eq!(theirs.send(&Message::Starting), Err(Errno::EPIPE));
+    }
+
+    #[test]
+    fn the_last_words_of_one_who_did_not_listen_arrive() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send(&Message::Go).unwrap();
+        theirs.send(&Message::Failed(125, "why".into())).unwrap();
+        drop(theirs);
+        let why = Message::Failed(125, "why".into());
+        assert_eq!(ours.receive().unwrap(), Some(why));
+        assert_eq!(ours.receive().unwrap(), None);
     }
 
     #[test]
