@@ -325,9 +325,6 @@ exec prlimit --nproc=300 -- {} \"$root\" \"$work\" \\
     place
 }
 
-/// What the matrix says of an attack that works.
-const WORKS: &str = ": works,";
-
 /// All at once: most of the time is spent waiting for what does not happen.
 fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
     let start = |(name, hint): &(&'static str, &'static str)| {
@@ -353,20 +350,21 @@ fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), said)
     };
+    let works = |said: &str| said.contains(": works,");
     let started: Vec<_> = ATTACKS.iter().map(start).collect();
     let end = Instant::now() + PATIENCE;
     let (mut stopped, mut worked, mut broken) = (0, vec![], vec![]);
     for (attack, (name, hint, child)) in ATTACKS.iter().zip(started) {
         let (mut status, mut said) = finish(child, end);
         // Some of the attacks take all that there is: once more, alone.
-        if !matches!(status, None | Some(0 | 3)) && !said.contains(WORKS) {
+        if !matches!(status, None | Some(0 | 3)) && !works(&said) {
             let again = Instant::now() + PATIENCE;
             (status, said) = finish(start(attack).2, again);
         }
         match status {
             Some(0) => stopped += 1,
             Some(3) => {}
-            _ if said.contains(WORKS) => worked.push((name, hint)),
+            _ if works(&said) => worked.push((name, hint)),
             _ => broken.push((name, hint, said)),
         }
     }
