@@ -935,8 +935,11 @@ fn what_vanishes_while_it_looks_is_no_error() {
                 let place = |above| format!("{above}{name}-{number}");
                 let [one, other] = [place("/"), place("/etc/")];
                 fs::create_dir(&one).expect("mkdir");
-                fs::write(&other, "text").expect("a file");
-                fs::remove_file(&other).expect("remove");
+                for more in 0..20 {
+                    let other = format!("{other}-{more}");
+                    fs::write(&other, "text").expect("a file");
+                    fs::remove_file(&other).expect("remove");
+                }
                 fs::remove_dir(&one).expect("remove");
                 symlink("nowhere", &one).expect("a link");
                 fs::remove_file(&one).expect("remove");
