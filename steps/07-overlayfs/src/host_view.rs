@@ -4,11 +4,11 @@
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, File, FileTimes, Metadata, Permissions};
-use std::io::ErrorKind;
+use std::io::ErrorKind::{AlreadyExists, PermissionDenied, ReadOnlyFilesystem};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use mount_namespace::{Mount, mounts, remount_with};
 use nix::mount::MsFlags;
 use nix::unistd::{AccessFlags, access};
@@ -109,7 +109,7 @@ impl<'a> HostView<'a> {
             self.directory(above, 0o755, 0)?;
         }
         match fs::create_dir(path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == AlreadyExists => {}
             made => made.with_context(|| format!("mkdir({path:?})"))?,
         }
         fs::set_permissions(path, Permissions::from_mode(mode))?;
@@ -309,7 +309,11 @@ impl<'a> HostView<'a> {
             let Ok(text) = fs::read(entry.path()) else { continue };
             let place = self.path(entry.path());
             // The first change of all tells whether there is an overlay.
-            fs::remove_file(&place).map_err(|_| anyhow::anyhow!(NO_OVERLAY))?;
+            match fs::remove_file(&place).map_err(|error| error.kind()) {
+                Ok(()) => {}
+                Err(ReadOnlyFilesystem | PermissionDenied) => bail!(NO_OVERLAY),
+                Err(_) => continue,
+            }
             fs::write(&place, text)
                 .with_context(|| format!("write({place:?})"))?;
             let mode = Permissions::from_mode(about.mode() & 0o7777);
