@@ -118,8 +118,7 @@ impl Mapping {
         Some((outside(&self.uids)?, outside(&self.gids)?))
     }
 
-    /// Makes a file that of a user inside. Ours are root's already, where we
-    /// are who is root inside.
+    /// Makes a file that of a user inside.
     ///
     /// # Errors
     /// As lchown(2); where there is no such user.
@@ -295,14 +294,26 @@ fn write(container: &Host, file: &str, text: &str) -> Result<()> {
         _ => "groups: first inside, first outside, how many",
     };
     let call = format!("write({path:?}, {text:?})");
-    container
-        .call(call, why, format!("echo {} > {path}", shell([text])), || {
-            fs::write(&path, text)
-        })
-        .because(Errno::EPERM, REFUSED)
-        .because(Errno::EACCES, REFUSED)?;
+    let echo = format!("echo {} > {path}", shell([text]));
+    let done = container.call(call, why, echo, || fs::write(&path, text));
+    if done.is_err() && !proc_is_ours() {
+        done.because(Errno::ENOENT, FOREIGN)
+            .because(Errno::EPERM, FOREIGN)
+            .because(Errno::EACCES, FOREIGN)?;
+    } else {
+        done.because(Errno::EPERM, REFUSED).because(Errno::EACCES, REFUSED)?;
+    }
     Ok(())
 }
+
+/// Where it shows other numbers than ours, /proc/PID is somebody else.
+fn proc_is_ours() -> bool {
+    let own = fs::read_link("/proc/self").unwrap_or_default();
+    own.as_os_str() == std::process::id().to_string().as_str()
+}
+
+const FOREIGN: &str = "/proc shows another PID namespace than ours: mount a new one \
+     (`unshare --pid --fork --mount-proc` does)";
 
 const REFUSED: &str = "this machine lets ordinary users make a user namespace and do nothing in \
      it (Ubuntu's AppArmor restriction): ./scripts/doctor.sh says what mends it";

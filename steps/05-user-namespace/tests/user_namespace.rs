@@ -29,6 +29,7 @@ testbed::main!(
     the_command_runs_as_the_user_that_was_asked_for,
     a_user_that_is_not_mapped_is_refused,
     in_a_chroot_that_is_named_as_the_reason,
+    a_proc_of_another_pid_namespace_is_named_as_the_reason,
     bad_input_is_told_in_one_line,
     the_terminal_belongs_to_whoever_runs_inside,
     the_container_dies_with_a_killed_runtime,
@@ -395,6 +396,18 @@ fn what_belongs_to_root_of_the_host_is_not_for_root_inside() {
 
 /// Opened for writing, and nothing written: that changes nothing.
 /// As an archive that the host's root has unpacked.
+/// The container's first process has another number there.
+fn a_proc_of_another_pid_namespace_is_named_as_the_reason() {
+    needs::root();
+    let output = Step::new(STEP)
+        .args(["true"])
+        .in_shell("exec unshare --pid --fork -- \"$@\"")
+        .output();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("another PID namespace than ours"), "{told}");
+}
+
 fn a_root_directory_of_somebody_else_is_told() {
     needs::root();
     let (owner, own) = (outside(0), getuid());
