@@ -124,8 +124,8 @@ impl Delegation {
     }
 
     /// Makes them. A fork bomb ends at `pids`, a memory hog at half of the
-    /// memory: the limits stay ours. What it takes to divide the cgroup becomes that of the inner
-    /// root, if that is not ourselves.
+    /// memory: the limits stay ours. What it takes to divide the cgroup becomes
+    /// that of the inner root, if that is not ourselves.
     ///
     /// # Errors
     /// As mkdir(2) and write(2).
@@ -253,7 +253,9 @@ pub fn join_those_of(pid: i32, prefix: &str) -> Result<()> {
     for controllers in trees.controllers() {
         let first = controllers.split(',').next().filter(|it| !it.is_empty());
         let place = trees.place(first).map(|(_, place)| place);
-        place.filter(is_its).map_or(Ok(()), |place| join(&place))?;
+        if let Some(place) = place.filter(is_its) {
+            join(&place)?;
+        }
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use testbed::watch::{
     Watch, cgroups_named, cgroups_of, strike_before_any_call,
 };
-use testbed::{Running, Step, eventually, needs, proc, skip, token};
+use testbed::{Running, Step, eventually, needs, proc, skip, stand_in, token};
 
 testbed::main!(
     the_limits_stand_in_the_containers_own_cgroup,
@@ -629,27 +629,6 @@ fn an_ordinary_user_gets_a_part_of_the_tree_from_systemd() {
     eventually("the end of the scope", || (!scope.exists()).then_some(()));
 }
 
-/// As version 262 does: variables in a command give way to values of its own,
-/// unless it is told otherwise; one of 252 can't be told.
-const SYSTEMD_RUN: &str = r#"#!/bin/bash
-if [[ $1 == --help ]]; then
-  [[ KNOWS == no ]] || echo '  --expand-environment=BOOL'
-  exit
-fi
-expand=KNOWS
-for word; do
-  shift
-  case $word in
-    --) break ;;
-    --expand-environment=no) [[ KNOWS == yes ]] || exit 1; expand=no ;;
-  esac
-done
-for word; do
-  [[ $expand == no ]] || word=${word//\$\$/\$} word=${word//\$HOME/$HOME}
-  echo "$word"
-done
-"#;
-
 /// By an ordinary user on a host whose controllers are in one tree, with a
 /// systemd to ask for a part of it: made up, for a mount namespace.
 fn what_was_typed_is_not_for_systemd_run_to_read() {
@@ -660,16 +639,13 @@ fn what_was_typed_is_not_for_systemd_run_to_read() {
         skip("needs a cgroup2 tree");
     };
     let words = ["echo $HOME", "$HOME", "$$", "${x}", "a  b"];
-    for knows in ["yes", "no"] {
+    for knows in [true, false] {
         let place = tempfile::tempdir().expect("a directory");
         let file = |name: &str| place.path().join(name);
         let _bus = UnixListener::bind(file("bus")).expect("a socket");
         fs::write(file("controllers"), "cpu memory pids").expect("write");
-        fs::write(file("systemd-run"), SYSTEMD_RUN.replace("KNOWS", knows))
-            .expect("write");
-        for (name, mode) in
-            [("", 0o755), ("bus", 0o777), ("systemd-run", 0o755)]
-        {
+        stand_in::systemd_run(place.path(), knows);
+        for (name, mode) in [("", 0o755), ("bus", 0o777)] {
             let mode = fs::Permissions::from_mode(mode);
             fs::set_permissions(file(name), mode).expect("chmod");
         }

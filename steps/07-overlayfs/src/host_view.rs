@@ -89,7 +89,8 @@ impl<'a> HostView<'a> {
         self.ids.outside(0) != Some((0, 0))
     }
 
-    /// Makes a file or directory that of a user inside.
+    /// Makes a file or directory that of a user inside. What we make is root's
+    /// already, where that is ourselves.
     ///
     /// # Errors
     /// As lchown(2).

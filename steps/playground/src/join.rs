@@ -66,12 +66,13 @@ const ELSEWHERE: &str = "Join from where you started the playground: the same lo
 /// The PID 1 of the only one, or of that below the process `outside`.
 fn choose(outside: Option<i32>) -> Result<i32> {
     let all = running()?;
-    let mut lesson = match outside {
+    let only = all.values().next().filter(|_| all.len() == 1);
+    let mut lesson = match (outside, only) {
         _ if all.is_empty() => bail!(NONE),
-        Some(pid) if all.contains_key(&pid) => return Ok(all[&pid]),
-        Some(pid) => format!("process {pid} is no playground of yours."),
-        None if all.len() == 1 => return Ok(all.into_values().sum()),
-        None => format!("{} playgrounds of yours run here.", all.len()),
+        (Some(pid), _) if all.contains_key(&pid) => return Ok(all[&pid]),
+        (Some(pid), _) => format!("process {pid} is no playground of yours."),
+        (None, Some(first)) => return Ok(*first),
+        (None, None) => format!("{} playgrounds of yours run here.", all.len()),
     };
     lesson += " Join one with:";
     for (outside, first) in all {

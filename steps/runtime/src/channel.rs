@@ -95,25 +95,20 @@ impl Channel {
     /// # Errors
     /// As recvmsg(2); `EBADMSG` for a message of no known type.
     pub fn receive(&self) -> nix::Result<Option<Message>> {
-        // First only its length: there is seldom more than one byte to hear.
-        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
-        let mut bytes = vec![0; self.hear(&mut [], look)?];
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        self.hear(&mut bytes, MsgFlags::empty())?;
-        Message::decode(&bytes).map(Some).ok_or(Errno::EBADMSG)
-    }
-
-    fn hear(&self, bytes: &mut [u8], how: MsgFlags) -> nix::Result<usize> {
-        loop {
-            let mut one = [IoSliceMut::new(bytes)];
-            match recvmsg::<()>(self.0.as_raw_fd(), &mut one, None, how) {
+        let mut bytes = vec![0; LONGEST + 2];
+        let length = loop {
+            let mut one = [IoSliceMut::new(&mut bytes)];
+            let flags = MsgFlags::empty();
+            match recvmsg::<()>(self.0.as_raw_fd(), &mut one, None, flags) {
                 // A side that dies with a message unread resets the line, which
                 // is told once, and before what it said itself.
                 Err(Errno::EINTR | Errno::ECONNRESET) => {}
-                heard => return heard.map(|heard| heard.bytes),
+                heard => break heard?.bytes,
             }
+        };
+        match &bytes[..length] {
+            [] => Ok(None),
+            bytes => Message::decode(bytes).map(Some).ok_or(Errno::EBADMSG),
         }
     }
 }

@@ -96,8 +96,9 @@ impl Kind {
     }
 }
 
-/// Lays parts out behind the side on which they happen, if there is one: each in the line of the one before it if
-/// it fits there as a whole, else in lines of its own.
+/// Lays parts out behind the side on which they happen, if there is one: each in
+/// the line of the one before it if it fits there as a whole, else in lines of
+/// its own.
 pub fn block(heading: ColoredString, parts: &[Part], width: usize) -> String {
     let indent = if heading.is_empty() { 0 } else { INDENT };
     let mut text = format!("{heading}{}", gap(heading.len(), indent));
@@ -134,9 +135,6 @@ pub fn block(heading: ColoredString, parts: &[Part], width: usize) -> String {
             }
             text += &kind.paint(line).to_string();
             column += display_width(line);
-            if number + 1 < lines.len() {
-                column = hang;
-            }
         }
     }
     text + "\n"

@@ -267,17 +267,15 @@ impl<'a> Narrator<'a> {
             self.routine.set(Some((side, before + calls)));
             return;
         }
-        let mut counted = self.counted.take();
-        if counted.as_ref().is_some_and(|it| (it.side, it.step) != (side, step))
-        {
-            self.counted.replace(counted.take());
+        let is_another = |it: &Counted| (it.side, it.step) != (side, step);
+        if self.counted.borrow().as_ref().is_some_and(is_another) {
             self.tell_count();
         }
-        let mut counted =
-            counted.unwrap_or(Counted { side, step, calls: 0, notes: 0 });
+        let nothing = Counted { side, step, calls: 0, notes: 0 };
+        let mut counted = self.counted.borrow_mut();
+        let counted = counted.get_or_insert(nothing);
         counted.calls += calls;
         counted.notes += notes;
-        self.counted.replace(Some(counted));
     }
 
     /// Tells of what was only counted: before anything else is told, and

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use testbed::story::unfolded;
-use testbed::{Step, binary, eventually, needs, proc, skip, token};
+use testbed::{
+    ALL_STEPS, STEPS, Step, binary, eventually, needs, proc, skip, token,
+};
 
 testbed::main!(
     a_step_fits_a_screen_of_24_lines,
@@ -33,20 +35,10 @@ testbed::main!(
 /// Those that need no more than root; in a playground, which has a pretend
 /// network to change, all of them.
 fn steps() -> &'static [&'static str] {
-    const ALL: [&str; 8] = [
-        "01-chroot",
-        "02-uts-namespace",
-        "03-pid-namespace",
-        "04-mount-namespace",
-        "05-user-namespace",
-        "06-cgroups",
-        "07-overlayfs",
-        "08-networking",
-    ];
     needs::root();
     match in_a_playground() {
-        true => &ALL,
-        false => &ALL[..4],
+        true => &ALL_STEPS,
+        false => &STEPS,
     }
 }
 

@@ -26,6 +26,7 @@ mod patience;
 pub mod proc;
 pub mod record;
 mod said;
+pub mod stand_in;
 mod step;
 pub mod story;
 mod terminal;
@@ -38,10 +39,22 @@ pub use proc::token;
 pub use step::{Running, Step, binary, checkout, copy_default_root, slowness};
 pub use terminal::Terminal;
 
-/// The steps that share one contract on the command line, whatever kernel
-/// features they use.
+/// The steps, the first one first.
+pub const ALL_STEPS: [&str; 8] = [
+    "01-chroot",
+    "02-uts-namespace",
+    "03-pid-namespace",
+    "04-mount-namespace",
+    "05-user-namespace",
+    "06-cgroups",
+    "07-overlayfs",
+    "08-networking",
+];
+
+/// Those that share one contract on the command line, whatever kernel features
+/// they use.
 pub const STEPS: [&str; 4] =
-    ["01-chroot", "02-uts-namespace", "03-pid-namespace", "04-mount-namespace"];
+    [ALL_STEPS[0], ALL_STEPS[1], ALL_STEPS[2], ALL_STEPS[3]];
 
 /// The claims of a test binary, and its `main`. One that is forgotten here is
 /// dead code, which the compiler reports.

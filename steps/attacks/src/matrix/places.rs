@@ -8,19 +8,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+pub use testbed::ALL_STEPS as STEPS;
 use testbed::{Step, binary, needs, proc, token};
-
-/// The steps, the first one first.
-pub const STEPS: [&str; 8] = [
-    "01-chroot",
-    "02-uts-namespace",
-    "03-pid-namespace",
-    "04-mount-namespace",
-    "05-user-namespace",
-    "06-cgroups",
-    "07-overlayfs",
-    "08-networking",
-];
 
 /// Why something can't be measured here.
 #[derive(Debug)]

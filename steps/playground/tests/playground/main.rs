@@ -18,7 +18,7 @@ use outside::Outside;
 use second_terminal::*;
 use testbed::watch::{Watch, cgroups_named};
 use testbed::{
-    Step, Terminal, binary, checkout, eventually, needs, proc, skip,
+    Step, Terminal, binary, checkout, eventually, needs, proc, skip, stand_in,
 };
 
 testbed::main!(
@@ -540,38 +540,13 @@ fn an_empty_environment_is_enough() {
     }
 }
 
-/// A systemd-run of version 262 puts its own values in the place of variables
-/// in a command; one of 252 has no switch for that.
-const SYSTEMD_RUN: &str = r#"#!/bin/bash
-if [[ $1 == --help ]]; then
-  [[ KNOWS == no ]] || echo '  --expand-environment=BOOL'
-  exit
-fi
-expand=KNOWS
-for word; do
-  shift
-  case $word in
-    --) break ;;
-    --expand-environment=no) [[ KNOWS == yes ]] || exit 1; expand=no ;;
-  esac
-done
-for word; do
-  [[ $expand == no ]] || word=${word//\$\$/\$} word=${word//\$HOME/$HOME}
-  echo "$word"
-done
-"#;
-
 /// On a pretend host on which systemd has the cgroups.
 fn what_was_typed_is_not_for_systemd_run_to_read() {
     needs::host_root();
     let words = ["echo $HOME", "$HOME", "$$", "${x}", "a  b"];
-    for knows in ["yes", "no"] {
+    for knows in [true, false] {
         let place = tempfile::tempdir().expect("a directory");
-        let program = place.path().join("systemd-run");
-        fs::write(&program, SYSTEMD_RUN.replace("KNOWS", knows))
-            .expect("write");
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&program, executable).expect("chmod");
+        stand_in::systemd_run(place.path(), knows);
         let host = format!(
             "PATH={}:$PATH exec unshare --mount bash -c '
              mount -t tmpfs none /sys/fs/cgroup && mount -t tmpfs none /run &&
