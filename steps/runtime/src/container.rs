@@ -25,7 +25,7 @@ use crate::failure::{Because, Failure, NO_MORE_NAMESPACES, status_of, told};
 use crate::feature::{Birthplace, Feature, Host, Init, Inside};
 use crate::line::Line;
 use crate::narration::{Narrator, Side};
-use crate::process::{self, Child, Exit};
+use crate::process::{self, Child, Exit, Instruction};
 use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
@@ -233,22 +233,28 @@ impl Container {
         for Part { step, feature } in &self.features {
             narrator.part(step, || feature.inside(&mut inside))?;
         }
-        own.line.of_the_child().die_with_the_other_side()?;
         umask(Mode::from_bits_truncate(0o022));
         enter(&self.workdir, &inside)?;
 
         let uid = inside.user.map_or(geteuid(), |(uid, _)| uid);
         let command = Command::new(&self.command, &self.env, home_of(uid));
         let path = command.find()?;
+        own.become_user(inside.user)?;
+        for Part { step, feature } in &self.features {
+            narrator.part(step, || feature.last(&mut inside))?;
+        }
+        own.line.of_the_child().die_with_the_other_side()?;
         let (call, shell) = command.describe(&path);
         narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
         if let Some(terminal) = own.terminal {
             terminal.attach().context("dup2() of the container's terminal")?;
         }
-        let execute = || own.execute(&command, &path, inside.user);
+        let filter = inside.filter.take();
         match inside.init {
-            None => execute(),
+            None => own.execute(&command, &path, filter),
             Some(init) => {
+                load(filter)?;
+                let execute = || own.execute(&command, &path, None);
                 own.stay(init, || execute().unwrap_or_else(|e| own.report(&e)))
             }
         }
@@ -281,32 +287,34 @@ impl Inheritance<'_> {
         status
     }
 
+    /// The command's ids, and its terminal for them.
+    fn become_user(&self, user: Option<(Uid, Gid)>) -> Result<()> {
+        let Some((uid, gid)) = user else { return Ok(()) };
+        if let Some(terminal) = self.terminal {
+            terminal.give((uid, gid)).context("fchown() of the terminal")?;
+        }
+        setresgid(gid, gid, gid).context("setresgid()")?;
+        setresuid(uid, uid, uid).context("setresuid()")
+    }
+
     /// In a session of its own, so that no terminal of the host is ours to
     /// take, and with signals as a program expects them.
     fn execute(
         &self,
         command: &Command,
         path: &Path,
-        user: Option<(Uid, Gid)>,
+        filter: Option<Vec<Instruction>>,
     ) -> Result<u8> {
         setsid().context("setsid()")?;
         if let Some(terminal) = self.terminal {
             terminal.control().context("ioctl(terminal, TIOCSCTTY)")?;
-        }
-        if let Some((uid, gid)) = user {
-            if let Some(terminal) = self.terminal {
-                terminal
-                    .give((uid, gid))
-                    .context("fchown() of the terminal")?;
-            }
-            setresgid(gid, gid, gid).context("setresgid()")?;
-            setresuid(uid, uid, uid).context("setresuid()")?;
         }
         self.line.of_the_child().die_with_the_other_side()?;
         process::default_signal(Signal::SIGPIPE);
         SigSet::empty().thread_set_mask().context("sigprocmask()")?;
         let runtime = self.line.of_the_child();
         runtime.send(&Message::Starting).context("the runtime is gone")?;
+        load(filter)?;
         match command.exec(path)? {}
     }
 
@@ -334,6 +342,12 @@ impl Inheritance<'_> {
         self.signals.block_job_control().context("sigprocmask()")?;
         Ok(init(command.into_pid(), self.signals)?.status())
     }
+}
+
+/// The last of all: what it refuses is refused to us as well.
+fn load(filter: Option<Vec<Instruction>>) -> Result<()> {
+    let Some(program) = filter else { return Ok(()) };
+    process::filter_system_calls(&program).context("seccomp()")
 }
 
 /// The working directory is looked up inside, by a name that begins at the new

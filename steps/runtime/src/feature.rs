@@ -11,7 +11,7 @@ use nix::unistd::{Gid, Pid, Uid};
 
 use crate::failure::Failure;
 use crate::narration::{Narrator, Side};
-use crate::process::Exit;
+use crate::process::{Exit, Instruction};
 use crate::signals::Signals;
 
 /// One kernel feature of a container: its command-line flags, and what it does
@@ -62,6 +62,16 @@ pub trait Feature {
     /// # Errors
     /// Any: the runtime tells it, and ends.
     fn inside(&self, _container: &mut Inside) -> Result<()> {
+        Ok(())
+    }
+
+    /// Inside, with the ids that the command will have, directly before it
+    /// replaces us: what the feature takes away, all others needed until here.
+    /// With an init that stays, it holds for both.
+    ///
+    /// # Errors
+    /// Any: the runtime tells it, and ends.
+    fn last(&self, _container: &mut Inside) -> Result<()> {
         Ok(())
     }
 
@@ -175,6 +185,9 @@ pub struct Inside<'a> {
     pub init: Option<Init>,
     /// The ids that the command runs with, if not those of its first process.
     pub user: Option<(Uid, Gid)>,
+    /// A filter for system calls. It is loaded when all is done, so that the
+    /// only call it must allow for our sake is execve(2).
+    pub filter: Option<Vec<Instruction>>,
     pub(crate) narrator: &'a Narrator<'a>,
 }
 
@@ -191,6 +204,7 @@ impl<'a> Inside<'a> {
             files: Vec::new(),
             init: None,
             user: None,
+            filter: None,
             narrator,
         }
     }

@@ -13,6 +13,7 @@
 //!   Feature::on_host                        waits
 //!   Go                       ─────────────▶ Feature::first
 //!                                           Feature::inside
+//!                                           Feature::last
 //!   waits                    ◀─ Starting ── execve(2): the command, or
 //!                                             Inside::init with it as a child
 //!   passes signals on,                      …

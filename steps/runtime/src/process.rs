@@ -2,7 +2,7 @@
 //!
 //! Three things here are out of the compiler's sight: what a child may do
 //! after clone(2), which file descriptors somebody else left open, and what a
-//! signal does that somebody else chose to ignore. At the end are two system
+//! signal does that somebody else chose to ignore. At the end are the system
 //! calls that no library of ours has a safe name for.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -383,6 +383,55 @@ pub fn set_read_only_recursively(mount: BorrowedFd) -> nix::Result<()> {
             &raw const attributes,
             size_of_val(&attributes),
         )
+    })
+    .map(drop)
+}
+
+/// An instruction of a filter for system calls (`struct sock_filter` in
+/// linux/filter.h).
+pub use libc::sock_filter as Instruction;
+
+/// seccomp(SECCOMP_SET_MODE_FILTER, 0, program)
+///
+/// From here on the kernel asks `program` about each system call of this
+/// process and of all that it starts. Nobody can take it away again.
+///
+/// # Errors
+/// As seccomp(2): `EACCES` without `CAP_SYS_ADMIN` and without
+/// no_new_privs, `EINVAL` for a program that does not end or is larger than
+/// 4096 instructions, `ENOSYS` and `EINVAL` where the kernel has no filters.
+pub fn filter_system_calls(program: &[Instruction]) -> nix::Result<()> {
+    let length = program.len().try_into().map_err(|_| Errno::EINVAL)?;
+    let filter =
+        libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    const NO_FLAGS: usize = 0;
+    // SAFETY: the kernel only reads the program, of which `len` says how long
+    // it is. What a filtered call answers is no matter of memory.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER as usize,
+            NO_FLAGS,
+            &raw const filter,
+        )
+    })
+    .map(drop)
+}
+
+/// keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)
+///
+/// A new session keyring, empty and without a name, in place of the one that
+/// whoever started us has.
+///
+/// # Errors
+/// As keyctl(2): `EDQUOT` when the user has too many keys, `ENOSYS` where the
+/// kernel has none.
+pub fn join_new_session_keyring() -> nix::Result<()> {
+    const JOIN_SESSION_KEYRING: usize = 1;
+    const NO_NAME: usize = 0;
+    // SAFETY: two numbers go to the kernel; the second stands for no name.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, NO_NAME)
     })
     .map(drop)
 }

@@ -2,7 +2,7 @@
 //! whole, and counts the calls of those before it.
 
 /// The crate in which a feature is, and how its step is called.
-const STEPS: [(&str, &str); 8] = [
+const STEPS: [(&str, &str); 9] = [
     ("chroot", "01 chroot"),
     ("uts_namespace", "02 UTS namespace"),
     ("pid_namespace", "03 PID namespace"),
@@ -11,6 +11,7 @@ const STEPS: [(&str, &str); 8] = [
     ("cgroups", "06 cgroups"),
     ("overlayfs", "07 overlayfs"),
     ("networking", "08 networking"),
+    ("least_privilege", "09 least privilege"),
 ];
 
 /// By the path of its type. That of a crate which is none of ours is the

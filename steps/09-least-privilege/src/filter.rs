@@ -1,0 +1,301 @@
+//! Rules about system calls, and the program that the kernel makes of them.
+//!
+//! It is asked at each system call, and sees what is in the registers: the
+//! number of the call, its arguments, and for which architecture the caller
+//! was built ([seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html)).
+//! Of a pointer it sees the address, not what lies there. The language is that
+//! of packet filters (classic BPF), with jumps forward only: it always ends.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use nix::libc;
+use runtime::process::Instruction;
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// It is made.
+    Allow,
+    /// It is made, and the kernel's log says so.
+    Log,
+    /// It is not made, and answers with this errno.
+    Errno(u16),
+    /// It is not made, and its thread gets SIGSYS.
+    Trap,
+    /// Its thread ends.
+    KillThread,
+    /// Its process ends, by SIGSYS.
+    KillProcess,
+    /// A tracer is asked; without one it answers ENOSYS.
+    Trace(u16),
+}
+
+/// How an argument is compared with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// It is the value.
+    Equal,
+    /// It is another one.
+    NotEqual,
+    /// It is less.
+    Less,
+    /// It is at most the value.
+    LessOrEqual,
+    /// It is more.
+    Greater,
+    /// It is at least the value.
+    GreaterOrEqual,
+    /// These bits of it are the value.
+    Masked(u64),
+}
+
+/// A comparison of one argument. Arguments have 64 bits here, even where the
+/// kernel then looks at 32 of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    /// Which argument, from 0 to 5.
+    pub argument: u8,
+    /// How it is compared.
+    pub test: Test,
+    /// With what.
+    pub value: u64,
+}
+
+/// What becomes of a call where all conditions hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// None of them: always.
+    pub conditions: Vec<Condition>,
+    /// What happens then.
+    pub action: Action,
+}
+
+/// For each call the first rule that holds, and for all others one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// By the number of the call.
+    pub calls: BTreeMap<u32, Vec<Rule>>,
+    /// What becomes of a call for which no rule holds.
+    pub otherwise: Action,
+}
+
+/// The numbers of another architecture mean other calls. A program built for
+/// 32 bits says so at each call.
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xC000_003E;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xC000_00B7;
+
+/// From here on numbers are those of x32, which says that it is x86-64 and has
+/// numbers of its own for the same calls. They answer as in a kernel without it.
+const X32: u32 = 0x4000_0000;
+const NO_SUCH_CALL: Action = Action::Errno(libc::ENOSYS as u16);
+
+/// The kernel takes no longer program (BPF_MAXINSNS).
+const LONGEST: usize = 4096;
+
+/// Where things are in `struct seccomp_data`.
+const NUMBER_AT: u32 = 0;
+const ARCHITECTURE_AT: u32 = 4;
+const ARGUMENTS_AT: u32 = 16;
+
+impl Filter {
+    /// What becomes of a call with these arguments: what the program does, for
+    /// whoever wants to know without asking the kernel.
+    #[must_use]
+    pub fn verdict(&self, number: u32, arguments: [u64; 6]) -> Action {
+        if number >= X32 {
+            return NO_SUCH_CALL;
+        }
+        let rules = self.calls.get(&number).into_iter().flatten();
+        let mut hold = rules.filter(|rule| {
+            rule.conditions.iter().all(|it| it.holds(&arguments))
+        });
+        hold.next().map_or(self.otherwise, |rule| rule.action)
+    }
+
+    /// The program. Calls are looked up from the lowest number to the highest;
+    /// neighbours with the same answer share one.
+    ///
+    /// # Errors
+    /// When it would be longer than the kernel takes.
+    pub fn program(&self) -> Result<Vec<Instruction>> {
+        let mut program = vec![
+            load(ARCHITECTURE_AT),
+            jump(libc::BPF_JEQ, ARCHITECTURE, 1, 0),
+            answer(Action::KillProcess),
+            load(NUMBER_AT),
+            jump(libc::BPF_JGE, X32, 0, 1),
+            answer(NO_SUCH_CALL),
+        ];
+        for (end, rules) in self.ranges() {
+            let block = self.block(rules);
+            // Further than 255 instructions only this jump can go.
+            let length = block.len().try_into()?;
+            if let Some(end) = end {
+                program.push(jump(libc::BPF_JGE, end, 0, 1));
+                program.push(instruction(libc::BPF_JMP | libc::BPF_JA, length));
+            }
+            program.extend(block);
+        }
+        ensure!(
+            program.len() <= LONGEST,
+            "the seccomp profile makes a filter of {} instructions, and the \
+             kernel takes {LONGEST}: fewer conditions and calls make it shorter",
+            program.len()
+        );
+        Ok(program)
+    }
+
+    /// Calls in a row with the same rules, each with the number behind it.
+    fn ranges(&self) -> Vec<(Option<u32>, &[Rule])> {
+        let none: &[Rule] = &[];
+        let mut ranges: Vec<(Option<u32>, &[Rule])> = vec![];
+        let last = self.calls.last_key_value().map_or(0, |(last, _)| *last);
+        for number in 0..=last {
+            let rules = self.calls.get(&number).map_or(none, Vec::as_slice);
+            match ranges.last_mut() {
+                Some((end, same)) if *same == rules => *end = Some(number + 1),
+                _ => ranges.push((Some(number + 1), rules)),
+            }
+        }
+        ranges.push((None, none));
+        ranges
+    }
+
+    /// What to do about a call whose number is found.
+    fn block(&self, rules: &[Rule]) -> Vec<Instruction> {
+        let mut block = vec![];
+        for Rule { conditions, action } in rules {
+            let mut rule = vec![answer(*action)];
+            for condition in conditions.iter().rev() {
+                rule = condition.before(rule);
+            }
+            block.extend(rule);
+            if conditions.is_empty() {
+                return block;
+            }
+        }
+        block.push(answer(self.otherwise));
+        block
+    }
+}
+
+impl Condition {
+    fn holds(&self, arguments: &[u64; 6]) -> bool {
+        let Condition { argument, test, value } = *self;
+        let it = arguments[usize::from(argument)];
+        match test {
+            Test::Equal => it == value,
+            Test::NotEqual => it != value,
+            Test::Less => it < value,
+            Test::LessOrEqual => it <= value,
+            Test::Greater => it > value,
+            Test::GreaterOrEqual => it >= value,
+            Test::Masked(mask) => it & mask == value,
+        }
+    }
+
+    /// `then` where it holds; else on, behind `then`. BPF reads 32 bits at a
+    /// time, so an argument is looked at in two halves.
+    fn before(&self, then: Vec<Instruction>) -> Vec<Instruction> {
+        use libc::{BPF_JEQ, BPF_JGE, BPF_JGT};
+        let lower = ARGUMENTS_AT + 8 * u32::from(self.argument);
+        let upper = lower + 4;
+        let (low, high) = halves(self.value);
+        let on = then.len() as u8;
+        let mut code = match self.test {
+            Test::Masked(mask) => {
+                let (low_mask, high_mask) = halves(mask);
+                vec![
+                    load(upper),
+                    and(high_mask),
+                    jump(BPF_JEQ, high, 0, on + 3),
+                    load(lower),
+                    and(low_mask),
+                    jump(BPF_JEQ, low, 0, on),
+                ]
+            }
+            Test::Equal => vec![
+                load(upper),
+                jump(BPF_JEQ, high, 0, on + 2),
+                load(lower),
+                jump(BPF_JEQ, low, 0, on),
+            ],
+            Test::NotEqual => vec![
+                load(upper),
+                jump(BPF_JEQ, high, 0, 2),
+                load(lower),
+                jump(BPF_JEQ, low, on, 0),
+            ],
+            Test::Greater | Test::GreaterOrEqual => vec![
+                load(upper),
+                jump(BPF_JGT, high, 3, 0),
+                jump(BPF_JEQ, high, 0, on + 2),
+                load(lower),
+                jump(
+                    if self.test == Test::Greater { BPF_JGT } else { BPF_JGE },
+                    low,
+                    0,
+                    on,
+                ),
+            ],
+            Test::Less | Test::LessOrEqual => vec![
+                load(upper),
+                jump(BPF_JGT, high, on + 3, 0),
+                jump(BPF_JEQ, high, 0, 2),
+                load(lower),
+                jump(
+                    if self.test == Test::Less { BPF_JGE } else { BPF_JGT },
+                    low,
+                    on,
+                    0,
+                ),
+            ],
+        };
+        code.extend(then);
+        code
+    }
+}
+
+impl Action {
+    /// As the kernel writes it (`SECCOMP_RET_*`).
+    fn number(self) -> u32 {
+        match self {
+            Action::Allow => libc::SECCOMP_RET_ALLOW,
+            Action::Log => libc::SECCOMP_RET_LOG,
+            Action::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+            Action::Trap => libc::SECCOMP_RET_TRAP,
+            Action::KillThread => libc::SECCOMP_RET_KILL_THREAD,
+            Action::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
+            Action::Trace(data) => libc::SECCOMP_RET_TRACE | u32::from(data),
+        }
+    }
+}
+
+fn halves(value: u64) -> (u32, u32) {
+    (value as u32, (value >> 32) as u32)
+}
+
+fn instruction(code: u32, k: u32) -> Instruction {
+    Instruction { code: code as u16, jt: 0, jf: 0, k }
+}
+
+fn load(at: u32) -> Instruction {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at)
+}
+
+fn and(mask: u32) -> Instruction {
+    instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask)
+}
+
+fn answer(action: Action) -> Instruction {
+    instruction(libc::BPF_RET | libc::BPF_K, action.number())
+}
+
+/// Over so many instructions where the comparison holds, or where it does not.
+fn jump(test: u32, value: u32, holds: u8, fails: u8) -> Instruction {
+    let code = (libc::BPF_JMP | test | libc::BPF_K) as u16;
+    Instruction { code, jt: holds, jf: fails, k: value }
+}

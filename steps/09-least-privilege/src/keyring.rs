@@ -1,0 +1,41 @@
+//! Keys that are not the host's.
+
+use anyhow::Result;
+use nix::errno::Errno;
+use runtime::process::join_new_session_keyring;
+use runtime::{Because, Failure, Feature, Inside};
+
+/// A session keyring of its own ([session-keyring(7)](https://man7.org/linux/man-pages/man7/session-keyring.7.html)).
+///
+/// The kernel keeps passwords and tickets for programs: keys. No namespace
+/// divides them. A process has the session keyring of whoever started it, and
+/// may read what is in it, whatever user it has become since.
+#[derive(Debug)]
+pub struct SessionKeyring;
+
+impl Feature for SessionKeyring {
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        let joined = container
+            .call(
+                "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)",
+                "the keys of whoever started us stay outside",
+                "exec keyctl session - bash",
+                join_new_session_keyring,
+            )
+            .because(
+                Errno::EDQUOT,
+                "this user has as many keys as /proc/sys/kernel/keys/maxkeys \
+                 allows; /proc/key-users counts them",
+            );
+        match joined {
+            // No keys, or none for us: then there are none for the command.
+            Err(Failure::Call { errno, .. })
+                if [Errno::ENOSYS, Errno::EPERM].contains(&errno) =>
+            {
+                container.note(format!("no keys here: keyctl(2) is {errno}"));
+            }
+            joined => joined?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! The filter for system calls, and how it is loaded.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::libc;
+use runtime::process::{Instruction, filter_system_calls};
+use runtime::{Because, Inside};
+use rustix::thread::CapabilitySet;
+
+use crate::filter::{Action, Filter};
+use crate::{docker, profile};
+
+/// A small program that the kernel asks about each system call.
+#[derive(Debug)]
+pub struct Seccomp {
+    /// Whether a filter is loaded at all.
+    pub confined: bool,
+    /// A profile in docker's form, in place of our own.
+    pub profile: Option<PathBuf>,
+    /// What root inside keeps: some calls are there for a capability.
+    pub kept: CapabilitySet,
+    /// Loading a filter then needs no power of root.
+    pub no_new_privileges: bool,
+    /// The filter, as the kernel takes it.
+    pub program: Vec<Instruction>,
+}
+
+impl Seccomp {
+    /// The program of our own filter, or of the profile's.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn compile(&mut self) -> Result<()> {
+        if self.confined {
+            self.program = self.filter()?.program()?;
+        }
+        Ok(())
+    }
+
+    /// Our own filter, or that of the profile.
+    ///
+    /// # Errors
+    /// When the profile can't be read, or nothing could be started under it.
+    pub fn filter(&self) -> Result<Filter> {
+        let Some(path) = &self.profile else {
+            return Ok(profile::filter(self.kept));
+        };
+        let name = || format!("--security-opt seccomp={}", path.display());
+        let text = fs::read(path).with_context(name)?;
+        let filter = docker::read(&text, self.kept).with_context(name)?;
+        match filter.verdict(libc::SYS_execve as u32, [0; 6]) {
+            Action::Allow | Action::Log => Ok(filter),
+            _ => bail!(
+                "{}: it refuses execve(2), with which every command begins: \
+                 add it to a rule with SCMP_ACT_ALLOW",
+                name()
+            ),
+        }
+    }
+
+    /// Told now; with no_new_privs the runtime loads it directly before the
+    /// exec, so that what it refuses does not stop us on the way there.
+    ///
+    /// # Errors
+    /// As seccomp(2).
+    pub fn load(&self, container: &mut Inside) -> Result<()> {
+        if !self.confined {
+            return Ok(());
+        }
+        let program = &self.program;
+        let body = || match self.no_new_privileges {
+            true => Ok(()),
+            false => filter_system_calls(program),
+        };
+        container
+            .call(
+                format!(
+                    "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{} instructions}})",
+                    program.len()
+                ),
+                "from here on the kernel asks it at each system call",
+                "# needs a program: exec bwrap --seccomp 3 …",
+                body,
+            )
+            .because(Errno::EINVAL, NO_FILTERS)
+            .because(Errno::ENOSYS, NO_FILTERS)?;
+        if self.no_new_privileges {
+            container.filter = Some(program.clone());
+        }
+        Ok(())
+    }
+}
+
+const NO_FILTERS: &str = "this kernel has no seccomp filters \
+    (CONFIG_SECCOMP_FILTER); --security-opt seccomp=unconfined goes on without";
