@@ -1,7 +1,7 @@
 //! The filter for system calls, and how it is loaded.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -35,7 +35,8 @@ impl Seccomp {
     /// When there is none.
     pub fn compile(&mut self) -> Result<()> {
         if self.confined {
-            self.program = self.filter()?.program()?;
+            let program = self.filter()?.program();
+            self.program = program.with_context(|| self.option())?;
         }
         Ok(())
     }
@@ -48,7 +49,7 @@ impl Seccomp {
         let Some(path) = &self.profile else {
             return Ok(profile::filter(self.kept));
         };
-        let name = || format!("--security-opt seccomp={}", path.display());
+        let name = || self.option();
         let text = fs::read(path).with_context(name)?;
         let filter = docker::read(&text, self.kept).with_context(name)?;
         match filter.verdict(libc::SYS_execve as u32, [0; 6]) {
@@ -59,6 +60,11 @@ impl Seccomp {
                 name()
             ),
         }
+    }
+
+    fn option(&self) -> String {
+        let profile = self.profile.as_deref().unwrap_or(Path::new("default"));
+        format!("--security-opt seccomp={}", profile.display())
     }
 
     /// Told now; with no_new_privs the runtime loads it directly before the
