@@ -74,7 +74,6 @@ pub const REFUSED: [Group; 15] = [
         ("swapon",            Always,                               "swap",                                 "writes memory of all to a file of one"),
         ("swapoff",           Always,                               "the same",                             "the same"),
         ("pivot_root",        Always,                               "another root",                         "that is for the runtime, once"),
-        ("uprobe",            Always,                               "a probe's way back",                   "only for the kernel's own traps"),
         ("nfsservctl",        Always,                               "an NFS server",                        "gone from the kernel"),
         ("uselib",            Always,                               "libraries of a.out",                   "old, and without a reader"),
         ("ustat",             Always,                               "old statfs",                           "the same"),

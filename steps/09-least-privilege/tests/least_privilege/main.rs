@@ -261,7 +261,7 @@ const DOCKER_REFUSES: &str = "syslog uselib ustat sysfs vhangup pivot_root \
     file_getattr file_setattr";
 
 /// Where we answer otherwise, and why.
-const DIFFERENCES: [(&str, &str); 8] = [
+const DIFFERENCES: [(&str, &str); 9] = [
     ("afs_syscall", "no kernel has it: it answers ENOSYS by itself"),
     ("getpmsg", "the same"),
     ("putpmsg", "the same"),
