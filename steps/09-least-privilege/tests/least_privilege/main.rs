@@ -268,6 +268,7 @@ const DIFFERENCES: [(&str, &str); 9] = [
     ("security", "the same"),
     ("tuxcall", "the same"),
     ("vserver", "the same"),
+    ("uprobe", "the kernel makes it itself, and asks no filter (Linux 6.14)"),
     (
         "file_getattr",
         "new, and docker does not know it yet; ioctl(2) does the same",
