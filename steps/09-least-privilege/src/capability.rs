@@ -1,9 +1,11 @@
 //! Capabilities by their names, and which of them root inside keeps.
 
 use anyhow::Result;
-use runtime::shell;
+use runtime::{Failure, shell};
 use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, capability_is_in_bounding_set};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+};
 
 use crate::near::near;
 
@@ -81,7 +83,7 @@ pub fn find(name: &str) -> Result<CapabilitySet, String> {
 ///
 /// # Errors
 /// As prctl(2).
-pub fn all_of_this_kernel() -> Result<CapabilitySet, Errno> {
+pub fn all_of_this_kernel() -> Result<CapabilitySet, Failure> {
     let mut all = CapabilitySet::empty();
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -89,10 +91,21 @@ pub fn all_of_this_kernel() -> Result<CapabilitySet, Errno> {
             Ok(true) => all |= one,
             Ok(false) => {}
             Err(Errno::INVAL) => break,
-            Err(errno) => return Err(errno),
+            Err(errno) => {
+                let call = format!("prctl(PR_CAPBSET_READ, {number})");
+                return Err(Failure::of(call, errno));
+            }
         }
     }
     Ok(all)
+}
+
+/// The sets of this process.
+///
+/// # Errors
+/// As capget(2).
+pub fn ours() -> Result<CapabilitySets, Failure> {
+    capabilities(None).map_err(|errno| Failure::of("capget()", errno))
 }
 
 /// As in capabilities(7), for a person.

@@ -22,11 +22,11 @@ mod paths;
 pub mod profile;
 mod seccomp;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::{Gid, Uid};
 use runtime::{Feature, Inside, Narrator};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, no_new_privs,
+    CapabilitySet, CapabilitySets, no_new_privs,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
@@ -55,8 +55,7 @@ impl Feature for Capabilities {
 
     // Root keeps these. Another user had none since it is no longer root.
     fn last(&self, container: &mut Inside) -> Result<()> {
-        let had = capabilities(None)?.permitted;
-        let ours = had & self.kept();
+        let ours = capability::ours()?.permitted & self.kept();
         let none = CapabilitySet::empty();
         let sets = CapabilitySets {
             effective: ours,
@@ -73,7 +72,7 @@ impl Feature for Capabilities {
             || set_capabilities(None, sets),
         )?;
         ensure!(
-            capabilities(None)? == sets,
+            capability::ours()? == sets,
             "capset() did not do what it said"
         );
         Ok(())
@@ -96,7 +95,8 @@ impl Feature for NoNewPrivileges {
             "exec setpriv --no-new-privs bash",
             || set_no_new_privs(true),
         )?;
-        ensure!(no_new_privs()?, "PR_SET_NO_NEW_PRIVS did not do what it said");
+        let holds = no_new_privs().context("prctl(PR_GET_NO_NEW_PRIVS)")?;
+        ensure!(holds, "PR_SET_NO_NEW_PRIVS did not do what it said");
         Ok(())
     }
 }

@@ -4,10 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::libc;
+use runtime::Inside;
 use runtime::process::{Instruction, filter_system_calls};
-use runtime::{Because, Inside};
 use rustix::thread::CapabilitySet;
 
 use crate::filter::{Action, Filter};
@@ -67,8 +66,9 @@ impl Seccomp {
         format!("--security-opt seccomp={}", profile.display())
     }
 
-    /// Told now; with no_new_privs the runtime loads it directly before the
-    /// exec, so that what it refuses does not stop us on the way there.
+    /// Told now, and loaded directly before the exec: what it refuses does not
+    /// stop us on the way there. Or loaded now, where that needs a power which
+    /// is about to go.
     ///
     /// # Errors
     /// As seccomp(2).
@@ -77,28 +77,21 @@ impl Seccomp {
             return Ok(());
         }
         let program = &self.program;
-        let body = || match self.no_new_privileges {
-            true => Ok(()),
-            false => filter_system_calls(program),
-        };
-        container
-            .call(
-                format!(
-                    "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{} instructions}})",
-                    program.len()
-                ),
-                "from here on the kernel asks it at each system call",
-                "# needs a program: exec bwrap --seccomp 3 …",
-                body,
-            )
-            .because(Errno::EINVAL, NO_FILTERS)
-            .because(Errno::ENOSYS, NO_FILTERS)?;
+        let length = program.len();
+        container.call(
+            format!(
+                "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{length} instructions}})"
+            ),
+            "from here on the kernel asks it at each system call",
+            "# needs a program: exec bwrap --seccomp 3 …",
+            || match self.no_new_privileges {
+                true => Ok(()),
+                false => filter_system_calls(program),
+            },
+        )?;
         if self.no_new_privileges {
             container.filter = Some(program.clone());
         }
         Ok(())
     }
 }
-
-const NO_FILTERS: &str = "this kernel has no seccomp filters \
-    (CONFIG_SECCOMP_FILTER); --security-opt seccomp=unconfined goes on without";
