@@ -79,11 +79,11 @@ pub fn find(name: &str) -> Result<CapabilitySet, String> {
     })
 }
 
-/// All that this kernel has, those that we have no name for as well.
+/// All that a program can have, those that we have no name for as well.
 ///
 /// # Errors
 /// As prctl(2).
-pub fn all_of_this_kernel() -> Result<CapabilitySet, Failure> {
+pub fn bounding_set() -> Result<CapabilitySet, Failure> {
     let mut all = CapabilitySet::empty();
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -106,15 +106,6 @@ pub fn all_of_this_kernel() -> Result<CapabilitySet, Failure> {
 /// As capget(2).
 pub fn ours() -> Result<CapabilitySets, Failure> {
     capabilities(None).map_err(|errno| Failure::of("capget()", errno))
-}
-
-/// As in capabilities(7), for a person.
-#[must_use]
-pub fn names(set: CapabilitySet) -> String {
-    match set.iter_names().map(|(name, _)| name).collect::<Vec<_>>() {
-        none if none.is_empty() => "none".into(),
-        names => names.join(" | "),
-    }
 }
 
 /// setpriv(1) that leaves a set as it shall be.
