@@ -52,7 +52,7 @@ impl Feature for MountNamespace {
 /// Another root, with all that a program expects there, and the old one gone.
 #[derive(Debug, clap::Args)]
 pub struct PivotRoot {
-    /// Show a file or directory of the host inside, the deeper place on top
+    /// Show a file or directory of the host inside; a deeper place covers a higher one
     #[arg(short, long = "volume", value_name = "SRC:DST[:ro]", value_parser = volume::parser())]
     volumes: Vec<Volume>,
 
@@ -110,7 +110,7 @@ pub fn pivot(container: &Inside) -> Result<()> {
         )?;
     container.call(
         "umount2(\".\", MNT_DETACH)",
-        "the host's files lose their last name",
+        "the host's files no longer have a name here",
         "umount -l .",
         || umount2(".", MntFlags::MNT_DETACH),
     )?;

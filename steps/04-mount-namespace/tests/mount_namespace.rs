@@ -497,7 +497,7 @@ fn a_kernel_that_knows_no_read_only_tree_is_told() {
     let output = at_work.output();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(125), "{output:?}");
-    assert!(errors.contains("since Linux 5.12"), "{errors}");
+    assert!(errors.contains("before Linux 5.12"), "{errors}");
 }
 
 fn read_only_is_the_root_alone() {

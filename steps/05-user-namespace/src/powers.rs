@@ -52,7 +52,7 @@ Or start it as root, with sudo.",
     (
         "user/max_user_namespaces",
         "0",
-        "the number of user namespaces is limited to none.
+        "the number of user namespaces is limited to zero.
 Until the next boot: sudo sysctl user.max_user_namespaces=10000",
     ),
 ];

@@ -62,7 +62,7 @@ impl Cgroup {
             let tasks = directory.file("tasks");
             container.call(
                 format!("write({tasks:?}, \"0\")"),
-                "ourselves, with all children to come",
+                "we enter it, and so will all our children",
                 format!("echo 0 > {}", shell([&tasks])),
                 || tree::put(&tasks, "0"),
             )
@@ -98,12 +98,13 @@ fn limit_memory(
     let set = |file, why| {
         write(runtime, &directory.file(file), &bytes.to_string(), why)
     };
-    set("memory.limit_in_bytes", "bytes; beyond them the OOM killer comes")?;
+    set("memory.limit_in_bytes", "bytes; beyond that, the OOM killer comes")?;
     // Only where the kernel accounts swap. Its limit is that of both together.
     match directory.file("memory.memsw.limit_in_bytes").exists() {
-        true => {
-            set("memory.memsw.limit_in_bytes", "else the rest goes to the disk")
-        }
+        true => set(
+            "memory.memsw.limit_in_bytes",
+            "or else the rest goes to the disk",
+        ),
         false => Ok(()),
     }
 }
@@ -119,7 +120,7 @@ fn limit_processor(
     let set = |file, value: u64, why| {
         write(runtime, &directory.file(file), &value.to_string(), why)
     };
-    set("cpu.cfs_period_us", PERIOD, "microseconds of a period")?;
+    set("cpu.cfs_period_us", PERIOD, "a period, in microseconds")?;
     set("cpu.cfs_quota_us", quota, "microseconds in each period")
 }
 
@@ -135,7 +136,7 @@ fn limit_pids(
         runtime,
         &directory.file("pids.max"),
         &count.to_string(),
-        "then fork(2) fails with EAGAIN",
+        "beyond that, fork(2) fails with EAGAIN",
     )
 }
 
@@ -157,7 +158,7 @@ pub fn mount(container: &Inside) -> Result<()> {
     tmpfs.after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
-        "a place for one tree a controller",
+        "a place for one tree per controller",
     )?;
     let trees = tree::read("/proc/self/cgroup")?;
     for controllers in trees.lines().filter_map(|line| line.split(':').nth(1)) {
@@ -172,7 +173,7 @@ pub fn mount(container: &Inside) -> Result<()> {
             Mount::new("cgroup", QUIET, controllers).after(mkdir).make(
                 container,
                 &place,
-                "what is counted, to look at",
+                "shows what is counted",
             )?;
         }
     }

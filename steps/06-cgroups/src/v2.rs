@@ -80,26 +80,26 @@ fn limit(
     let set = |file: &str, value: String, why| {
         write(runtime, &directory.file(file), &value, why).because(
             Errno::ENOENT,
-            "this controller is not delegated to you: ./scripts/doctor.sh says what mends it",
+            "this controller is not delegated to you: ./scripts/doctor.sh says how to fix it",
         )
     };
     if let Some(bytes) = limits.memory() {
         set(
             "memory.max",
             bytes.to_string(),
-            "bytes; beyond them the OOM killer comes",
+            "bytes; beyond that, the OOM killer comes",
         )?;
         if directory.file("memory.swap.max").exists() {
             set(
                 "memory.swap.max",
                 "0".into(),
-                "else the rest goes to the disk",
+                "or else the rest goes to the disk",
             )?;
         }
         set(
             "memory.oom.group",
             "1".into(),
-            "half a container is of no use: all or none",
+            "half a container is no use: kill all or none",
         )?;
     }
     if let Some(quota) = limits.quota() {
@@ -110,7 +110,11 @@ fn limit(
         )?;
     }
     if let Some(count) = limits.pids() {
-        set("pids.max", count.to_string(), "then fork(2) fails with EAGAIN")?;
+        set(
+            "pids.max",
+            count.to_string(),
+            "beyond that, fork(2) fails with EAGAIN",
+        )?;
     }
     Ok(())
 }
@@ -154,7 +158,7 @@ fn make_room(runtime: &Narrator, parent: &Path) -> Result<()> {
             .call(
                 Side::Host,
                 format!("mkdir({leaf:?})"),
-                "a leaf for whoever is in the way",
+                "a leaf for the processes in the way",
                 shell(["mkdir".as_ref(), leaf.as_os_str()]),
                 || fs::create_dir_all(&leaf),
             )
@@ -236,7 +240,7 @@ pub fn mount(container: &Inside) -> Result<()> {
     Mount::new("cgroup2", QUIET, "").after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
-        "what is counted, to look at",
+        "shows what is counted",
     )?;
     Ok(())
 }

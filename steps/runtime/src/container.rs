@@ -41,24 +41,24 @@ pub struct Container {
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
 
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long)]
     quiet: bool,
 
-    /// Tell every kernel call, not only those of this step's own feature
+    /// Show every kernel call, not only those of this step's own feature
     #[arg(long, conflicts_with = "quiet")]
     all: bool,
 
-    /// Wait for Enter before each kernel call that is told
+    /// Wait for Enter before each kernel call that is shown
     #[arg(long, conflicts_with = "quiet")]
     pause: bool,
 
-    /// Set an environment variable; K alone passes the value of your own on
+    /// Set an environment variable; K alone passes on your own value
     #[arg(short, long = "env", value_name = "K=V",
           value_parser = OsStringValueParser::new().try_map(Variable::parse))]
     env: Vec<Variable>,
 
-    /// Working directory inside; made if there is none
+    /// Working directory inside; made if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = "/")]
     workdir: PathBuf,
 
@@ -210,7 +210,7 @@ impl Container {
             )
             .because(
                 Errno::EACCES,
-                "our cgroup is not ours to take a process out of",
+                "we may not move a process out of our cgroup",
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)
             .because(
@@ -257,7 +257,7 @@ impl Container {
 
 const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
     this is a chroot, where the kernel makes none: ./scripts/doctor.sh says \
-    what mends it";
+    how to fix it";
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
     playground: ./scripts/playground.sh";
 
@@ -325,7 +325,7 @@ impl Inheritance<'_> {
                 .map_err(|errno| Failure::of("clone(SIGCHLD)", errno))
                 .because(
                     Errno::EAGAIN,
-                    "with --init there are two processes: a limit leaves room for one",
+                    "--init makes two processes, and a limit leaves room for only one",
                 )?;
         setsid().context("setsid()")?;
         process::close_above_stderr_but(self.signals.as_fd())
@@ -353,10 +353,10 @@ fn enter(directory: &Path, container: &Inside) -> Result<()> {
         .call(call, "--workdir", shell, || chdir(&path))
         .because(
             Errno::ENOENT,
-            "it is a symbolic link to what is not there in the container",
+            "it is a symbolic link to something that does not exist in the container",
         )
         .because(Errno::EACCES, &container.refusal)
-        .because(Errno::ENOTDIR, "it is no directory in the container")?;
+        .because(Errno::ENOTDIR, "it is not a directory in the container")?;
     must_be_inside(&path)
 }
 
@@ -368,7 +368,7 @@ fn make(path: &Path, container: &Inside) -> Result<()> {
     container.narrator.tell(
         Side::Inside,
         &call,
-        "--workdir: it is not there, so it is made",
+        "--workdir: it does not exist, so we make it",
         &shell,
     )?;
     let mode = Mode::from_bits_truncate(0o755);
@@ -387,7 +387,7 @@ fn make(path: &Path, container: &Inside) -> Result<()> {
             )
             .because(
                 Errno::EROFS,
-                "it would lie on what is read-only inside: make it before",
+                "its place is read-only inside: make it beforehand",
             )
             .because(Errno::EACCES, &container.refusal)?;
     }
