@@ -70,7 +70,7 @@ impl Feature for PivotRoot {
         let root = NewRoot::enter(container)?;
         proc::mount(container, &root)?;
         container.routine(|| dev::populate(container, &root))?;
-        sys::mount(container, &root)?;
+        container.routine(|| sys::mount(container, &root))?;
         container.read_only = self.read_only;
         // What the user names is mounted later, and so wins.
         for (source, destination) in &container.files {
@@ -99,7 +99,7 @@ pub fn pivot(container: &Inside) -> Result<()> {
     container
         .call(
             "pivot_root(\".\", \".\")",
-            "the new root goes below the old one",
+            "the old root lies on top now",
             shell(["pivot_root", ".", "."]),
             || pivot_root(".", "."),
         )
@@ -110,7 +110,7 @@ pub fn pivot(container: &Inside) -> Result<()> {
         )?;
     container.call(
         "umount2(\".\", MNT_DETACH)",
-        "the host's files no longer have a name here",
+        "the host's files are gone",
         "umount -l .",
         || umount2(".", MntFlags::MNT_DETACH),
     )?;

@@ -200,7 +200,7 @@ pub fn make_read_only(
     let options = "remount,bind,ro=recursive";
     let changed = container.call(
         format!("mount_setattr({shown:?}, AT_RECURSIVE, MOUNT_ATTR_RDONLY)"),
-        "a bind mount becomes read-only afterwards, with all that is mounted in it",
+        "read-only, with all in it",
         shell([Path::new("mount"), Path::new("-o"), Path::new(options), shown]),
         || set_read_only_recursively(place.as_fd()),
     );

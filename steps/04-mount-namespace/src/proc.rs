@@ -18,7 +18,7 @@ pub fn mount(container: &Inside, root: &NewRoot) -> Result<()> {
         .make(
             container,
             root.system_directory("proc")?,
-            "our own processes only",
+            "only our processes",
         )
         .because(
             Errno::EPERM,

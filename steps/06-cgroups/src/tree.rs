@@ -26,13 +26,19 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes the container's cgroup below `parent`.
-    pub fn make(runtime: &Narrator, parent: &Path) -> Result<Directory> {
+    /// Makes the container's cgroup below `parent`. What is told calls it
+    /// `short`.
+    pub fn make(
+        runtime: &Narrator,
+        short: &'static str,
+        parent: &Path,
+    ) -> Result<Directory> {
         let mut number = 1;
         while name(parent, number).exists() {
             number += 1;
         }
         let path = name(parent, number);
+        runtime.name(short, &path);
         runtime.tell(
             Side::Host,
             &format!("mkdir({path:?})"),

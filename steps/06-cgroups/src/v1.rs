@@ -34,22 +34,22 @@ impl Cgroup {
         trees: &Trees,
         limits: &Limits,
     ) -> Result<Cgroup> {
-        let make = |controller: &str| {
+        let make = |controller: &str, short| {
             let place = trees.place(Some(controller));
             let (_, parent) = place.with_context(|| {
                 format!("no {controller} cgroup: {}", tree::NO_TREE)
             })?;
-            Directory::make(runtime, &parent)
+            Directory::make(runtime, short, &parent)
         };
-        let memory = make("memory")?;
+        let memory = make("memory", "MEM")?;
         limit_memory(runtime, &memory, limits)?;
         let out_of_memory = limits.memory().map(|_| watch(&memory));
         let out_of_memory = out_of_memory
             .transpose()
             .context("write(\"cgroup.event_control\"), for an event when memory runs out")?;
-        let cpu = make("cpu")?;
+        let cpu = make("cpu", "CPU")?;
         limit_processor(runtime, &cpu, limits)?;
-        let pids = make("pids")?;
+        let pids = make("pids", "PIDS")?;
         limit_pids(runtime, &pids, limits)?;
         Ok(Cgroup { directories: [memory, cpu, pids], out_of_memory })
     }
@@ -98,15 +98,13 @@ fn limit_memory(
     let set = |file, why| {
         write(runtime, &directory.file(file), &bytes.to_string(), why)
     };
-    set("memory.limit_in_bytes", "bytes; beyond that, the OOM killer comes")?;
+    set("memory.limit_in_bytes", "above it: the OOM killer")?;
     // Only where the kernel accounts swap. Its limit is that of both together.
-    match directory.file("memory.memsw.limit_in_bytes").exists() {
-        true => set(
-            "memory.memsw.limit_in_bytes",
-            "or else the rest goes to the disk",
-        ),
-        false => Ok(()),
+    if !directory.file("memory.memsw.limit_in_bytes").exists() {
+        return Ok(());
     }
+    let why = "or else the rest goes to the disk";
+    runtime.routine(|| set("memory.memsw.limit_in_bytes", why))
 }
 
 fn limit_processor(
@@ -120,7 +118,8 @@ fn limit_processor(
     let set = |file, value: u64, why| {
         write(runtime, &directory.file(file), &value.to_string(), why)
     };
-    set("cpu.cfs_period_us", PERIOD, "a period, in microseconds")?;
+    let why = "a period, in microseconds";
+    runtime.routine(|| set("cpu.cfs_period_us", PERIOD, why))?;
     set("cpu.cfs_quota_us", quota, "microseconds in each period")
 }
 
@@ -136,7 +135,7 @@ fn limit_pids(
         runtime,
         &directory.file("pids.max"),
         &count.to_string(),
-        "beyond that, fork(2) fails with EAGAIN",
+        "then fork(2) fails with EAGAIN",
     )
 }
 

@@ -5,7 +5,6 @@ pub mod scope;
 
 use std::env;
 use std::fs;
-use std::iter;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -48,8 +47,7 @@ impl Cgroup {
             ask_systemd_for_delegation(runtime)?;
         }
         let parent = parent(runtime, trees, limits)?;
-        runtime.name("CGROUP", &parent);
-        let directory = Directory::make(runtime, &parent)?;
+        let directory = Directory::make(runtime, "CGROUP", &parent)?;
         limit(runtime, &directory, limits)?;
         Ok(Cgroup(directory))
     }
@@ -84,23 +82,15 @@ fn limit(
         )
     };
     if let Some(bytes) = limits.memory() {
-        set(
-            "memory.max",
-            bytes.to_string(),
-            "bytes; beyond that, the OOM killer comes",
-        )?;
-        if directory.file("memory.swap.max").exists() {
-            set(
-                "memory.swap.max",
-                "0".into(),
-                "or else the rest goes to the disk",
-            )?;
-        }
-        set(
-            "memory.oom.group",
-            "1".into(),
-            "half a container is no use: kill all or none",
-        )?;
+        set("memory.max", bytes.to_string(), "above it: the OOM killer")?;
+        runtime.routine(|| {
+            if directory.file("memory.swap.max").exists() {
+                let why = "or else the rest goes to the disk";
+                set("memory.swap.max", "0".into(), why)?;
+            }
+            let why = "half a container is no use: kill all or none";
+            set("memory.oom.group", "1".into(), why)
+        })?;
     }
     if let Some(quota) = limits.quota() {
         set(
@@ -110,11 +100,7 @@ fn limit(
         )?;
     }
     if let Some(count) = limits.pids() {
-        set(
-            "pids.max",
-            count.to_string(),
-            "beyond that, fork(2) fails with EAGAIN",
-        )?;
+        set("pids.max", count.to_string(), "then fork(2) fails with EAGAIN")?;
     }
     Ok(())
 }
@@ -136,8 +122,10 @@ fn parent(
     };
     // To be counted takes no controller, and nobody needs to move for it.
     if limits.any() {
-        make_room(runtime, &parent)?;
-        enable(runtime, &parent)?;
+        runtime.routine(|| {
+            make_room(runtime, &parent)?;
+            enable(runtime, &parent)
+        })?;
     }
     Ok(parent)
 }
@@ -215,13 +203,12 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     }
     let words = scope::words("--user");
     let mut anew = scope::anew(&words, ASKED)?;
-    let shown = shell(iter::once(anew.get_program()).chain(anew.get_args()));
     runtime
         .call(
             Side::Host,
-            format!("execve({}, …)", words.join(" ")),
+            "execve(\"systemd-run\", …)",
             "a cgroup that is ours to divide",
-            shown,
+            "exec systemd-run --user --scope --property=Delegate=yes bash",
             || {
                 SigSet::empty().thread_set_mask()?;
                 // It only comes back if there is no systemd-run.

@@ -995,7 +995,7 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
         ("gz", &[0x1f, 0x8b, 8, 0], ""),
         ("xz", b"\xfd7zXZ\0abc", "unxz"),
         ("zstd", b"\x28\xb5\x2f\xfdabc", "unzstd"),
-        ("bzip2", b"BZh91AY&SY", "by bzip2: `bunzip2"),
+        ("bzip2", b"BZh91AY&SY", "with bzip2: run `bunzip2"),
         ("lz4", b"\x04\x22\x4d\x18abc", "unlz4"),
         ("lzip", b"LZIP\x01abc", "lzip --decompress"),
         ("lzop", b"\x89LZO\0\r\n\x1a\n", "lzop --decompress"),
@@ -1115,7 +1115,7 @@ fn more_layers_than_the_kernel_looks_at_are_refused() {
             assert!(told.contains(part), "{told}");
         }
     };
-    let long = "31 layers are longer than mount(2)";
+    let long = "31 layers are longer than the 4096";
     assert_refused(30, 200, [long, "put some of them into one"]);
     let many = "501 layers with the root";
     assert_refused(500, 1, [many, "takes 500: put some of them"]);

@@ -152,12 +152,14 @@ impl Place {
         }
         self.is_published = !ports.is_empty();
         if let (Some(cable), false) = (self.cable, alias.is_empty()) {
-            container.call(
-                format!("RTM_SETLINK {{ {name}, alias: {alias:?} }}"),
-                "a note of its ports that dies with the container",
-                format!("ip link set {name} alias {alias:?}"),
-                || kernel.write_alias(cable, &alias),
-            )?;
+            container.routine(|| {
+                container.call(
+                    format!("RTM_SETLINK {{ {name}, alias: {alias:?} }}"),
+                    "a note of its ports that dies with the container",
+                    format!("ip link set {name} alias {alias:?}"),
+                    || kernel.write_alias(cable, &alias),
+                )
+            })?;
         }
         Ok(())
     }

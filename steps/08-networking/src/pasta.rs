@@ -53,7 +53,7 @@ impl Pasta {
         let mut words = words(ports);
         words.push(pid.clone());
         let started = container.call(
-            format!("execve(\"pasta\", {words:?})"),
+            "execve(\"pasta\", …)",
             "we may not change this host's network: the way out is sockets of our own",
             shell(&words),
             || spawn(ENDS_WITH_US, &words),
@@ -64,7 +64,7 @@ impl Pasta {
             words.extend(OPENED.map(str::to_owned));
             let script = format!("{OPENED_FOR_IT}{ENDS_WITH_US}");
             let started = container.call(
-                format!("execve(\"pasta\", {words:?})"),
+                "execve(\"pasta\", …)",
                 "it may not open the container's namespaces (AppArmor): we do",
                 format!(
                     "{} 8</proc/{pid}/ns/user 9</proc/{pid}/ns/net",

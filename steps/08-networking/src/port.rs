@@ -120,7 +120,7 @@ impl Reserved {
         container: &Host,
     ) -> Result<Reserved, Failure> {
         let taken = ports.iter().map(|port| port.reserve(container));
-        Ok(Reserved(taken.collect::<Result<_, _>>()?))
+        container.routine(|| taken.collect::<Result<_, _>>()).map(Reserved)
     }
 
     /// Who connected before the rules were there would wait for ever: nobody

@@ -1116,7 +1116,7 @@ fn a_rule_that_leads_elsewhere_is_told() {
     needs_a_pretended_internet();
     let told = || {
         let output = Step::telling_all(STEP).sh("exit").output();
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        testbed::story::unfolded(&String::from_utf8_lossy(&output.stderr))
     };
     assert!(!told().contains("ip rule add"), "none leads elsewhere");
     let way = ["route", "add", "default", "via", "192.0.2.1", "table", "52"];

@@ -54,7 +54,7 @@ struct Cli {
 
 const AFTER: &str = "Inside
   PLAYGROUND=1         says where you are
-  PLAYGROUND_IDS       how many user ids exist; 1 if you have no /etc/subuid range
+  PLAYGROUND_IDS       how many user ids exist; 1 without an /etc/subuid range
   PLAYGROUND_CGROUP    v1, v2, hybrid, or none if you have no cgroup to give
   PLAYGROUND_INTERNET  the pretend internet's web server, 203.0.113.10
   WORKSHOP_BIN         the directory of the workshop's programs, first in PATH.

@@ -184,11 +184,16 @@ impl Container {
                 told |= feature.namespaces();
             }
         }
-        let birthplace =
-            self.features.iter().find_map(|it| it.feature.birthplace());
-        let describe = |told| describe_clone(namespaces, told, birthplace);
-        let (call, shell) = describe(told);
-        let why = "the container's first process";
+        let mut born = self
+            .features
+            .iter()
+            .filter_map(|it| Some((it.step, it.feature.birthplace()?)));
+        let (step, birthplace) = born.next().unzip();
+        let told_place = birthplace
+            .filter(|_| step.is_some_and(|it| own.narrator.tells(it)));
+        let (call, shell) = describe_clone(namespaces, told, told_place);
+        let why = "the first process";
+        own.narrator.tell_count();
         own.narrator.tell(Side::Host, &call, why, &shell)?;
         let body = || {
             self.first_process(own).unwrap_or_else(|error| own.report(&error))
@@ -200,7 +205,10 @@ impl Container {
             }
         };
         started
-            .map_err(|errno| Failure::of(describe(namespaces).0, errno))
+            .map_err(|errno| {
+                let all = describe_clone(namespaces, namespaces, birthplace);
+                Failure::of(all.0, errno)
+            })
             .because(
                 Errno::EPERM,
                 match namespaces.contains(CloneFlags::CLONE_NEWUSER) {
@@ -235,12 +243,14 @@ impl Container {
         }
         own.line.of_the_child().die_with_the_other_side()?;
         umask(Mode::from_bits_truncate(0o022));
-        enter(&self.workdir, &inside)?;
+        narrator
+            .routine_after(step::FIRST, || enter(&self.workdir, &inside))?;
 
         let uid = inside.user.map_or(geteuid(), |(uid, _)| uid);
         let command = Command::new(&self.command, &self.env, home_of(uid));
         let path = command.find()?;
         let (call, shell) = command.describe(&path);
+        narrator.tell_count();
         narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
         if let Some(terminal) = own.terminal {
             terminal.attach().context("dup2() of the container's terminal")?;

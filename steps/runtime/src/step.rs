@@ -13,6 +13,9 @@ const STEPS: [(&str, &str); 8] = [
     ("networking", "08 networking"),
 ];
 
+/// The one whose lesson the working directory is.
+pub const FIRST: &str = STEPS[0].1;
+
 /// By the path of its type. That of a crate which is none of ours is the
 /// newest: told.
 pub fn of<Feature>() -> &'static str {
