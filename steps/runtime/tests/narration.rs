@@ -346,7 +346,7 @@ fn without_utf8_the_views_have_ascii_alone() {
 /// have stand-ins, and claims of their own.
 fn what_scripts_say_is_ascii() {
     let draws = |name: &str| {
-        ["watch-", "live-view", "demo", "doctor-test"]
+        ["watch-", "live-view", "demo", "doctor"]
             .iter()
             .any(|it| name.starts_with(it))
     };
