@@ -54,7 +54,7 @@ impl Pasta {
         words.push(pid.clone());
         let started = container.call(
             "execve(\"pasta\", …)",
-            "we may not change this host's network: the way out is sockets of our own",
+            "we may not change this host's network: out by sockets of our own",
             shell(&words),
             || spawn(ENDS_WITH_US, &words),
         )?;
