@@ -1,7 +1,8 @@
-//! Step 06: cgroups.
+//! Step 06: cgroups, and who may lift a limit in step 09.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use testbed::watch::cgroups_of;
 use testbed::{Running, Step, eventually, proc, token};
 
 use crate::places::{
-    Impossible, Place, Verdict, descendants, impossible, judge, judge_words,
-    stays,
+    Cache, Impossible, Place, STAY, Staying, Verdict, descendants, impossible,
+    judge, judge_words, need_command, need_other_ids, stays,
 };
 
 /// The step, with its limit if that is wanted. `None`: no container.
@@ -108,17 +109,50 @@ pub fn see_cgroup(place: Place) -> Verdict {
     if made.0.is_empty() {
         return impossible("no cgroup is ours to make here");
     }
-    let joins: String = made
-        .0
-        .iter()
-        .map(|directory| {
-            format!("echo $$ >{}/cgroup.procs\n", directory.display())
-        })
-        .collect();
     let attack = place.step().args(["--", "attack", "see-cgroup"]);
-    let output = attack.in_shell(&format!("{joins}exec \"$@\"")).output();
+    let script = format!("{}exec \"$@\"", made.joins());
+    let output = attack.in_shell(&script).output();
     let seen = String::from_utf8_lossy(&output.stdout).contains(&name);
     judge(&output, seen)
+}
+
+/// Somebody who has cgroups of their own, as systemd gives them to whoever logs
+/// in: root inside is that user, and the limit's file is theirs. It says on the
+/// host what the limit is.
+pub fn lift_limit(place: Place) -> Verdict {
+    const USER: u32 = 1000;
+    need_other_ids()?;
+    need_command("setpriv")?;
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    if table.contains(",nsdelegate") {
+        return impossible(
+            "cgroup2 is mounted with nsdelegate, which refuses such a write",
+        );
+    }
+    let made = Made::in_all_hierarchies(&token());
+    for directory in &made.0 {
+        let files = fs::read_dir(directory).expect("a cgroup").flatten();
+        for file in files.map(|it| it.path()).chain([directory.clone()]) {
+            chown(file, Some(USER), Some(USER)).expect("chown");
+        }
+    }
+    let cache = Cache::new();
+    chown(cache.path(), Some(USER), Some(USER)).expect("chown");
+    let script = format!(
+        "{}exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\"",
+        made.joins()
+    );
+    let limited = |command: &[&str]| {
+        let step = place.step().args(["--pids-limit", "20", "--"]);
+        cache.for_step(step.args(command)).in_shell(&script)
+    };
+    let probe = limited(&["true"]).output();
+    if !probe.status.success() {
+        return impossible("no cgroup is an ordinary user's to make here");
+    }
+    let attack = Staying::of(limited(&["attack", "lift-limit", STAY]));
+    let limit = of_its_cgroup(&attack.container, "pids.max");
+    attack.judge(limit.expect("a limit").trim() == "max")
 }
 
 /// Cgroups of our own, beside us, gone with this.
@@ -139,6 +173,14 @@ impl Made {
             usable.then_some(directory)
         };
         Made(parents.iter().filter_map(made).collect())
+    }
+
+    /// A script that puts the shell into them.
+    fn joins(&self) -> String {
+        let join = |directory: &PathBuf| {
+            format!("echo $$ >{}/cgroup.procs\n", directory.display())
+        };
+        self.0.iter().map(join).collect()
     }
 }
 
