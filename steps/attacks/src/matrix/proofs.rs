@@ -262,6 +262,7 @@ pub const PROOFS: &[Proof] =
         Proof::new("mount-proc", Host, doors::mount_proc).harmless()
             .works_with(&["--cap-add=SYS_ADMIN", UNCOVERED]),
         Proof::new("lift-limit", Nothing, limits::lift_limit)
+            .one_by_one()
             .since(6, "there are no limits")
             .works_with(ADMIN),
         Proof::new("nest-as-root", Nothing, powers::nest_as_root)
