@@ -1,9 +1,11 @@
 //! Capabilities by their names, and which of them root inside keeps.
 
 use anyhow::Result;
-use runtime::shell;
+use runtime::{Failure, shell};
 use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, capability_is_in_bounding_set};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+};
 
 use crate::near::near;
 
@@ -77,11 +79,11 @@ pub fn find(name: &str) -> Result<CapabilitySet, String> {
     })
 }
 
-/// All that this kernel has, those that we have no name for as well.
+/// All that a program can have, those that we have no name for as well.
 ///
 /// # Errors
 /// As prctl(2).
-pub fn all_of_this_kernel() -> Result<CapabilitySet, Errno> {
+pub fn bounding_set() -> Result<CapabilitySet, Failure> {
     let mut all = CapabilitySet::empty();
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -89,19 +91,21 @@ pub fn all_of_this_kernel() -> Result<CapabilitySet, Errno> {
             Ok(true) => all |= one,
             Ok(false) => {}
             Err(Errno::INVAL) => break,
-            Err(errno) => return Err(errno),
+            Err(errno) => {
+                let call = format!("prctl(PR_CAPBSET_READ, {number})");
+                return Err(Failure::of(call, errno));
+            }
         }
     }
     Ok(all)
 }
 
-/// As in capabilities(7), for a person.
-#[must_use]
-pub fn names(set: CapabilitySet) -> String {
-    match set.iter_names().map(|(name, _)| name).collect::<Vec<_>>() {
-        none if none.is_empty() => "none".into(),
-        names => names.join(" | "),
-    }
+/// The sets of this process.
+///
+/// # Errors
+/// As capget(2).
+pub fn ours() -> Result<CapabilitySets, Failure> {
+    capabilities(None).map_err(|errno| Failure::of("capget()", errno))
 }
 
 /// setpriv(1) that leaves a set as it shall be.

@@ -24,9 +24,9 @@ mod seccomp;
 
 use anyhow::{Result, ensure};
 use nix::unistd::{Gid, Uid};
-use runtime::{Feature, Inside, Narrator};
+use runtime::{Failure, Feature, Inside, Narrator};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, no_new_privs,
+    CapabilitySet, CapabilitySets, no_new_privs,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
@@ -40,42 +40,34 @@ impl Feature for Capabilities {
     // As root: later nobody is allowed to (CAP_SETPCAP). What is not in the
     // bounding set no program can have, whatever its file says.
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        let dropped = capability::all_of_this_kernel()? - self.kept();
+        let dropped = capability::bounding_set()? - self.kept();
         container.call(
             format!(
-                "prctl(PR_CAPBSET_DROP, …) {} times",
+                "prctl(PR_CAPBSET_DROP, …), {} times",
                 dropped.iter().count()
             ),
             "no program inside can have these, not even one of root's",
             capability::setpriv("--bounding-set", self.kept()),
             || dropped.iter().try_for_each(remove_capability_from_bounding_set),
         )?;
+        let left = capability::bounding_set()?;
+        ensure!((left - self.kept()).is_empty(), "PR_CAPBSET_DROP did nothing");
         Ok(())
     }
 
     // Root keeps these. Another user had none since it is no longer root.
     fn last(&self, container: &mut Inside) -> Result<()> {
-        let had = capabilities(None)?.permitted;
-        let ours = had & self.kept();
-        let none = CapabilitySet::empty();
-        let sets = CapabilitySets {
-            effective: ours,
-            permitted: ours,
-            inheritable: none,
-        };
+        let set = capability::ours()?.permitted & self.kept();
+        let inheritable = CapabilitySet::empty();
+        let sets =
+            CapabilitySets { effective: set, permitted: set, inheritable };
         container.call(
-            format!(
-                "capset({{effective, permitted: {}}})",
-                capability::names(ours)
-            ),
+            format!("capset({} capabilities)", set.iter().count()),
             "and we keep none but these ourselves",
             "exec setpriv --inh-caps=-all bash",
             || set_capabilities(None, sets),
         )?;
-        ensure!(
-            capabilities(None)? == sets,
-            "capset() did not do what it said"
-        );
+        ensure!(capability::ours()? == sets, "capset() did nothing");
         Ok(())
     }
 }
@@ -96,7 +88,10 @@ impl Feature for NoNewPrivileges {
             "exec setpriv --no-new-privs bash",
             || set_no_new_privs(true),
         )?;
-        ensure!(no_new_privs()?, "PR_SET_NO_NEW_PRIVS did not do what it said");
+        let holds = no_new_privs().map_err(|errno| {
+            Failure::of("prctl(PR_GET_NO_NEW_PRIVS)", errno)
+        })?;
+        ensure!(holds, "PR_SET_NO_NEW_PRIVS did nothing");
         Ok(())
     }
 }

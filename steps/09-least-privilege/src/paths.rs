@@ -20,10 +20,10 @@ pub struct SystemPaths {
 
 /// What is covered, and what it tells.
 const MASKED: [(&str, &str); 17] = [
+    ("/proc/interrupts", "when which device has work: keystrokes, too"),
     ("/proc/acpi", "batteries, lids, and on old machines their switches"),
     ("/proc/asound", "sound cards, and whether one plays"),
     ("/proc/cmdline", "how the host was booted, passwords included"),
-    ("/proc/interrupts", "when which device has work: keystrokes, too"),
     ("/proc/iomem", "where the kernel lies in memory"),
     ("/proc/ioports", "which devices there are"),
     ("/proc/kcore", "all of the memory"),
@@ -44,10 +44,10 @@ const MASKED: [(&str, &str); 17] = [
 
 /// What can only be read, and what it switches.
 const READ_ONLY: [(&str, &str); 5] = [
+    ("/proc/sys", "settings of the kernel (sysctl)"),
     ("/proc/bus", "registers of devices"),
     ("/proc/fs", "settings of mounted filesystems"),
     ("/proc/irq", "which processor serves which device"),
-    ("/proc/sys", "settings of the kernel (sysctl)"),
     ("/proc/sysrq-trigger", "reboot, at one letter"),
 ];
 
@@ -87,9 +87,9 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
 
 /// Bound to itself, it is a mount, and has flags of its own.
 fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
-    Mount::bind(Path::new(path), MsFlags::empty())
-        .make(container, path, what)?;
-    remount_with(MsFlags::MS_RDONLY, container, path, "and now read-only")?;
+    let itself = Mount::bind(Path::new(path), MsFlags::empty());
+    container.routine(|| itself.make(container, path, "to be a mount"))?;
+    remount_with(MsFlags::MS_RDONLY, container, path, what)?;
     Ok(())
 }
 

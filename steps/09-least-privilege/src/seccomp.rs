@@ -1,13 +1,12 @@
 //! The filter for system calls, and how it is loaded.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::libc;
+use runtime::Inside;
 use runtime::process::{Instruction, filter_system_calls};
-use runtime::{Because, Inside};
 use rustix::thread::CapabilitySet;
 
 use crate::filter::{Action, Filter};
@@ -35,7 +34,8 @@ impl Seccomp {
     /// When there is none.
     pub fn compile(&mut self) -> Result<()> {
         if self.confined {
-            self.program = self.filter()?.program()?;
+            let program = self.filter()?.program();
+            self.program = program.with_context(|| self.option())?;
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Seccomp {
         let Some(path) = &self.profile else {
             return Ok(profile::filter(self.kept));
         };
-        let name = || format!("--security-opt seccomp={}", path.display());
+        let name = || self.option();
         let text = fs::read(path).with_context(name)?;
         let filter = docker::read(&text, self.kept).with_context(name)?;
         match filter.verdict(libc::SYS_execve as u32, [0; 6]) {
@@ -61,8 +61,14 @@ impl Seccomp {
         }
     }
 
-    /// Told now; with no_new_privs the runtime loads it directly before the
-    /// exec, so that what it refuses does not stop us on the way there.
+    fn option(&self) -> String {
+        let profile = self.profile.as_deref().unwrap_or(Path::new("default"));
+        format!("--security-opt seccomp={}", profile.display())
+    }
+
+    /// Told now, and loaded directly before the exec: what it refuses does not
+    /// stop us on the way there. Or loaded now, where that needs a power which
+    /// is about to go.
     ///
     /// # Errors
     /// As seccomp(2).
@@ -71,28 +77,21 @@ impl Seccomp {
             return Ok(());
         }
         let program = &self.program;
-        let body = || match self.no_new_privileges {
-            true => Ok(()),
-            false => filter_system_calls(program),
-        };
-        container
-            .call(
-                format!(
-                    "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{} instructions}})",
-                    program.len()
-                ),
-                "from here on the kernel asks it at each system call",
-                "# needs a program: exec bwrap --seccomp 3 …",
-                body,
-            )
-            .because(Errno::EINVAL, NO_FILTERS)
-            .because(Errno::ENOSYS, NO_FILTERS)?;
+        let length = program.len();
+        container.call(
+            format!(
+                "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{length} instructions}})"
+            ),
+            "from here on the kernel asks it at each system call",
+            "# needs a program: exec bwrap --seccomp 3 …",
+            || match self.no_new_privileges {
+                true => Ok(()),
+                false => filter_system_calls(program),
+            },
+        )?;
         if self.no_new_privileges {
             container.filter = Some(program.clone());
         }
         Ok(())
     }
 }
-
-const NO_FILTERS: &str = "this kernel has no seccomp filters \
-    (CONFIG_SECCOMP_FILTER); --security-opt seccomp=unconfined goes on without";
