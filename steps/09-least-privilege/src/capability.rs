@@ -1,8 +1,11 @@
 //! Capabilities by name, and which of them root inside keeps.
 
 use anyhow::Result;
+use runtime::Failure;
 use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, capability_is_in_bounding_set};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
+};
 
 use crate::near::near;
 
@@ -76,11 +79,11 @@ pub fn find(name: &str) -> Result<CapabilitySet, String> {
     })
 }
 
-/// All that this kernel has, including those that we have no name for.
+/// All that a program can still have, including those without a name here.
 ///
 /// # Errors
 /// As prctl(2).
-pub fn all_of_this_kernel() -> Result<CapabilitySet, Errno> {
+pub fn bounding_set() -> Result<CapabilitySet, Failure> {
     let mut all = CapabilitySet::empty();
     for number in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << number);
@@ -88,19 +91,21 @@ pub fn all_of_this_kernel() -> Result<CapabilitySet, Errno> {
             Ok(true) => all |= one,
             Ok(false) => {}
             Err(Errno::INVAL) => break,
-            Err(errno) => return Err(errno),
+            Err(errno) => {
+                let call = format!("prctl(PR_CAPBSET_READ, {number})");
+                return Err(Failure::of(call, errno));
+            }
         }
     }
     Ok(all)
 }
 
-/// Their names, for people.
-#[must_use]
-pub fn names(set: CapabilitySet) -> String {
-    match set.iter_names().map(|(name, _)| name).collect::<Vec<_>>() {
-        none if none.is_empty() => "none".into(),
-        names => names.join(" | "),
-    }
+/// The sets of this process.
+///
+/// # Errors
+/// As capget(2).
+pub fn ours() -> Result<CapabilitySets, Failure> {
+    capabilities(None).map_err(|errno| Failure::of("capget()", errno))
 }
 
 /// setpriv(1) with an option that leaves these. A list is one long word, and a

@@ -15,6 +15,7 @@ use syscalls::Sysno;
 use crate::capability;
 use crate::filter::{Action, Condition, Filter, Rule, Test};
 use crate::near::near;
+use crate::profile::all_calls;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -221,7 +222,7 @@ fn number_of(name: &str) -> Result<Option<u32>> {
     if let Ok(call) = name.parse::<Sysno>() {
         return Ok(Some(call.id() as u32));
     }
-    let known = Sysno::iter().map(|call| call.name()).collect::<Vec<_>>();
+    let known = all_calls().map(|call| call.name()).collect::<Vec<_>>();
     ensure!(
         is_known_elsewhere(name),
         "unknown system call {name:?}: {}",

@@ -299,3 +299,6 @@ fn jump(test: u32, value: u32, holds: u8, fails: u8) -> Instruction {
     let code = (libc::BPF_JMP | test | libc::BPF_K) as u16;
     Instruction { code, jt: holds, jf: fails, k: value }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,9 @@ mod seccomp;
 
 use anyhow::{Result, ensure};
 use nix::unistd::{Gid, Uid};
-use runtime::{Feature, Inside, Narrator};
+use runtime::{Failure, Feature, Inside, Narrator};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, no_new_privs,
+    CapabilitySet, CapabilitySets, no_new_privs,
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
@@ -40,42 +40,37 @@ impl Feature for Capabilities {
     // While we are root, because it takes CAP_SETPCAP. Whatever is not in the
     // bounding set, no program will ever get by an exec.
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        let dropped = capability::all_of_this_kernel()? - self.kept();
+        let dropped = capability::bounding_set()? - self.kept();
         container.call(
             format!(
-                "prctl(PR_CAPBSET_DROP, …) {} times",
+                "prctl(PR_CAPBSET_DROP, …), {} times",
                 dropped.iter().count()
             ),
             "no program can get these again, not even root's",
             capability::setpriv("--bounding-set", self.kept()),
             || dropped.iter().try_for_each(remove_capability_from_bounding_set),
         )?;
+        let left = capability::bounding_set()?;
+        ensure!(
+            (left - self.kept()).is_empty(),
+            "PR_CAPBSET_DROP changed nothing"
+        );
         Ok(())
     }
 
     // What root keeps. Any other user lost all of them with root's id.
     fn last(&self, container: &mut Inside) -> Result<()> {
-        let had = capabilities(None)?.permitted;
-        let ours = had & self.kept();
-        let none = CapabilitySet::empty();
-        let sets = CapabilitySets {
-            effective: ours,
-            permitted: ours,
-            inheritable: none,
-        };
+        let set = capability::ours()?.permitted & self.kept();
+        let inheritable = CapabilitySet::empty();
+        let sets =
+            CapabilitySets { effective: set, permitted: set, inheritable };
         container.call(
-            format!(
-                "capset({{effective, permitted: {}}})",
-                capability::names(ours)
-            ),
+            format!("capset({} capabilities)", set.iter().count()),
             "what is left for ourselves",
             "exec setpriv --inh-caps=-all bash",
             || set_capabilities(None, sets),
         )?;
-        ensure!(
-            capabilities(None)? == sets,
-            "capset() succeeded, but our capabilities are not those"
-        );
+        ensure!(capability::ours()? == sets, "capset() changed nothing");
         Ok(())
     }
 }
@@ -96,7 +91,10 @@ impl Feature for NoNewPrivileges {
             "exec setpriv --no-new-privs bash",
             || set_no_new_privs(true),
         )?;
-        ensure!(no_new_privs()?, "prctl() succeeded, but the bit is not set");
+        let holds = no_new_privs().map_err(|errno| {
+            Failure::of("prctl(PR_GET_NO_NEW_PRIVS)", errno)
+        })?;
+        ensure!(holds, "PR_SET_NO_NEW_PRIVS changed nothing");
         Ok(())
     }
 }

@@ -84,11 +84,11 @@ fn parse(text: std::ffi::OsString) -> Result<SecurityOption, String> {
         (b"systempaths", Some("unconfined")) => {
             Ok(SecurityOption::SystemPathsUnconfined)
         }
-        (b"apparmor" | b"label" | b"writable-cgroups", _) => Err(
-            "this workshop does not have that one; it has no-new-privileges, \
+        (b"apparmor" | b"label" | b"writable-cgroups", _) => {
+            Err("this workshop has no such feature; it has no-new-privileges, \
              seccomp and systempaths"
-                .into(),
-        ),
+                .into())
+        }
         _ => Err("it is one of: no-new-privileges, no-new-privileges=false, \
              seccomp=FILE, seccomp=unconfined, systempaths=unconfined"
             .into()),

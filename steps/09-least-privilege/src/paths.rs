@@ -85,9 +85,9 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
 
 /// A path that is bound to itself is a mount, and has flags of its own.
 fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
-    Mount::bind(Path::new(path), MsFlags::empty())
-        .make(container, path, what)?;
-    remount_with(MsFlags::MS_RDONLY, container, path, "and now read-only")?;
+    let itself = Mount::bind(Path::new(path), MsFlags::empty());
+    container.routine(|| itself.make(container, path, "to be a mount"))?;
+    remount_with(MsFlags::MS_RDONLY, container, path, what)?;
     Ok(())
 }
 

@@ -1,13 +1,12 @@
 //! The filter for system calls, and when it is loaded.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::libc;
+use runtime::Inside;
 use runtime::process::{Instruction, filter_system_calls};
-use runtime::{Because, Inside};
 use rustix::thread::CapabilitySet;
 
 use crate::filter::{Action, Filter};
@@ -35,7 +34,8 @@ impl Seccomp {
     /// When the profile is no good.
     pub fn compile(&mut self) -> Result<()> {
         if self.confined {
-            self.program = self.filter()?.program()?;
+            let program = self.filter()?.program();
+            self.program = program.with_context(|| self.option())?;
         }
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Seccomp {
         let Some(path) = &self.profile else {
             return Ok(profile::filter(self.kept));
         };
-        let name = || format!("--security-opt seccomp={}", path.display());
+        let name = || self.option();
         let text = fs::read(path).with_context(name)?;
         let filter = docker::read(&text, self.kept).with_context(name)?;
         match filter.verdict(libc::SYS_execve as u32, [0; 6]) {
@@ -61,9 +61,14 @@ impl Seccomp {
         }
     }
 
-    /// With no_new_privs it is only told here, and the runtime loads it directly
-    /// before the exec. So the runtime itself needs none of the calls that it
-    /// refuses.
+    fn option(&self) -> String {
+        let profile = self.profile.as_deref().unwrap_or(Path::new("default"));
+        format!("--security-opt seccomp={}", profile.display())
+    }
+
+    /// Told here, and loaded directly before the exec, so that we need none of
+    /// the calls that it refuses. Or loaded here, where that takes a power that
+    /// is about to go.
     ///
     /// # Errors
     /// As seccomp(2).
@@ -72,28 +77,21 @@ impl Seccomp {
             return Ok(());
         }
         let program = &self.program;
-        let body = || match self.no_new_privileges {
-            true => Ok(()),
-            false => filter_system_calls(program),
-        };
-        container
-            .call(
-                format!(
-                    "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{} instructions}})",
-                    program.len()
-                ),
-                "from here on, the kernel runs it before each system call",
-                "# no shell can do this: bwrap --seccomp FD … does",
-                body,
-            )
-            .because(Errno::EINVAL, NO_FILTERS)
-            .because(Errno::ENOSYS, NO_FILTERS)?;
+        let length = program.len();
+        container.call(
+            format!(
+                "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{length} instructions}})"
+            ),
+            "from here on, the kernel runs it before each system call",
+            "# no shell can do this: bwrap --seccomp FD … does",
+            || match self.no_new_privileges {
+                true => Ok(()),
+                false => filter_system_calls(program),
+            },
+        )?;
         if self.no_new_privileges {
             container.filter = Some(program.clone());
         }
         Ok(())
     }
 }
-
-const NO_FILTERS: &str = "this kernel has no seccomp filters \
-    (CONFIG_SECCOMP_FILTER): --security-opt seccomp=unconfined does without";

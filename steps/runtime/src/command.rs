@@ -193,10 +193,14 @@ impl Command {
             )),
             Errno::ENOEXEC => not_executable(path, "ENOEXEC: neither a program for this machine nor a script with a #! line"),
             Errno::EACCES => not_executable(path, why_refused(path)),
+            Errno::EPERM => not_executable(path, NOT_ALLOWED),
             errno => not_executable(path, &errno.to_string()),
         })
     }
 }
+
+const NOT_ALLOWED: &str = "EPERM: it asks for a capability that no program has \
+    here (getcap shows which; --cap-add leaves it)";
 
 fn c_string(text: OsString) -> Result<CString, Failure> {
     CString::new(text.into_vec()).map_err(|_| Failure::Command {

@@ -267,6 +267,9 @@ const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
     playground: ./scripts/playground.sh";
 
+const NO_FILTERS: &str = "this kernel has no filters for system calls \
+    (CONFIG_SECCOMP_FILTER); --security-opt seccomp=unconfined goes on without";
+
 /// What the first process gets from the runtime.
 struct Inheritance<'a> {
     line: Line,
@@ -347,7 +350,11 @@ impl Inheritance<'_> {
 /// The last of all: what it refuses is refused to us as well.
 fn load(filter: Option<Vec<Instruction>>) -> Result<()> {
     let Some(program) = filter else { return Ok(()) };
-    process::filter_system_calls(&program).context("seccomp()")
+    process::filter_system_calls(&program)
+        .map_err(|errno| Failure::of("seccomp(SECCOMP_SET_MODE_FILTER)", errno))
+        .because(Errno::EINVAL, NO_FILTERS)
+        .because(Errno::ENOSYS, NO_FILTERS)?;
+    Ok(())
 }
 
 /// The working directory is looked up inside, by a name that begins at the new

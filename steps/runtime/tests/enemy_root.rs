@@ -23,6 +23,7 @@ testbed::main!(
     a_root_of_an_enemy_leads_06_nowhere,
     a_root_of_an_enemy_leads_07_nowhere,
     a_root_of_an_enemy_leads_08_nowhere,
+    a_root_of_an_enemy_leads_09_nowhere,
     ten_thousand_directories_in_each_other_keep_nobody_waiting,
 );
 
@@ -47,6 +48,10 @@ fn a_root_of_an_enemy_leads_08_nowhere() {
     leads_nowhere("08-networking", &["--network", "none"]);
 }
 
+fn a_root_of_an_enemy_leads_09_nowhere() {
+    leads_nowhere("09-least-privilege", &["--network", "none"]);
+}
+
 fn ten_thousand_directories_in_each_other_keep_nobody_waiting() {
     let place = a_place_in_memory();
     let root = make_root("05-user-namespace", place.path());
@@ -57,10 +62,11 @@ fn ten_thousand_directories_in_each_other_keep_nobody_waiting() {
         "06-cgroups",
         "07-overlayfs",
         "08-networking",
+        "09-least-privilege",
     ];
     for step in steps.iter().skip(usize::from(!needs::is_root())) {
         let options: &[&str] =
-            if *step == "08-networking" { &["--network", "none"] } else { &[] };
+            if *step < "08" { &[] } else { &["--network", "none"] };
         let started = Step::new(step)
             .args(options)
             .arg("--rootfs", &root)

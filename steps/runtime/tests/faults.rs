@@ -26,6 +26,7 @@ testbed::main!(
     a_fault_in_06_is_told,
     a_fault_in_07_is_told,
     a_fault_in_08_is_told,
+    a_fault_in_09_is_told,
     nothing_of_08_is_left_after_a_signal_before_any_call,
 );
 
@@ -78,7 +79,12 @@ const CALLS: [(&str, &[&str], &[&str]); 40] = [
     ("socket", &["socket("], &["EMFILE"]),
 ];
 /// The same, where one line has no room for more.
-const MORE: [(&str, &[&str], &[&str]); 6] = [
+const MORE: [(&str, &[&str], &[&str]); 10] = [
+    // Without keys there are none to keep away: that is said.
+    ("capget", &["capget("], &["EPERM"]),
+    ("capset", &["capset("], &["EPERM"]),
+    ("keyctl", &["keyctl("], &["EDQUOT", "EPERM"]),
+    ("seccomp", &["seccomp("], &["EINVAL", "ENOMEM"]),
     ("setns", &["setns("], &["EPERM", "ENOMEM"]),
     // For a child of the runtime, the standard library makes one, too.
     ("socketpair", &["socketpair(", "execve("], &["EMFILE"]),
@@ -475,6 +481,10 @@ fn a_fault_in_08_is_told() {
         "08-networking",
         if has_network { &[] } else { &none },
     ));
+}
+
+fn a_fault_in_09_is_told() {
+    faults_are_told(&Case::new("09-least-privilege", &["--network", "none"]));
 }
 
 fn has_pretended_network() -> bool {
