@@ -51,10 +51,7 @@ impl Feature for Capabilities {
             || dropped.iter().try_for_each(remove_capability_from_bounding_set),
         )?;
         let left = capability::bounding_set()?;
-        ensure!(
-            (left - self.kept()).is_empty(),
-            "PR_CAPBSET_DROP changed nothing"
-        );
+        ensure!((left - self.kept()).is_empty(), "PR_CAPBSET_DROP did nothing");
         Ok(())
     }
 
@@ -70,7 +67,7 @@ impl Feature for Capabilities {
             "exec setpriv --inh-caps=-all bash",
             || set_capabilities(None, sets),
         )?;
-        ensure!(capability::ours()? == sets, "capset() changed nothing");
+        ensure!(capability::ours()? == sets, "capset() did nothing");
         Ok(())
     }
 }
@@ -94,7 +91,7 @@ impl Feature for NoNewPrivileges {
         let holds = no_new_privs().map_err(|errno| {
             Failure::of("prctl(PR_GET_NO_NEW_PRIVS)", errno)
         })?;
-        ensure!(holds, "PR_SET_NO_NEW_PRIVS changed nothing");
+        ensure!(holds, "PR_SET_NO_NEW_PRIVS did nothing");
         Ok(())
     }
 }
