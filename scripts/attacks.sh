@@ -6,6 +6,7 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 usage: scripts/attacks.sh [--step NN] [--attack NAME] [--json | --expected]
+       scripts/attacks.sh --given-back [--attack NAME]
 
 Tries each attack in each step and without a container, checks from outside
 whether it worked, and prints the matrix.
@@ -14,6 +15,8 @@ whether it worked, and prints the matrix.
   --attack NAME  this attack only; `attack list` names them
   --json         print the matrix as data
   --expected     print what is expected, without trying anything
+  --given-back   try the last step's attacks with the options that give up the
+                 wall that stops each: there they have to work again
 
 It runs in the playground, where a few attacks can't work: they need root of a
 whole machine. In the lab they have it: scripts/lab.sh scripts/attacks.sh

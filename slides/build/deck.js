@@ -75,7 +75,7 @@ export function assemble(root) {
 
     'deck-attacks': () => String(readMatrix().attacks.length),
 
-    'deck-matrix': () => `<div class="matrix">${matrixTables(readMatrix())}</div>`,
+    'deck-matrix': ({ from, to }) => `<div class="matrix">${matrixTables(readMatrix(), from, to)}</div>`,
 
     'deck-cast': ({ demo }) => {
       const [name, { header, scenes: marks, duration }] = castOf(demo);

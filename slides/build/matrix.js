@@ -23,7 +23,11 @@ function cell(attack, column, { is }) {
   return `<td class="${kind}"><span aria-hidden="true"></span><span class="unseen">${where}: ${is}</span></td>`;
 }
 
-export function matrixTables({ columns, attacks }) {
+// The rows that a step from `from` to `to` stops; what the runtime stops comes first.
+export function matrixTables({ columns, attacks: all }, from = '00', to = '99') {
+  const stopper = ({ stopped_by: by }) => by.match(/\d\d/)?.[0] ?? '00';
+  const attacks = all.filter((row) => stopper(row) >= from && stopper(row) <= to);
+  if (!attacks.length) throw new Error(`no attack is stopped from ${from} to ${to}`);
   const half = Math.ceil(attacks.length / 2);
   const head = columns.map((column) => `<th scope="col">${column === 'none' ? '–' : column}</th>`).join('');
   return [attacks.slice(0, half), attacks.slice(half)].map((some) => {

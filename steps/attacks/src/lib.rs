@@ -7,6 +7,7 @@
 
 mod again;
 mod attack;
+mod door;
 mod lab;
 mod outside;
 mod perl;
@@ -23,6 +24,7 @@ mod escape_chroot;
 mod escape_proc;
 mod find_shared_memory;
 mod fork_bomb;
+mod forward_packets;
 mod hog_cpu;
 mod hog_memory;
 mod host_loopback;
@@ -32,26 +34,44 @@ mod kill_host;
 mod leak_mount;
 mod leaked_directory;
 mod leaked_workdir;
+mod lift_limit;
 mod link_out;
 mod load_module;
+mod mount_proc;
+mod mount_tmpfs;
+mod nest_as_root;
+mod nest_as_user;
 mod old_root;
 mod outlive;
 mod overwrite_runtime;
 mod own_as_root;
+mod plant_key;
+mod pose_as_neighbour;
 mod post_to_queue;
+mod reach_af_alg;
+mod reach_io_uring;
+mod reach_perf;
+mod reach_vsock;
 mod read_disk;
 mod read_host_file;
+mod read_interrupts;
 mod read_kernel_log;
+mod read_keyring;
+mod read_vmcoreinfo;
 mod remount_locked;
 mod remount_volume;
 mod rename_host;
 mod replace_shell;
+mod run_capable;
+mod run_setuid;
 mod see_cgroup;
 mod set_clock;
+mod set_personality;
 mod swapon;
 mod sysrq;
 mod trace_host;
 mod type_into_terminal;
+mod uncover;
 mod write_layer;
 mod write_sysctl;
 mod write_volume;
@@ -59,6 +79,7 @@ mod zombies;
 
 pub use again::role;
 pub use attack::{Argument, Attack, Outcome, StoppedBy};
+pub use lab::LAB_BOOT;
 
 /// Every attack, in the order of the steps that stop them.
 pub const ALL: &[Attack] = &[
@@ -105,6 +126,25 @@ pub const ALL: &[Attack] = &[
     abstract_socket::ATTACK,
     bind_port::ATTACK,
     bridge_service::ATTACK,
+    read_keyring::ATTACK,
+    plant_key::ATTACK,
+    pose_as_neighbour::ATTACK,
+    forward_packets::ATTACK,
+    uncover::ATTACK,
+    mount_tmpfs::ATTACK,
+    mount_proc::ATTACK,
+    lift_limit::ATTACK,
+    nest_as_root::ATTACK,
+    nest_as_user::ATTACK,
+    run_setuid::ATTACK,
+    run_capable::ATTACK,
+    set_personality::ATTACK,
+    reach_io_uring::ATTACK,
+    reach_perf::ATTACK,
+    reach_af_alg::ATTACK,
+    reach_vsock::ATTACK,
+    read_interrupts::ATTACK,
+    read_vmcoreinfo::ATTACK,
 ];
 
 /// The attack of this name.

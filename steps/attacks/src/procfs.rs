@@ -32,10 +32,15 @@ fn directory() -> io::Result<OwnedFd> {
     if own("/proc/self").is_ok() {
         return Ok(own("/proc")?);
     }
+    Ok(mount()?)
+}
+
+/// A new one, mounted nowhere.
+pub fn mount() -> rustix::io::Result<OwnedFd> {
     let proc = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&proc)?;
     let quiet = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    Ok(fsmount(&proc, FsMountFlags::FSMOUNT_CLOEXEC, quiet)?)
+    fsmount(&proc, FsMountFlags::FSMOUNT_CLOEXEC, quiet)
 }

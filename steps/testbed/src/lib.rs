@@ -40,7 +40,7 @@ pub use step::{Running, Step, binary, checkout, copy_default_root, slowness};
 pub use terminal::Terminal;
 
 /// The steps, the first one first.
-pub const ALL_STEPS: [&str; 8] = [
+pub const ALL_STEPS: [&str; 9] = [
     "01-chroot",
     "02-uts-namespace",
     "03-pid-namespace",
@@ -49,6 +49,7 @@ pub const ALL_STEPS: [&str; 8] = [
     "06-cgroups",
     "07-overlayfs",
     "08-networking",
+    "09-least-privilege",
 ];
 
 /// Those that share one contract on the command line, whatever kernel features

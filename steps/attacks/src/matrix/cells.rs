@@ -65,7 +65,7 @@ pub fn column_name(step: usize) -> String {
 
 /// What the attack's own data says.
 pub fn expected(proof: &Proof, step: usize) -> Cell {
-    let place = Place { step, with_option: false };
+    let place = Place::at(step);
     match (proof.nothing_at(step), proof.option_at(step)) {
         (Some(lacks), _) => Cell::Nothing(lacks),
         (None, Some(option)) => Cell::StoppedWith(option),
@@ -79,11 +79,11 @@ pub fn measured(proof: &Proof, step: usize) -> Cell {
     if let Some(lacks) = proof.nothing_at(step) {
         return Cell::Nothing(lacks);
     }
-    let without = try_at(proof, Place { step, with_option: false });
+    let without = try_at(proof, Place::at(step));
     let Some(option) = proof.option_at(step) else {
         return without;
     };
-    let with = try_at(proof, Place { step, with_option: true });
+    let with = try_at(proof, Place { with_option: true, ..Place::at(step) });
     match (without, with) {
         (Cell::Works, Cell::Stopped) => Cell::StoppedWith(option),
         (Cell::Works, Cell::Works) => {
@@ -91,6 +91,14 @@ pub fn measured(proof: &Proof, step: usize) -> Cell {
         }
         (Cell::Works, other) | (other, _) => other,
     }
+}
+
+/// The same where a wall is taken away again: it has to work there. What does not
+/// was stopped by something else than is said.
+pub fn given_back(proof: &Proof) -> Option<Cell> {
+    let step = STEPS.len();
+    let given_back = proof.given_back?;
+    Some(try_at(proof, Place { given_back, ..Place::at(step) }))
 }
 
 fn try_at(proof: &Proof, place: Place) -> Cell {

@@ -71,12 +71,13 @@ pub fn write_layer(place: Place) -> Verdict {
 }
 
 /// So that nothing but the overlay keeps it from writing: the ids that a default
-/// root directory has are those of root inside.
-fn give_to_root_inside(place: Place, files: &[&Path]) {
+/// root directory has are those of root inside. Says who that is out here.
+pub fn give_to_root_inside(place: Place, files: &[&Path]) -> u32 {
     let cache = Cache::new();
     let _ = cache.for_step(place.step().args(["--", "true"])).stdout();
     let owner = fs::metadata(cache.root()).expect("the root directory");
     for file in files {
         chown(file, Some(owner.uid()), Some(owner.gid())).expect("chown");
     }
+    owner.uid()
 }

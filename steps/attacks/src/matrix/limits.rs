@@ -1,17 +1,19 @@
-//! Step 06: cgroups.
+//! Step 06: cgroups, and who may lift a limit in step 09.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::mount::{MsFlags, mount};
 use testbed::watch::cgroups_of;
-use testbed::{Running, Step, eventually, proc, token};
+use testbed::{Running, Step, eventually, needs, proc, token};
 
 use crate::places::{
-    Impossible, Place, Verdict, descendants, impossible, judge, judge_words,
-    stays,
+    Cache, Impossible, Place, STAY, Staying, Verdict, descendants, impossible,
+    judge, judge_words, need_command, need_other_ids, stays,
 };
 
 /// The step, with its limit if that is wanted. `None`: no container.
@@ -108,17 +110,100 @@ pub fn see_cgroup(place: Place) -> Verdict {
     if made.0.is_empty() {
         return impossible("no cgroup is ours to make here");
     }
-    let joins: String = made
-        .0
-        .iter()
-        .map(|directory| {
-            format!("echo $$ >{}/cgroup.procs\n", directory.display())
-        })
-        .collect();
     let attack = place.step().args(["--", "attack", "see-cgroup"]);
-    let output = attack.in_shell(&format!("{joins}exec \"$@\"")).output();
+    let script = format!("{}exec \"$@\"", made.joins());
+    let output = attack.in_shell(&script).output();
     let seen = String::from_utf8_lossy(&output.stdout).contains(&name);
     judge(&output, seen)
+}
+
+/// Somebody who has cgroups of their own, as systemd gives them to whoever logs
+/// in: root inside is that user, and the limit's file is theirs. It says on the
+/// host what the limit is.
+pub fn lift_limit(place: Place) -> Verdict {
+    const USER: u32 = 1000;
+    need_other_ids()?;
+    need_command("setpriv")?;
+    let _nsdelegate = Nsdelegate::take_away()?;
+    let made = Made::in_all_hierarchies(&token());
+    for directory in &made.0 {
+        let files = fs::read_dir(directory).expect("a cgroup").flatten();
+        for file in files.map(|it| it.path()).chain([directory.clone()]) {
+            chown(file, Some(USER), Some(USER)).expect("chown");
+        }
+    }
+    let cache = Cache::new();
+    chown(cache.path(), Some(USER), Some(USER)).expect("chown");
+    let script = format!(
+        "{}exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\"",
+        made.joins()
+    );
+    let limited = |command: &[&str]| {
+        let step = place.step().args(["--pids-limit", "20", "--"]);
+        cache.for_step(step.args(command)).in_shell(&script)
+    };
+    let probe = limited(&["true"]).output();
+    if !probe.status.success() {
+        return impossible("no cgroup is an ordinary user's to make here");
+    }
+    let attack = Staying::of(limited(&["attack", "lift-limit", STAY]));
+    let limit = of_its_cgroup(&attack.container, "pids.max");
+    attack.judge(limit.expect("a limit").trim() == "max")
+}
+
+/// Option of a machine's cgroup2: a limit is not to be written from inside.
+/// systemd sets it, and whoever has no such machine has none to try this on: so
+/// in the lab, it is away until this is dropped.
+struct Nsdelegate {
+    place: String,
+    options: String,
+}
+
+impl Nsdelegate {
+    fn take_away() -> Result<Option<Nsdelegate>, Impossible> {
+        let table = fs::read_to_string("/proc/self/mountinfo");
+        let table = table.expect("our mounts");
+        let tree = table.lines().find_map(|line| {
+            let (mount, filesystem) = line.split_once(" - cgroup2 ")?;
+            let (_, options) = filesystem.split_once(' ')?;
+            let place = mount.split(' ').nth(4)?.to_owned();
+            let options = options.strip_prefix("rw,")?.to_owned();
+            Some(Nsdelegate { place, options })
+        });
+        let Some(tree) = tree.filter(|it| it.options.contains(NSDELEGATE))
+        else {
+            return Ok(None);
+        };
+        if !needs::in_the_lab() || !needs::in_first_user_namespace() {
+            return impossible(
+                "cgroup2 is mounted with nsdelegate, which refuses such a \
+                 write: in the lab it can be tried",
+            );
+        }
+        let options = tree.options.split(',');
+        let others: Vec<_> = options.filter(|it| *it != NSDELEGATE).collect();
+        tree.remount(&others.join(","));
+        Ok(Some(tree))
+    }
+
+    fn remount(&self, options: &str) {
+        let flags = MsFlags::MS_REMOUNT
+            | MsFlags::MS_NOSUID
+            | MsFlags::MS_NODEV
+            | MsFlags::MS_NOEXEC
+            | MsFlags::MS_RELATIME;
+        let none = None::<&str>;
+        mount(none, &*self.place, none, flags, Some(options))
+            .expect("remount the lab's cgroup2");
+    }
+}
+
+const NSDELEGATE: &str = "nsdelegate";
+
+impl Drop for Nsdelegate {
+    fn drop(&mut self) {
+        self.remount(&self.options);
+    }
 }
 
 /// Cgroups of our own, beside us, gone with this.
@@ -140,12 +225,27 @@ impl Made {
         };
         Made(parents.iter().filter_map(made).collect())
     }
+
+    /// A script that puts the shell into them.
+    fn joins(&self) -> String {
+        let join = |directory: &PathBuf| {
+            format!("echo $$ >{}/cgroup.procs\n", directory.display())
+        };
+        self.0.iter().map(join).collect()
+    }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
         for directory in &self.0 {
-            let left = || fs::remove_dir(directory).is_err();
+            let left = || {
+                // Those of a runtime that was killed, too.
+                let below = fs::read_dir(directory).into_iter().flatten();
+                for entry in below.flatten() {
+                    let _ = fs::remove_dir(entry.path());
+                }
+                fs::remove_dir(directory).is_err()
+            };
             stays(left, Duration::from_secs(2));
         }
     }

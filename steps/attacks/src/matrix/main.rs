@@ -4,14 +4,17 @@
 
 mod by_hand;
 mod cells;
+mod doors;
 mod files;
 mod ipc;
+mod keys;
 mod layers;
 mod limits;
 mod machine;
 mod mounts;
 mod network;
 mod places;
+mod powers;
 mod print;
 mod processes;
 mod proofs;
@@ -22,8 +25,10 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::builder::RangedI64ValueParser;
 
 use cells::columns;
+use places::STEPS;
 use proofs::PROOFS;
 use row::Row;
 
@@ -37,13 +42,17 @@ expected, or can't be measured here; 1 one differs; 3 none could be measured; \
 #[command(version, about = ABOUT)]
 struct Cli {
     /// This step only; 0: without a container
-    #[arg(long, value_name = "NN", value_parser = clap::value_parser!(u8).range(0..=8))]
+    #[arg(long, value_name = "NN", value_parser = a_step())]
     step: Option<u8>,
 
     /// Only the first step that stops it and the last below, of those that
     /// can be measured here
     #[arg(long)]
     edge: bool,
+
+    /// Only the last step, told to take a wall away: it has to work again
+    #[arg(long, conflicts_with_all = ["step", "edge", "json", "markdown", "expected"])]
+    given_back: bool,
 
     /// This attack only
     #[arg(long, value_name = "NAME", value_parser = known)]
@@ -62,6 +71,10 @@ struct Cli {
     expected: bool,
 }
 
+fn a_step() -> RangedI64ValueParser<u8> {
+    RangedI64ValueParser::new().range(0..=STEPS.len() as i64)
+}
+
 fn known(name: &str) -> Result<String, String> {
     match PROOFS.iter().any(|proof| proof.attack == name) {
         true => Ok(name.into()),
@@ -78,12 +91,15 @@ fn main() -> ExitCode {
     let steps: Vec<usize> = columns()
         .filter(|step| cli.step.is_none_or(|only| usize::from(only) == *step))
         .collect();
-    if tells {
-        screen.head(&steps);
-    }
     let chosen = PROOFS.iter().filter(|proof| {
         cli.attack.as_ref().is_none_or(|only| only == proof.attack)
     });
+    if cli.given_back {
+        return screen.given_back(chosen);
+    }
+    if tells {
+        screen.head(&steps);
+    }
     let mut rows = Vec::new();
     for proof in chosen {
         let row = match only_expected {

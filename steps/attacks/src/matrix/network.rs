@@ -1,4 +1,4 @@
-//! Step 08: the network.
+//! Steps 08 and 09: the network.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use testbed::token;
 
-use crate::places::{Place, Verdict, judge, need_disposable_host, stdout};
+use crate::places::{
+    Place, Verdict, judge, need_disposable_host, need_root, stdout,
+};
 
 /// Answers the first visitor, then is gone. Nobody waits for a visitor who
 /// never comes: the thread ends with us.
@@ -99,4 +101,23 @@ fn hosts_address() -> String {
     let known = socket.connect("203.0.113.10:9");
     let own = known.and_then(|()| socket.local_addr());
     own.map_or("127.0.0.1".into(), |address| address.ip().to_string())
+}
+
+/// The host sends the neighbour what only the neighbour should read.
+pub fn pose_as_neighbour(place: Place) -> Verdict {
+    need_disposable_host()?;
+    need_root()?;
+    let own_address = "tail -n 1 /etc/hosts; read line";
+    let mut neighbour = place.step().sh(own_address).start();
+    let line = neighbour.line();
+    let address = line.split_whitespace().next().expect("its address");
+    let (socket, word) = (UdpSocket::bind("0.0.0.0:0"), token());
+    let socket = socket.expect("a socket");
+    let mut attack = place.spawn("pose-as-neighbour", &[address]);
+    while attack.try_wait().expect("look at it").is_none() {
+        let _ = socket.send_to(word.as_bytes(), (address, 9));
+        sleep(Duration::from_millis(20));
+    }
+    let output = attack.wait_with_output().expect("wait for it");
+    judge(&output, stdout(&output).contains(&word))
 }

@@ -7,9 +7,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use attacks::LAB_BOOT;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 pub use testbed::ALL_STEPS as STEPS;
-use testbed::{Step, binary, needs, proc, token};
+use testbed::{Running, Step, binary, needs, proc, token};
 
 /// Why something can't be measured here.
 #[derive(Debug)]
@@ -29,14 +32,32 @@ pub struct Place {
     pub step: usize,
     /// With the option that stops it.
     pub with_option: bool,
+    /// With options that take a wall away again.
+    pub given_back: &'static [&'static str],
 }
 
 impl Place {
-    pub const OUTSIDE: Place = Place { step: 0, with_option: false };
+    pub const OUTSIDE: Place = Place::at(0);
+
+    pub const fn at(step: usize) -> Place {
+        Place { step, with_option: false, given_back: &[] }
+    }
 
     /// The step there, ready to be started.
     pub fn step(self) -> Step {
-        Step::new(STEPS[self.step.checked_sub(1).expect("a step")])
+        let step = STEPS[self.step.checked_sub(1).expect("a step")];
+        Step::new(step).args(self.options())
+    }
+
+    /// What every container is told there. From step 09 on it can't see that
+    /// this is the lab.
+    fn options(self) -> impl Iterator<Item = String> {
+        let lab = (self.step >= 9 && needs::in_the_lab()).then(|| {
+            let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+            format!("--env={LAB_BOOT}={}", boot.expect("its number").trim())
+        });
+        let given_back = self.given_back.iter().map(|it| (*it).to_owned());
+        given_back.chain(lab)
     }
 
     /// The attack there, to its end.
@@ -51,7 +72,8 @@ impl Place {
             number => Command::new(binary(STEPS[number - 1])),
         };
         if self.step > 0 {
-            command.args(["--quiet", "--", "attack"]);
+            command.arg("--quiet").args(self.options());
+            command.args(["--", "attack"]);
         }
         let command = command.arg(name).args(arguments);
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -90,6 +112,62 @@ pub fn judge_words(said: &str, seen: bool) -> Verdict {
         "it says {said:?}; the host saw it work: {seen}"
     );
     Ok(seen)
+}
+
+/// How long an attack stays after its verdict, in seconds. Nobody waits so
+/// long: it is looked at, and ended.
+pub const STAY: &str = "30";
+
+/// An attack that has said its verdict, and is there to be looked at.
+pub struct Staying {
+    pub container: Running,
+    said: String,
+}
+
+impl Staying {
+    /// Its last argument is how long it stays.
+    pub fn begin(place: Place, name: &str, arguments: &[&str]) -> Staying {
+        let step = match place.step {
+            0 => Step::program(&text(binary("attack"))).args([name]),
+            _ => place.step().args(["--", "attack", name]),
+        };
+        Staying::of(step.args(arguments).args([STAY]))
+    }
+
+    /// A step with such a command.
+    pub fn of(step: Step) -> Staying {
+        let mut container = step.start();
+        let said = [container.line(), container.line()].join("\n");
+        Staying { container, said }
+    }
+
+    /// The attack's process, and those that it has started.
+    pub fn processes(&self) -> Vec<i32> {
+        let runtime = self.container.runtime();
+        let all = descendants(runtime).into_iter().chain([runtime]);
+        let is_attack = |pid: &i32| {
+            let name = proc::status(*pid, "Name").unwrap_or_default();
+            name.starts_with("attack")
+        };
+        all.filter(is_attack).collect()
+    }
+
+    /// As [`judge_words`]; and what this machine lacks, no container stops.
+    pub fn judge(&self, seen: bool) -> Verdict {
+        match self.said.split_once("\nCAN'T BE TRIED: ") {
+            Some((_, reason)) => impossible(reason),
+            None => judge_words(&self.said, seen),
+        }
+    }
+}
+
+/// Below step 03 nothing ends it with its runtime.
+impl Drop for Staying {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 /// What a program said.

@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use crate::cells::{Cell, column_name, expected};
-use crate::proofs::Outside;
+use crate::cells::{Cell, column_name, expected, given_back};
+use crate::proofs::{Outside, Proof};
 use crate::row::Row;
 
 /// A terminal, with colour where it has some. The signs say it without.
@@ -106,6 +107,30 @@ impl Screen {
             rows.len(),
             measured.count()
         ));
+    }
+
+    /// A line for each: what was given back, and whether it works again. The exit
+    /// status is that of a matrix.
+    pub fn given_back<'a>(
+        &self,
+        proofs: impl Iterator<Item = &'a Proof>,
+    ) -> ExitCode {
+        let (mut works, mut broken) = (false, false);
+        for proof in proofs {
+            let Some(cell) = given_back(proof) else { continue };
+            works |= cell == Cell::Works;
+            broken |= !matches!(cell, Cell::Works | Cell::Impossible(_));
+            let (attack, options) = (proof.attack, proof.given_back);
+            let options = options.unwrap_or_default().join(" ");
+            let reason = cell.reason().map(|it| format!(": {it}"));
+            let (word, reason) = (cell.word(), reason.unwrap_or_default());
+            self.say(&format!("{attack:19}{word} with {options}{reason}"));
+        }
+        ExitCode::from(match (broken, works) {
+            (true, _) => 1,
+            (false, true) => 0,
+            (false, false) => 3,
+        })
     }
 
     fn letter(&self, reason: &str) -> String {

@@ -4,8 +4,8 @@
 use attacks::{Attack, StoppedBy};
 
 use crate::places::{Impossible, Place, Verdict, is_disposable, need_command};
-use crate::{by_hand, files, ipc, layers, limits, machine, mounts, network};
-use crate::{processes, users};
+use crate::{by_hand, doors, files, ipc, keys, layers, limits, machine};
+use crate::{mounts, network, powers, processes, users};
 
 use testbed::needs;
 
@@ -31,6 +31,8 @@ pub struct Proof {
     pub changes_the_host: bool,
     /// It harms a whole machine: only the lab's will do, which is thrown away.
     pub lab_only: bool,
+    /// What the last step has to be told for it to work there as well.
+    pub given_back: Option<&'static [&'static str]>,
     run: fn(Place) -> Verdict,
 }
 
@@ -47,6 +49,7 @@ impl Proof {
             harmless: false,
             changes_the_host: false,
             lab_only: false,
+            given_back: None,
             run,
         }
     }
@@ -70,6 +73,11 @@ impl Proof {
     const fn lab_only(mut self) -> Proof {
         self.lab_only = true;
         self.changes_the_host = true;
+        self
+    }
+
+    const fn works_with(mut self, options: &'static [&'static str]) -> Proof {
+        self.given_back = Some(options);
         self
     }
 
@@ -133,6 +141,18 @@ const NO_INIT: &str = "the host's own init waits for orphans, and the command \
                        is no PID 1";
 const NO_VOLUMES: &str = "there are no volumes";
 const NO_MOUNTS: &str = "nothing is mounted, and no root pivoted";
+
+const ADMIN: &[&str] = &["--cap-add=SYS_ADMIN"];
+const NO_FILTER: &[&str] = &["--security-opt=seccomp=unconfined"];
+const NEW_PRIVILEGES: &[&str] = &["--security-opt=no-new-privileges=false"];
+const UNCOVERED: &str = "--security-opt=systempaths=unconfined";
+const NO_TABLE: &str = "there is no table of mounts of its own: what is \
+                        mounted shows on the host (leak-mount)";
+const NO_NEIGHBOURS: &str = "there is no bridge, and there are no neighbours";
+const NO_NETWORK: &str = "the network is the host's";
+const ONLY_ROOT: &str = "there is no -u: whoever is inside is root";
+const IN_A_CHROOT: &str = "in a chroot the kernel makes no user namespace";
+const NO_SYS: &str = "/sys is empty: it shows to whoever owns a network";
 
 /// In the order of the attacks.
 pub const PROOFS: &[Proof] =
@@ -222,5 +242,58 @@ pub const PROOFS: &[Proof] =
         Proof::new("abstract-socket", Host, network::abstract_socket),
         Proof::new("bind-port", Host, network::bind_port).one_by_one(),
         Proof::new("bridge-service", Host, network::bridge_service),
+        Proof::new("read-keyring", Host, keys::read_keyring).harmless(),
+        Proof::new("plant-key", Host, keys::plant_key).harmless(),
+        Proof::new("pose-as-neighbour", Nothing, network::pose_as_neighbour)
+            .since(8, NO_NEIGHBOURS)
+            .works_with(&["--cap-add=NET_RAW"]),
+        Proof::new("forward-packets", Nothing, powers::forward_packets)
+            .harmless()
+            .since(8, NO_NETWORK)
+            .works_with(&["--cap-add=NET_ADMIN", UNCOVERED]),
+        Proof::new("uncover", Nothing, powers::uncover)
+            .harmless()
+            .since(4, NO_VOLUMES)
+            .works_with(ADMIN),
+        Proof::new("mount-tmpfs", Nothing, powers::mount_tmpfs)
+            .harmless()
+            .since(4, NO_TABLE)
+            .works_with(ADMIN),
+        Proof::new("mount-proc", Host, doors::mount_proc).harmless()
+            .works_with(&["--cap-add=SYS_ADMIN", UNCOVERED]),
+        Proof::new("lift-limit", Nothing, limits::lift_limit)
+            .one_by_one()
+            .since(6, "there are no limits")
+            .works_with(ADMIN),
+        Proof::new("nest-as-root", Nothing, powers::nest_as_root)
+            .harmless()
+            .since(4, IN_A_CHROOT)
+            .works_with(NO_FILTER),
+        Proof::new("nest-as-user", Nothing, powers::nest_as_user)
+            .harmless()
+            .since(5, ONLY_ROOT)
+            .works_with(NO_FILTER),
+        Proof::new("run-setuid", Host, powers::run_setuid)
+            .since(5, ONLY_ROOT)
+            .works_with(NEW_PRIVILEGES),
+        Proof::new("run-capable", Host, powers::run_capable)
+            .since(5, ONLY_ROOT)
+            .works_with(NEW_PRIVILEGES),
+        Proof::new("set-personality", Host, doors::set_personality).harmless()
+            .works_with(NO_FILTER),
+        Proof::new("reach-io-uring", Host, doors::reach_io_uring).harmless()
+            .works_with(NO_FILTER),
+        Proof::new("reach-perf", Host, doors::reach_perf).harmless()
+            .works_with(NO_FILTER),
+        Proof::new("reach-af-alg", Host, doors::reach_af_alg).harmless()
+            .works_with(NO_FILTER),
+        Proof::new("reach-vsock", Host, doors::reach_vsock).harmless()
+            .works_with(NO_FILTER),
+        Proof::new("read-interrupts", Host, doors::read_interrupts).harmless()
+            .works_with(&[UNCOVERED]),
+        Proof::new("read-vmcoreinfo", Host, doors::read_vmcoreinfo)
+            .harmless()
+            .since(8, NO_SYS)
+            .works_with(&[UNCOVERED]),
     ]
     };

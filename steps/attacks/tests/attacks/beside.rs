@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
+use linux_keyutils::{KeyRing, KeyRingIdentifier};
 use testbed::watch::{Watch, cgroups_of};
-use testbed::{Step, eventually, needs, token};
+use testbed::{Step, eventually, needs, skip, token};
 
 /// A PID namespace does not help against a /proc that shows another one. Step
 /// 04 covers it with its own.
@@ -64,6 +65,34 @@ pub fn one_rule_and_nothing_else_closes_the_bridge() {
     assert!(container.line().starts_with("bridge-service: "));
     let said = container.line();
     assert!(said.starts_with("WORKED: ") && said.ends_with(&word), "{said}");
+}
+
+/// Two walls stand before the host's keys: without the filter, keyctl(2) finds
+/// the container's own keyring, which is empty.
+pub fn a_keyring_of_its_own_holds_without_the_filter() {
+    let session = KeyRing::from_special_id(KeyRingIdentifier::Session, true);
+    let session = session.unwrap_or_else(|error| {
+        skip(format!("there is no session keyring to be had: {error}"))
+    });
+    let (name, secret) = (token(), token());
+    let key = session.add_key(&name, &secret).expect("plant a secret");
+    let unconfined = ["--security-opt", "seccomp=unconfined"];
+    let told =
+        [("08-networking", &[][..]), ("09-least-privilege", &unconfined)].map(
+            |(step, options)| {
+                let step = Step::new(step).args(["--network", "none"]);
+                let attack = ["--", "attack", "read-keyring", &name];
+                let output = step.args(options).args(attack).output();
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert!(
+                    said.contains(&secret) || said.contains("ENOKEY"),
+                    "{said}"
+                );
+                said.contains(&secret)
+            },
+        );
+    let _ = session.unlink_key(key);
+    assert_eq!(told, [true, false]);
 }
 
 /// `/` itself can be as closed as a volume.

@@ -97,6 +97,36 @@ proven! {
     an_abstract_socket_of_the_host_answers: "abstract-socket",
     a_port_of_the_host_is_taken: "bind-port",
     a_service_answers_on_the_bridge: "bridge-service",
+    a_secret_is_read_in_the_hosts_session_keyring: "read-keyring",
+    a_key_is_planted_in_the_hosts_session_keyring: "plant-key",
+    the_neighbours_packets_are_read: "pose-as-neighbour",
+    a_container_forwards_packets: "forward-packets",
+    what_lies_over_a_secret_is_unmounted: "uncover",
+    a_filesystem_is_mounted_inside: "mount-tmpfs",
+    a_proc_without_covers_is_mounted: "mount-proc",
+    a_limit_is_lifted_from_inside: "lift-limit",
+    root_inside_makes_a_user_namespace: "nest-as-root",
+    an_ordinary_user_inside_makes_a_user_namespace: "nest-as-user",
+    a_setuid_program_makes_root: "run-setuid",
+    a_file_gives_capabilities: "run-capable",
+    programs_start_at_known_addresses: "set-personality",
+    an_io_uring_is_set_up: "reach-io-uring",
+    a_performance_counter_is_opened: "reach-perf",
+    a_socket_of_the_kernels_cryptography_is_opened: "reach-af-alg",
+    a_socket_to_the_hypervisor_is_opened: "reach-vsock",
+    proc_tells_of_the_machine: "read-interrupts",
+    sys_tells_where_the_kernel_lies: "read-vmcoreinfo",
+}
+
+/// So it is that wall which stops it, and nothing beside it: with the wall taken
+/// away by its option, the attack works in step 09 as in the steps below.
+pub fn a_wall_of_step_09_that_is_given_up_lets_its_attacks_through() {
+    let output = matrix(None, &["--given-back"]);
+    match output.status.code() {
+        Some(0) => {}
+        Some(3) => skip(text(&output.stdout)),
+        _ => panic!("{output:?}"),
+    }
 }
 
 pub fn every_attack_has_a_proof() {
