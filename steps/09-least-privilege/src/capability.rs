@@ -1,7 +1,7 @@
-//! Capabilities by their names, and which of them root inside keeps.
+//! Capabilities by name, and which of them root inside keeps.
 
 use anyhow::Result;
-use runtime::{Failure, shell};
+use runtime::Failure;
 use rustix::io::Errno;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, capability_is_in_bounding_set,
@@ -9,7 +9,7 @@ use rustix::thread::{
 
 use crate::near::near;
 
-/// What of root's powers root inside has.
+/// Which of root's powers root inside has.
 #[derive(Debug, clap::Args)]
 pub struct Capabilities {
     /// Take this capability away from root inside, or ALL
@@ -21,25 +21,25 @@ pub struct Capabilities {
     cap_add: Vec<CapabilitySet>,
 }
 
-/// What stays unless told otherwise, and for whom. It is what podman leaves;
-/// docker leaves `NET_RAW`, `MKNOD` and `AUDIT_WRITE` as well.
+/// What root inside keeps by default, and which programs need it. It is podman's
+/// list; docker's has `NET_RAW`, `MKNOD` and `AUDIT_WRITE` as well.
 pub const KEPT: [(CapabilitySet, &str); 11] = [
-    (CapabilitySet::CHOWN, "apt, tar: files get their owners"),
-    (CapabilitySet::DAC_OVERRIDE, "root reads and writes what is there"),
-    (CapabilitySet::FOWNER, "apt, rsync: the mode of another user's file"),
-    (CapabilitySet::FSETID, "a changed file keeps its setgid bit"),
-    (CapabilitySet::KILL, "an init stops services of other users"),
-    (CapabilitySet::NET_BIND_SERVICE, "a web server at port 80"),
-    (CapabilitySet::SETFCAP, "apt: programs that come with capabilities"),
-    (CapabilitySet::SETGID, "su, a server that becomes www-data"),
-    (CapabilitySet::SETPCAP, "a server that drops capabilities itself"),
-    (CapabilitySet::SETUID, "the same for users"),
-    (CapabilitySet::SYS_CHROOT, "sshd, postfix: a directory as their root"),
+    (CapabilitySet::CHOWN, "apt, tar: give files their owners"),
+    (CapabilitySet::DAC_OVERRIDE, "root reads and writes everybody's files"),
+    (CapabilitySet::FOWNER, "apt, rsync: change modes of others' files"),
+    (CapabilitySet::FSETID, "chmod g+s for a group that root is not in"),
+    (CapabilitySet::KILL, "an init: stop other users' services"),
+    (CapabilitySet::NET_BIND_SERVICE, "a web server: listen on port 80"),
+    (CapabilitySet::SETFCAP, "apt: unpack programs with capabilities"),
+    (CapabilitySet::SETGID, "su, a web server: become www-data"),
+    (CapabilitySet::SETPCAP, "a server: drop capabilities by itself"),
+    (CapabilitySet::SETUID, "the same, for the user id"),
+    (CapabilitySet::SYS_CHROOT, "sshd, postfix: lock themselves up"),
 ];
 
 impl Capabilities {
-    /// What root inside keeps. As with docker, ALL comes first, whatever the
-    /// order: `--cap-drop ALL --cap-add CHOWN` leaves one.
+    /// What root inside keeps. As with docker, ALL counts first, wherever it
+    /// stands: `--cap-add CHOWN --cap-drop ALL` leaves CHOWN.
     #[must_use]
     pub fn kept(&self) -> CapabilitySet {
         let union = |sets: &[CapabilitySet]| {
@@ -65,10 +65,10 @@ fn parse(name: &str) -> Result<CapabilitySet, String> {
     }
 }
 
-/// `CHOWN` or `CAP_CHOWN`, in letters of any size.
+/// `CHOWN` or `CAP_CHOWN`, in capitals or not.
 ///
 /// # Errors
-/// A text for whoever wrote it: there is none of this name.
+/// What to tell whoever wrote it, when there is none of this name.
 pub fn find(name: &str) -> Result<CapabilitySet, String> {
     let upper = name.to_uppercase();
     let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
@@ -79,7 +79,7 @@ pub fn find(name: &str) -> Result<CapabilitySet, String> {
     })
 }
 
-/// All that a program can have, those that we have no name for as well.
+/// All that a program can still have, including those without a name here.
 ///
 /// # Errors
 /// As prctl(2).
@@ -108,14 +108,19 @@ pub fn ours() -> Result<CapabilitySets, Failure> {
     capabilities(None).map_err(|errno| Failure::of("capget()", errno))
 }
 
-/// setpriv(1) that leaves a set as it shall be.
+/// setpriv(1) with an option that leaves these. A list is one long word, and a
+/// terminal is narrow: so the shell puts it together, from words that can stand
+/// in several lines.
 #[must_use]
 pub fn setpriv(option: &str, set: CapabilitySet) -> String {
-    let kept = set.iter_names().map(|(name, _)| format!(",+{name}"));
+    let kept = set.iter_names().map(|(name, _)| format!(" {name}"));
     let kept = kept.collect::<String>().to_lowercase();
-    let all = if set == CapabilitySet::all() { "+all" } else { "-all" };
-    let list = if all == "+all" { all.into() } else { format!("-all{kept}") };
-    format!("exec {} bash", shell(["setpriv", option, &list]))
+    let list = match set {
+        set if set == CapabilitySet::all() => "+all".into(),
+        set if set.is_empty() => "-all".into(),
+        _ => format!("-all$(printf ,+%s{kept})"),
+    };
+    format!("exec setpriv {option} {list} bash")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Profiles in docker's form: JSON that says which calls are answered how.
+//! Profiles in docker's format: JSON that says which calls get which answer.
 //!
-//! Docker's own is published, and `docker run --security-opt seccomp=FILE`
-//! takes one like it. The words are libseccomp's.
+//! Docker publishes its own, and `docker run --security-opt seccomp=FILE` reads
+//! others. The words are libseccomp's.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ struct Argument {
     op: String,
 }
 
-/// Where a rule holds: capabilities, architectures, and the oldest kernel.
+/// Where a rule applies: capabilities, architectures, and the oldest kernel.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Where {
@@ -61,19 +61,19 @@ struct Where {
     min_kernel: Option<String>,
 }
 
-/// As docker calls it (Go's names).
+/// As docker calls it: Go's names.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: &str = "amd64";
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: &str = "arm64";
 
-/// Reads a profile, for a root that keeps these capabilities.
+/// Reads a profile, for a container whose root keeps these capabilities.
 ///
 /// # Errors
-/// When it is no JSON of this form, or names what there is not.
+/// When it is not JSON of this kind, or names something that does not exist.
 pub fn read(text: &[u8], kept: CapabilitySet) -> Result<Filter> {
     let profile: Profile = serde_json::from_slice(text)
-        .context("no seccomp profile in docker's form")?;
+        .context("not a seccomp profile in docker's format")?;
     let otherwise = action(&profile.default_action, profile.default_errno_ret)?;
     let mut calls = BTreeMap::<u32, Vec<Rule>>::new();
     for entry in &profile.syscalls {
@@ -92,7 +92,7 @@ pub fn read(text: &[u8], kept: CapabilitySet) -> Result<Filter> {
 }
 
 impl Calls {
-    /// Conditions of one rule hold together; two about the same argument are
+    /// The conditions of a rule must all hold. Two about the same argument are
     /// two rules, as in runc.
     fn rules(&self) -> Result<Vec<Rule>> {
         let action = action(&self.action, self.errno_ret)?;
@@ -118,10 +118,7 @@ impl Calls {
 impl Argument {
     fn condition(&self) -> Result<Condition> {
         let Argument { index, value, value_two, ref op } = *self;
-        ensure!(
-            index < 6,
-            "a system call has arguments 0 to 5, and no {index}"
-        );
+        ensure!(index < 6, "a system call has arguments 0 to 5, not {index}");
         let test = match op.as_str() {
             "SCMP_CMP_EQ" => Test::Equal,
             "SCMP_CMP_NE" => Test::NotEqual,
@@ -176,7 +173,7 @@ fn is_at_least(oldest: &str) -> Result<bool> {
     let name = uname()?;
     let ours = version(&name.release().to_string_lossy());
     let oldest = version(oldest).with_context(|| {
-        format!("minKernel {oldest:?} is no version like 4.8")
+        format!("minKernel {oldest:?} is not a version such as 4.8")
     })?;
     Ok(ours.is_some_and(|ours| ours >= oldest))
 }
@@ -213,8 +210,8 @@ fn action(name: &str, errno: Option<u16>) -> Result<Action> {
         "SCMP_ACT_KILL_PROCESS" => Action::KillProcess,
         "SCMP_ACT_TRACE" => Action::Trace(errno),
         "SCMP_ACT_NOTIFY" => bail!(
-            "SCMP_ACT_NOTIFY asks a program beside the container, and here is \
-             none: SCMP_ACT_ERRNO refuses"
+            "SCMP_ACT_NOTIFY asks a program beside the container, and there is \
+             none here: SCMP_ACT_ERRNO refuses the call"
         ),
         name => bail!("unknown action {name:?}: {}", near(name, ACTIONS)),
     })
@@ -234,7 +231,7 @@ fn number_of(name: &str) -> Result<Option<u32>> {
     Ok(None)
 }
 
-/// Docker's profile is one for all architectures, those of 32 bits too.
+/// Docker has one profile for all architectures, including those of 32 bits.
 fn is_known_elsewhere(name: &str) -> bool {
     name.parse::<syscalls::aarch64::Sysno>().is_ok()
         || name.parse::<syscalls::arm::Sysno>().is_ok()
@@ -243,7 +240,7 @@ fn is_known_elsewhere(name: &str) -> bool {
         || ELSEWHERE.contains(&name)
 }
 
-/// Calls of ARM and RISC-V that these tables lack.
+/// Calls of ARM and RISC-V that those tables lack.
 const ELSEWHERE: [&str; 5] = [
     "breakpoint",
     "cacheflush",

@@ -1,10 +1,10 @@
-//! Rules about system calls, and the program that the kernel makes of them.
+//! Rules about system calls, and the program for the kernel that they become.
 //!
-//! It is asked at each system call, and sees what is in the registers: the
-//! number of the call, its arguments, and for which architecture the caller
-//! was built ([seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html)).
+//! The kernel runs it before each system call. It sees what is in the registers:
+//! the number of the call, its arguments, and the architecture that the caller
+//! was built for ([seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html)).
 //! Of a pointer it sees the address, not what lies there. The language is that
-//! of packet filters (classic BPF), with jumps forward only: it always ends.
+//! of packet filters (classic BPF). It jumps forward only, so it always ends.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ use runtime::process::Instruction;
 pub enum Action {
     /// It is made.
     Allow,
-    /// It is made, and the kernel's log says so.
+    /// It is made, and the kernel logs it.
     Log,
-    /// It is not made, and answers with this errno.
+    /// It is not made, and fails with this errno.
     Errno(u16),
     /// It is not made, and its thread gets SIGSYS.
     Trap,
@@ -27,7 +27,7 @@ pub enum Action {
     KillThread,
     /// Its process ends, by SIGSYS.
     KillProcess,
-    /// A tracer is asked; without one it answers ENOSYS.
+    /// A tracer decides; without one it fails with ENOSYS.
     Trace(u16),
 }
 
@@ -36,7 +36,7 @@ pub enum Action {
 pub enum Test {
     /// It is the value.
     Equal,
-    /// It is another one.
+    /// It is any other.
     NotEqual,
     /// It is less.
     Less,
@@ -50,8 +50,8 @@ pub enum Test {
     Masked(u64),
 }
 
-/// A comparison of one argument. Arguments have 64 bits here, even where the
-/// kernel then looks at 32 of them.
+/// A comparison of one argument. Arguments have 64 bits here, even those of
+/// which the kernel only looks at 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
     /// Which argument, from 0 to 5.
@@ -62,37 +62,37 @@ pub struct Condition {
     pub value: u64,
 }
 
-/// What becomes of a call where all conditions hold.
+/// What becomes of a call when all conditions hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// None of them: always.
+    /// None: it always applies.
     pub conditions: Vec<Condition>,
     /// What happens then.
     pub action: Action,
 }
 
-/// For each call the first rule that holds, and for all others one answer.
+/// For each call the first rule that applies, and one answer for all others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// By the number of the call.
     pub calls: BTreeMap<u32, Vec<Rule>>,
-    /// What becomes of a call for which no rule holds.
+    /// What becomes of a call to which no rule applies.
     pub otherwise: Action,
 }
 
-/// The numbers of another architecture mean other calls. A program built for
-/// 32 bits says so at each call.
+/// On another architecture, the same number means another call. So a program
+/// built for 32 bits could call around the filter; it has no business here.
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xC000_003E;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xC000_00B7;
 
-/// From here on numbers are those of x32, which says that it is x86-64 and has
-/// numbers of its own for the same calls. They answer as in a kernel without it.
+/// From here on, numbers are those of x32: it passes for x86-64, and has numbers
+/// of its own for the same calls. They fail as on a kernel without x32.
 const X32: u32 = 0x4000_0000;
 const NO_SUCH_CALL: Action = Action::Errno(libc::ENOSYS as u16);
 
-/// The kernel takes no longer program (BPF_MAXINSNS).
+/// The kernel accepts no longer program (BPF_MAXINSNS).
 const LONGEST: usize = 4096;
 
 /// Where things are in `struct seccomp_data`.
@@ -101,8 +101,8 @@ const ARCHITECTURE_AT: u32 = 4;
 const ARGUMENTS_AT: u32 = 16;
 
 impl Filter {
-    /// What becomes of a call with these arguments: what the program does, for
-    /// whoever wants to know without asking the kernel.
+    /// What becomes of a call with these arguments. It is what the program does,
+    /// without asking the kernel.
     #[must_use]
     pub fn verdict(&self, number: u32, arguments: [u64; 6]) -> Action {
         if number >= X32 {
@@ -115,11 +115,11 @@ impl Filter {
         hold.next().map_or(self.otherwise, |rule| rule.action)
     }
 
-    /// The program. Calls are looked up from the lowest number to the highest;
-    /// neighbours with the same answer share one.
+    /// The program. It looks for a call from the lowest number to the highest;
+    /// neighbours with the same answer share it.
     ///
     /// # Errors
-    /// When it would be longer than the kernel takes.
+    /// When it would be longer than the kernel accepts.
     pub fn program(&self) -> Result<Vec<Instruction>> {
         let mut program = vec![
             load(ARCHITECTURE_AT),
@@ -131,7 +131,7 @@ impl Filter {
         ];
         for (end, rules) in self.ranges() {
             let block = self.block(rules);
-            // Further than 255 instructions only this jump can go.
+            // Only this jump can go further than 255 instructions.
             let length = block.len().try_into()?;
             if let Some(end) = end {
                 program.push(jump(libc::BPF_JGE, end, 0, 1));
@@ -142,13 +142,13 @@ impl Filter {
         ensure!(
             program.len() <= LONGEST,
             "the seccomp profile makes a filter of {} instructions, and the \
-             kernel takes {LONGEST}: fewer conditions and calls make it shorter",
+             kernel accepts {LONGEST}: use fewer conditions and calls",
             program.len()
         );
         Ok(program)
     }
 
-    /// Calls in a row with the same rules, each with the number behind it.
+    /// Calls in a row with the same rules, each row with the number behind it.
     fn ranges(&self) -> Vec<(Option<u32>, &[Rule])> {
         let none: &[Rule] = &[];
         let mut ranges: Vec<(Option<u32>, &[Rule])> = vec![];
@@ -164,7 +164,7 @@ impl Filter {
         ranges
     }
 
-    /// What to do about a call whose number is found.
+    /// What to do once the call's number is found.
     fn block(&self, rules: &[Rule]) -> Vec<Instruction> {
         let mut block = vec![];
         for Rule { conditions, action } in rules {
@@ -197,8 +197,8 @@ impl Condition {
         }
     }
 
-    /// `then` where it holds; else on, behind `then`. BPF reads 32 bits at a
-    /// time, so an argument is looked at in two halves.
+    /// Runs `then` if it holds, and goes on behind it if not. BPF reads 32 bits at
+    /// a time, so an argument is compared in two halves.
     fn before(&self, then: Vec<Instruction>) -> Vec<Instruction> {
         use libc::{BPF_JEQ, BPF_JGE, BPF_JGT};
         let lower = ARGUMENTS_AT + 8 * u32::from(self.argument);
@@ -260,7 +260,7 @@ impl Condition {
 }
 
 impl Action {
-    /// As the kernel writes it (`SECCOMP_RET_*`).
+    /// The kernel's number for it (`SECCOMP_RET_*`).
     fn number(self) -> u32 {
         match self {
             Action::Allow => libc::SECCOMP_RET_ALLOW,
@@ -294,7 +294,7 @@ fn answer(action: Action) -> Instruction {
     instruction(libc::BPF_RET | libc::BPF_K, action.number())
 }
 
-/// Over so many instructions where the comparison holds, or where it does not.
+/// Skips so many instructions if the comparison holds, and so many if not.
 fn jump(test: u32, value: u32, holds: u8, fails: u8) -> Instruction {
     let code = (libc::BPF_JMP | test | libc::BPF_K) as u16;
     Instruction { code, jt: holds, jf: fails, k: value }

@@ -1,4 +1,4 @@
-//! Keys that are not the host's.
+//! A keyring that is not the host's.
 
 use anyhow::Result;
 use nix::errno::Errno;
@@ -7,9 +7,9 @@ use runtime::{Because, Failure, Feature, Inside};
 
 /// A session keyring of its own ([session-keyring(7)](https://man7.org/linux/man-pages/man7/session-keyring.7.html)).
 ///
-/// The kernel keeps passwords and tickets for programs: keys. No namespace
-/// divides them. A process has the session keyring of whoever started it, and
-/// may read what is in it, whatever user it has become since.
+/// The kernel keeps passwords and tickets for programs: keys, on keyrings. No
+/// namespace divides them. A process has the session keyring of whoever started
+/// it, and can read what is on it, whatever user it has become since.
 #[derive(Debug)]
 pub struct SessionKeyring;
 
@@ -24,15 +24,17 @@ impl Feature for SessionKeyring {
             )
             .because(
                 Errno::EDQUOT,
-                "this user has as many keys as /proc/sys/kernel/keys/maxkeys \
-                 allows; /proc/key-users counts them",
+                "this user has all the keys that /proc/sys/kernel/keys/maxkeys \
+                 allows: /proc/key-users counts them",
             );
         match joined {
-            // No keys, or none for us: then there are none for the command.
+            // A kernel without keys, or a filter around us: then the command
+            // can't get at any either.
             Err(Failure::Call { errno, .. })
                 if [Errno::ENOSYS, Errno::EPERM].contains(&errno) =>
             {
-                container.note(format!("no keys here: keyctl(2) is {errno}"));
+                container
+                    .note(format!("no keys here: keyctl(2) fails: {errno}"));
             }
             joined => joined?,
         }

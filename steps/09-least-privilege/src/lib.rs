@@ -1,16 +1,16 @@
 #![forbid(unsafe_code)]
 //! No more than it needs.
 //!
-//! Until here root inside has all that a root has, and more than 300 system
-//! calls to try it on. The user namespace stands before the host's things; but
-//! the kernel itself is one for all. So what a program does not need is taken
-//! away: powers
+//! So far, root inside has all of root's powers, and more than 300 system calls
+//! to try them on. The user namespace protects what belongs to the host. But
+//! there is only one kernel, and its code is within reach. So what a program
+//! does not need is taken away: powers
 //! ([capabilities(7)](https://man7.org/linux/man-pages/man7/capabilities.7.html)),
 //! the ways to get them back (no_new_privs), and system calls
 //! ([seccomp(2)](https://man7.org/linux/man-pages/man2/seccomp.2.html)).
 //!
-//! All of it is for good, for us as well. So it comes last, and in this order:
-//! what takes a power away goes before that power does.
+//! Nothing of it can be undone, and it holds for the runtime as well. So it comes
+//! last, and its order matters: to give a power up can itself take a power.
 
 mod capability;
 pub mod docker;
@@ -37,8 +37,8 @@ pub use paths::SystemPaths;
 pub use seccomp::Seccomp;
 
 impl Feature for Capabilities {
-    // As root: later nobody is allowed to (CAP_SETPCAP). What is not in the
-    // bounding set no program can have, whatever its file says.
+    // While we are root, because it takes CAP_SETPCAP. Whatever is not in the
+    // bounding set, no program will ever get by an exec.
     fn inside(&self, container: &mut Inside) -> Result<()> {
         let dropped = capability::bounding_set()? - self.kept();
         container.call(
@@ -46,7 +46,7 @@ impl Feature for Capabilities {
                 "prctl(PR_CAPBSET_DROP, …), {} times",
                 dropped.iter().count()
             ),
-            "no program inside can have these, not even one of root's",
+            "no program can get these again, not even root's",
             capability::setpriv("--bounding-set", self.kept()),
             || dropped.iter().try_for_each(remove_capability_from_bounding_set),
         )?;
@@ -55,7 +55,7 @@ impl Feature for Capabilities {
         Ok(())
     }
 
-    // Root keeps these. Another user had none since it is no longer root.
+    // What root keeps. Any other user lost all of them with root's id.
     fn last(&self, container: &mut Inside) -> Result<()> {
         let set = capability::ours()?.permitted & self.kept();
         let inheritable = CapabilitySet::empty();
@@ -63,7 +63,7 @@ impl Feature for Capabilities {
             CapabilitySets { effective: set, permitted: set, inheritable };
         container.call(
             format!("capset({} capabilities)", set.iter().count()),
-            "and we keep none but these ourselves",
+            "what is left for ourselves",
             "exec setpriv --inh-caps=-all bash",
             || set_capabilities(None, sets),
         )?;
@@ -72,8 +72,8 @@ impl Feature for Capabilities {
     }
 }
 
-/// No program gives more rights than we have: a setuid bit and a file's
-/// capabilities count for nothing.
+/// No program that we execute gives us more rights than we have: its setuid bit
+/// and its file capabilities no longer count.
 #[derive(Debug)]
 pub struct NoNewPrivileges(pub bool);
 
@@ -84,7 +84,7 @@ impl Feature for NoNewPrivileges {
         }
         container.call(
             "prctl(PR_SET_NO_NEW_PRIVS, 1)",
-            "a setuid program runs, but as whoever starts it",
+            "a setuid program still runs, but as whoever starts it",
             "exec setpriv --no-new-privs bash",
             || set_no_new_privs(true),
         )?;
@@ -97,13 +97,13 @@ impl Feature for NoNewPrivileges {
 }
 
 impl Feature for Seccomp {
-    // A profile that can't be used is told before anything begins.
+    // An unusable profile is reported before anything begins.
     fn before(&mut self, _: &Narrator, _: Option<(Uid, Gid)>) -> Result<()> {
         self.compile()
     }
 
-    // Without no_new_privs while we still are root (CAP_SYS_ADMIN): else an
-    // ordinary user's filter could lie to a setuid program.
+    // Without no_new_privs it takes CAP_SYS_ADMIN, or an ordinary user's filter
+    // could lie to a setuid program. So: while we are still root.
     fn inside(&self, container: &mut Inside) -> Result<()> {
         if self.no_new_privileges { Ok(()) } else { self.load(container) }
     }

@@ -1,5 +1,5 @@
 #![forbid(unsafe_code)]
-//! The whole container, and nothing in it that has more than it needs.
+//! The whole container, and root inside has no more than it needs.
 
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ use runtime::Container;
 use user_namespace::{LockedMounts, UserNamespace};
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 09: as 08, and with no more rights than it needs
+/// Step 09: as 08, and root inside has no more than it needs
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

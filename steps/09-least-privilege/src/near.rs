@@ -1,7 +1,6 @@
 //! What was probably meant.
 
-/// The name that is nearest to what somebody wrote, or all of them where there
-/// are few.
+/// The name that is nearest to what was written, or all names if they are few.
 #[must_use]
 pub fn near(written: &str, names: &[&str]) -> String {
     let distance = |name: &str| strsim::damerau_levenshtein(written, name);
@@ -10,7 +9,7 @@ pub fn near(written: &str, names: &[&str]) -> String {
         Some(nearest) if distance(nearest) <= 3 => {
             format!("did you mean {nearest}?")
         }
-        _ if names.len() < 50 => format!("there are {}", names.join(", ")),
-        _ => "the kernel has none of this name".into(),
+        _ if names.len() < 50 => format!("these exist: {}", names.join(", ")),
+        _ => "the kernel has none of that name".into(),
     }
 }

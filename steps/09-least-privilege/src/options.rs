@@ -1,4 +1,4 @@
-//! `--security-opt`: one flag for what is no capability, as docker has it.
+//! `--security-opt`: docker's flag for everything but capabilities.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::{NoNewPrivileges, Seccomp, SystemPaths};
 
-/// What is switched off, or done in another way.
+/// What is switched off, or done differently.
 #[derive(Debug, clap::Args)]
 pub struct SecurityOptions {
     /// no-new-privileges[=false], seccomp=FILE|unconfined, systempaths=unconfined
@@ -25,7 +25,7 @@ enum SecurityOption {
 }
 
 impl SecurityOptions {
-    /// Whether programs may give more rights than we have.
+    /// Whether programs can give us more rights than we have.
     #[must_use]
     pub fn no_new_privileges(&self) -> NoNewPrivileges {
         let last = self.options.iter().rev().find_map(|option| match option {
@@ -35,7 +35,7 @@ impl SecurityOptions {
         NoNewPrivileges(last.unwrap_or(true))
     }
 
-    /// The filter for system calls, for a root that keeps these capabilities.
+    /// The filter for system calls, if root inside keeps these capabilities.
     #[must_use]
     pub fn seccomp(&self, kept: CapabilitySet) -> Seccomp {
         let last = self.options.iter().rev().find_map(|option| match option {
@@ -51,7 +51,7 @@ impl SecurityOptions {
         }
     }
 
-    /// What of /proc and /sys is covered.
+    /// Which paths of /proc and /sys are covered.
     #[must_use]
     pub fn system_paths(&self) -> SystemPaths {
         let option = SecurityOption::SystemPathsUnconfined;
@@ -59,7 +59,7 @@ impl SecurityOptions {
     }
 }
 
-/// docker takes `:` for `=`, too.
+/// As with docker, `:` does for `=`.
 fn parse(text: std::ffi::OsString) -> Result<SecurityOption, String> {
     let text = text.into_encoded_bytes();
     let at = text.iter().position(|byte| b"=:".contains(byte));

@@ -1,4 +1,4 @@
-//! What /proc and /sys tell about the machine, and let one change of it.
+//! What /proc and /sys show of the machine, and what can be changed there.
 
 use std::path::Path;
 
@@ -7,48 +7,46 @@ use mount_namespace::{Mount, remount_with};
 use nix::mount::MsFlags;
 use runtime::{Feature, Inside};
 
-/// Files and directories of the kernel that show or change the whole machine,
-/// covered or made read-only.
+/// Covers the kernel's files that describe the whole machine, and makes those
+/// that change it read-only.
 ///
-/// They are one for all: no namespace makes a copy of them. The user namespace
-/// keeps root inside from most; what any user may read is left.
+/// No namespace has a copy of them: there is one for all. The user namespace
+/// keeps root inside away from most of them. What is left is what any user may
+/// read.
 #[derive(Debug)]
 pub struct SystemPaths {
     /// Leave all as it is.
     pub unconfined: bool,
 }
 
-/// What is covered, and what it tells.
+/// What is covered, and what it shows. The narration tells the first one only.
 const MASKED: [(&str, &str); 17] = [
-    ("/proc/interrupts", "when which device has work: keystrokes, too"),
-    ("/proc/acpi", "batteries, lids, and on old machines their switches"),
+    ("/proc/interrupts", "counts every keystroke on the host"),
+    ("/proc/acpi", "batteries, lids, and what may wake the machine"),
     ("/proc/asound", "sound cards, and whether one plays"),
     ("/proc/cmdline", "how the host was booted, passwords included"),
     ("/proc/iomem", "where the kernel lies in memory"),
     ("/proc/ioports", "which devices there are"),
-    ("/proc/kcore", "all of the memory"),
-    ("/proc/key-users", "who on the host has how many keys"),
-    ("/proc/keys", "keys of the host that we may see, with their names"),
+    ("/proc/kcore", "all of the machine's memory"),
+    ("/proc/key-users", "how many keys each user of the host has"),
+    ("/proc/keys", "the names of keys that we might use"),
     ("/proc/latency_stats", "what the host's processes wait for"),
-    ("/proc/sched_debug", "every process of the host by name"),
-    ("/proc/scsi", "disks, and a switch to remove them"),
-    ("/proc/timer_list", "timers of the host's processes"),
+    ("/proc/sched_debug", "all processes of the host, by name"),
+    ("/proc/scsi", "disks, and a switch that removes them"),
+    ("/proc/timer_list", "the timers of all processes"),
     ("/proc/timer_stats", "the same, on old kernels"),
-    (
-        "/sys/devices/virtual/powercap",
-        "power used, precise enough to guess keys",
-    ),
-    ("/sys/firmware", "tables and variables of the firmware"),
+    ("/sys/devices/virtual/powercap", "power drawn: it betrays secret keys"),
+    ("/sys/firmware", "the firmware's tables and variables"),
     ("/sys/kernel/vmcoreinfo", "where the kernel keeps its own data"),
 ];
 
-/// What can only be read, and what it switches.
+/// What becomes read-only, and what it changes.
 const READ_ONLY: [(&str, &str); 5] = [
-    ("/proc/sys", "settings of the kernel (sysctl)"),
+    ("/proc/sys", "the kernel's settings (sysctl)"),
     ("/proc/bus", "registers of devices"),
     ("/proc/fs", "settings of mounted filesystems"),
     ("/proc/irq", "which processor serves which device"),
-    ("/proc/sysrq-trigger", "reboot, at one letter"),
+    ("/proc/sysrq-trigger", "one letter reboots the machine"),
 ];
 
 impl Feature for SystemPaths {
@@ -71,7 +69,7 @@ impl Feature for SystemPaths {
     }
 }
 
-/// A file becomes /dev/null, a directory an empty one.
+/// Over a file goes /dev/null, and over a directory an empty one.
 fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
     let flags = MsFlags::MS_RDONLY
         | MsFlags::MS_NOSUID
@@ -85,7 +83,7 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Bound to itself, it is a mount, and has flags of its own.
+/// A path that is bound to itself is a mount, and has flags of its own.
 fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
     let itself = Mount::bind(Path::new(path), MsFlags::empty());
     container.routine(|| itself.make(container, path, "to be a mount"))?;
@@ -93,7 +91,7 @@ fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// The others are the same with another path: they are counted.
+/// The others do the same at another path: they are counted.
 fn told_once(
     first: &mut bool,
     container: &Inside,

@@ -1,4 +1,4 @@
-//! The filter for system calls, and how it is loaded.
+//! The filter for system calls, and when it is loaded.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,26 +12,26 @@ use rustix::thread::CapabilitySet;
 use crate::filter::{Action, Filter};
 use crate::{docker, profile};
 
-/// A small program that the kernel asks about each system call.
+/// A small program that the kernel runs before each system call.
 #[derive(Debug)]
 pub struct Seccomp {
     /// Whether a filter is loaded at all.
     pub confined: bool,
-    /// A profile in docker's form, in place of our own.
+    /// A profile in docker's format, in place of our own.
     pub profile: Option<PathBuf>,
-    /// What root inside keeps: some calls are there for a capability.
+    /// What root inside keeps: some calls come back with a capability.
     pub kept: CapabilitySet,
-    /// Loading a filter then needs no power of root.
+    /// With it, loading a filter takes none of root's powers.
     pub no_new_privileges: bool,
-    /// The filter, as the kernel takes it.
+    /// The filter, compiled for the kernel.
     pub program: Vec<Instruction>,
 }
 
 impl Seccomp {
-    /// The program of our own filter, or of the profile's.
+    /// Compiles our own filter, or the profile.
     ///
     /// # Errors
-    /// When there is none.
+    /// When the profile is no good.
     pub fn compile(&mut self) -> Result<()> {
         if self.confined {
             let program = self.filter()?.program();
@@ -40,7 +40,7 @@ impl Seccomp {
         Ok(())
     }
 
-    /// Our own filter, or that of the profile.
+    /// Our own filter, or the one that the profile describes.
     ///
     /// # Errors
     /// When the profile can't be read, or nothing could be started under it.
@@ -54,8 +54,8 @@ impl Seccomp {
         match filter.verdict(libc::SYS_execve as u32, [0; 6]) {
             Action::Allow | Action::Log => Ok(filter),
             _ => bail!(
-                "{}: it refuses execve(2), with which every command begins: \
-                 add it to a rule with SCMP_ACT_ALLOW",
+                "{}: it refuses execve(2), and without that no command can \
+                 start: add execve to a rule with SCMP_ACT_ALLOW",
                 name()
             ),
         }
@@ -66,8 +66,8 @@ impl Seccomp {
         format!("--security-opt seccomp={}", profile.display())
     }
 
-    /// Told now, and loaded directly before the exec: what it refuses does not
-    /// stop us on the way there. Or loaded now, where that needs a power which
+    /// Told here, and loaded directly before the exec, so that we need none of
+    /// the calls that it refuses. Or loaded here, where that takes a power that
     /// is about to go.
     ///
     /// # Errors
@@ -82,8 +82,8 @@ impl Seccomp {
             format!(
                 "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{length} instructions}})"
             ),
-            "from here on the kernel asks it at each system call",
-            "# needs a program: exec bwrap --seccomp 3 …",
+            "from here on, the kernel runs it before each system call",
+            "# no shell can do this: bwrap --seccomp FD … does",
             || match self.no_new_privileges {
                 true => Ok(()),
                 false => filter_system_calls(program),

@@ -659,9 +659,9 @@ fn a_profile_that_is_none_is_told() {
     };
     let many = (0..10_000).map(different).collect::<Vec<_>>().join(",");
     for (text, expected) in [
-        (String::new(), "no seccomp profile"),
+        (String::new(), "not a seccomp profile"),
         ("no JSON".into(), "line 1 column 2"),
-        ("[]".into(), "no seccomp profile"),
+        ("[]".into(), "not a seccomp profile"),
         ("{}".into(), "defaultAction"),
         (
             r#"{"defaultAction": "SCMP_ACT_ALOW"}"#.into(),
@@ -700,7 +700,7 @@ fn a_profile_that_is_none_is_told() {
             ),
             "did you mean CHOWN?",
         ),
-        (rule(&many), "the kernel takes 4096"),
+        (rule(&many), "the kernel accepts 4096"),
     ] {
         let file = profile(&text);
         let output =

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ("step_06_commands", || commands("steps/06-cgroups/README.md")),
         ("step_07_commands", || commands("steps/07-overlayfs/README.md")),
         ("step_08_commands", || commands("steps/08-networking/README.md")),
+        ("step_09_commands", || commands("steps/09-least-privilege/README.md")),
         ("a_path_may_have_spaces", a_path_may_have_spaces),
         ("no_page_is_forgotten", no_page_is_forgotten),
         ("quoted_code_is_in_the_source", quoted_code_is_in_the_source),
@@ -288,7 +289,7 @@ fn lessons_have_one_shape() {
         );
         seen.insert(lesson.name);
     }
-    assert_eq!(seen.len(), 8, "{seen:?}");
+    assert_eq!(seen.len(), 9, "{seen:?}");
 }
 
 fn words_are_spelled_right() {
