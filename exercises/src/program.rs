@@ -9,14 +9,16 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::{AccessFlags, access};
 use testbed::Moving;
 
+use crate::check::checkout;
 use crate::package::write_package;
 use crate::screen::say;
 use crate::{ALL, Exercise};
 
 /// Programs that no checker wants to meet.
-const HOSTILE: [(&str, &str); 4] = [
+const HOSTILE: [(&str, &str); 5] = [
     ("hang", include_str!("../tests/hostile/hang.rs")),
     ("fork-bomb", include_str!("../tests/hostile/fork-bomb.rs")),
+    ("endless", include_str!("../tests/hostile/endless.rs")),
     ("leaver", include_str!("../tests/hostile/leaver.rs")),
     ("liar", include_str!("../tests/hostile/liar.rs")),
 ];
@@ -96,7 +98,7 @@ pub fn compile_all(directory: &Path) -> Result<()> {
         fs::write(directory.join(&file), text)?;
         programs.push((format!("hostile--{name}"), file));
     }
-    write_package(directory, programs.into_iter())?;
+    write_package(&checkout()?, directory, programs.into_iter())?;
     let status = Command::new("cargo")
         .args(["build", "--offline", "--quiet", "--bins"])
         .arg("--target-dir")
