@@ -178,7 +178,7 @@ impl<'a> Narrator<'a> {
     /// Makes a kernel call, after saying so.
     ///
     /// `call` has the real arguments, `why` says what it is for, `shell` is
-    /// the command that does the same by hand.
+    /// the command that does the same by hand, or empty where none does.
     ///
     /// # Errors
     /// The kernel's answer together with `call`; or [`Failure::Interrupted`]
@@ -267,7 +267,8 @@ impl<'a> Narrator<'a> {
             ("– ", why, Kind::Reason),
             ("≙ ", &shell, Kind::Shell),
         ];
-        self.block(side, &parts);
+        let told = if shell.is_empty() { 2 } else { 3 };
+        self.block(side, &parts[..told]);
         match &self.pause {
             Some(terminal) => self.wait_for_enter(&mut terminal.borrow_mut()),
             None => Ok(()),
