@@ -77,7 +77,8 @@ fn main() -> ExitCode {
         colored::control::set_override(false);
     }
     run(cli.command).unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "exercise: {error:#}");
+        let text = runtime::locale::shown(&format!("exercise: {error:#}"));
+        let _ = writeln!(std::io::stderr(), "{text}");
         ExitCode::from(NO_VERDICT)
     })
 }

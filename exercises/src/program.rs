@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::{AccessFlags, access};
+use testbed::Moving;
 
 use crate::package::write_package;
 use crate::screen::say;
@@ -39,6 +41,10 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
     if !target.exists() {
         say("The first time, cargo compiles the crates, which takes a moment.");
     }
+    let begin = Instant::now();
+    let moving = Moving::begin(move || {
+        format!("cargo is at work: {} s", begin.elapsed().as_secs())
+    });
     let output = Command::new("cargo")
         .args(["build", "--offline", "--quiet", "--bin", name])
         .args(["--color", colour, "--target-dir"])
@@ -49,6 +55,7 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
         .stdin(Stdio::null())
         .output()
         .context("start cargo: is it on your PATH?")?;
+    drop(moving);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(match output.status.success() {
         true => Compiled::Program(target.join("debug").join(name), said),

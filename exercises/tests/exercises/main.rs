@@ -56,5 +56,6 @@ testbed::main!(
     one_wrong_solution_makes_all_of_them_fail,
     what_cannot_be_checked_here_is_told_with_a_way_out,
     a_task_is_shown_as_text,
+    without_utf8_there_is_ascii_alone,
     each_save_is_checked,
 );
