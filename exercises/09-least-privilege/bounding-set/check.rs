@@ -20,11 +20,11 @@ pub const EXERCISE: Exercise = Exercise {
     start: include_str!("start.rs"),
     solution: include_str!("solution.rs"),
     hints: &[
-        "Which of the two lines needs a power that root loses when it becomes \
+        "Which of the two parts needs a power that root loses when it becomes \
          another user? It has to come before that.",
-        "The bounding set goes first, then root, then our own sets: the line \
+        "The bounding set goes first, then root, then our own sets: the loop \
          with remove_capability_from_bounding_set in place of the first TODO, \
-         the one with set_capabilities in place of the second.",
+         the line with set_capabilities in place of the second.",
     ],
     needs: &[Need::Ids],
     errors: &[(Errno::EPERM, ORDER)],

@@ -24,11 +24,11 @@ fn main() -> anyhow::Result<()> {
     let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
     println!("root begins with {:?}, and is to have {NONE:?}", capabilities(None)?);
 
-    // TODO: does one of the two lines belong here?
+    // TODO: which of the two parts belongs here?
     setgroups(&[]).context("setgroups")?;
     setresgid(group, group, group).context("setresgid")?;
     setresuid(user, user, user).context("setresuid")?;
-    // TODO: and one here?
+    // TODO: and which one here?
 
     // Returns only when the command can't be executed.
     Err(Command::new(command).args(args).exec().into())
