@@ -80,7 +80,7 @@ expect text masquerade
 say 'All walls are there. What is left? More than 300 system calls, and all capabilities of root.'
 run 'grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/$box/status'
 expect text 'Seccomp:'
-say 'One bug in one of these calls is a way out. Docker takes most of them away. That would be the next step.'
+say 'One bug in one of these calls is a way out. Docker takes most of them away, and so does the next step.'
 setup 'kill -KILL $box'
 
 play "$@"
