@@ -80,7 +80,7 @@ expect text masquerade
 say 'All walls stand. What is left? More than 300 system calls, and all capabilities of root.'
 run 'grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/$box/status'
 expect text 'Seccomp:'
-say 'One bug in one of these calls is a way out. Docker takes away dozens of the calls and most of the capabilities. That would be the next step.'
+say 'One bug in one of these calls is a way out. Docker takes dozens of the calls away, and most of the capabilities. So does the next step.'
 setup 'kill -KILL $box'
 
 play "$@"

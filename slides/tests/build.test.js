@@ -132,7 +132,7 @@ test('at most 20 main slides, each with notes: what to say, what to cut, sources
     assert.match(notes, /class="late"/, `${id} says what to cut`);
     if (id !== 'title') assert.match(notes, /class="sources"/, `${id} names its sources`);
   }
-  assert.equal(plan.each.filter(({ demo }) => demo).length, 9, 'each demo has its slide');
+  assert.equal(plan.each.filter(({ demo }) => demo).length, 10, 'each demo has its slide');
 });
 
 test('everything asked for is there', () => {
@@ -144,14 +144,14 @@ test('everything asked for is there', () => {
   for (const kind of ['mnt', 'uts', 'ipc', 'pid', 'net', 'user', 'cgroup', 'time']) {
     assert(html.includes(`<b class="brick-name">${kind}</b>`), kind);
   }
-  assert.equal(html.match(/class="output worked/g).length, 8);
-  assert.equal(html.match(/class="output stopped/g).length, 8);
-  assert.equal(html.match(/class="bold red">WORKED</g).length, 7, 'and one plain cat');
-  assert.equal(html.match(/class="bold green">STOPPED</g).length, 8);
-  for (let step = 1; step <= 8; step += 1) {
+  assert.equal(html.match(/class="output worked/g).length, 9);
+  assert.equal(html.match(/class="output stopped/g).length, 9);
+  assert.equal(html.match(/class="bold red">WORKED</g).length, 8, 'and one plain cat');
+  assert.equal(html.match(/class="bold green">STOPPED</g).length, 9);
+  for (let step = 1; step <= 9; step += 1) {
     const walls = html.match(new RegExp(`<section id="step-0${step}"[^]*?</svg>`))[0];
     const kinds = [...walls.matchAll(/class="brick (\w+)"/g)].map(([, kind]) => kind).join(' ');
-    assert.equal(kinds, [...Array(step - 1).fill('laid'), 'new', ...Array(8 - step).fill('open')].join(' '));
+    assert.equal(kinds, [...Array(step - 1).fill('laid'), 'new', ...Array(9 - step).fill('open')].join(' '));
   }
 });
 
@@ -190,12 +190,13 @@ const FACTS = {
   '03-pid-namespace': '1',
   '05-user-namespace': '0 1000 0 0 1',
   '08-networking': 'eth0 eth0',
+  '09-least-privilege': '1000',
   'cgroup-trees': 'v1 v2',
   history: '1979 V7 1983 4.2BSD 2000 4 2002 2.4.19 2005 10 2006 2.6.19 2008 2.6.24 2009 2.6.29 2013 3.8 2015 2016 v2 4.5 4.6 2020 5.6',
   image: 'debian:12 3 2 1',
-  missing: '41 14',
   system: '1 1',
-  title: '1 2 3 4 5 6 7 8',
+  'three-questions': '41 14',
+  title: '1 2 3 4 5 6 7 8 9',
   vm: '300+',
 };
 const numbers = (text) => text.replace(/\w+\(\d\)/g, '').match(/[\w.:-]*\d([\w.:+-]*[\w+])?/g) ?? [];
@@ -208,7 +209,7 @@ test('a number in a picture is cut from a recording, or a fact', () => {
   }
   const [all] = cutOutput(readCast(readFileSync(join(root, 'slides/casts/08-networking.cast'), 'utf8'), '08'),
     'grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/$box/status', ['CapEff']);
-  assert.equal(BigInt(`0x${all.match(/\w+$/)[0]}`).toString(2).length, 41, 'the bits of the picture "missing"');
+  assert.equal(BigInt(`0x${all.match(/\w+$/)[0]}`).toString(2).length, 41, 'the bits of the picture "three-questions"');
 });
 
 test('what a picture shows of a run is what the recording shows', () => {
@@ -259,8 +260,8 @@ const FAULTS = {
   'a recording is gone': ['slides/casts', (at) => rmSync(`${at}/03-pid-namespace.cast`), /09-step-03.*ENOENT/],
   'a demo changed after its recording': ['scripts', (at) => edit(`${at}/04-mount-namespace.sh`, 'ls /dev', 'ls -a /dev'), /10-step-04.*stale/],
   'a scene was renamed': ['scripts', (at) => edit(`${at}/05-user-namespace.sh`, "scene 'The hole'", "scene 'A hole'"), /11-step-05.*stale/],
-  'the matrix is gone': ['steps', (at) => rmSync(`${at}/attacks/matrix.json`), /15-matrix.*ENOENT/],
-  'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /15-matrix.*stale.*new-one/],
+  'the matrix is gone': ['steps', (at) => rmSync(`${at}/attacks/matrix.json`), /16-matrix.*ENOENT/],
+  'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /16-matrix.*stale.*new-one/],
   'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/vm.svg`), /03-vm.*ENOENT/],
   'a picture shows what no run has shown': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'I am (', 'You are ('), /09-step-03.*nor its output has/],
   'a picture without words': ['slides/deck', (at) => edit(`${at}/03-vm.html`, ' label="Left', ' words="Left'), /03-vm.*needs a label/],
