@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::judge::machine::{Call, Door, answers, program};
+use testbed::machine::{Call, Door, answers, program};
 
 /// What a check of an exercise needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

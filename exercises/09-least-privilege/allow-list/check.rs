@@ -14,9 +14,9 @@ use rustix::thread::CapabilitySet;
 use syscalls::Sysno;
 
 use crate::judge::look::{ensure, show};
-use crate::judge::machine::{Call, answers, program};
 use crate::judge::{Failure, Judge, how, number};
 use crate::{Exercise, Need, Wrong};
+use testbed::machine::{Call, answers, program};
 
 pub const EXERCISE: Exercise = Exercise {
     name: "allow-list",

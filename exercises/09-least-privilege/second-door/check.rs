@@ -8,9 +8,9 @@ use nix::errno::Errno;
 use testbed::{proc, token};
 
 use crate::judge::look::{ensure, show};
-use crate::judge::machine::{Argument, Call, Door, program};
 use crate::judge::{Failure, Judge, how, number, waiting};
 use crate::{Exercise, Need, Wrong};
+use testbed::machine::{Argument, Call, Door, program};
 
 pub const EXERCISE: Exercise = Exercise {
     name: "second-door",
@@ -122,7 +122,7 @@ const ALL: [Makes; 4] = [
 
 impl Makes {
     fn name<'a>(&self, door: Door, number: u32, name: &'a str) -> Call<'a> {
-        let mode = Argument::Is(self.mode);
+        let mode = Argument::Is(self.mode.into());
         let text = self.text.map(Argument::At);
         let name = [Argument::At(name), mode, Argument::Is(0)];
         let arguments = text.into_iter().chain(name).collect();

@@ -8,7 +8,6 @@ pub mod cgroup;
 mod clean;
 mod host;
 pub mod look;
-pub mod machine;
 mod order;
 mod run;
 mod under;

@@ -21,6 +21,7 @@
 
 mod claims;
 pub mod host;
+pub mod machine;
 mod moving;
 pub mod needs;
 mod patience;

@@ -19,8 +19,8 @@ pub enum Door {
 /// An argument.
 #[derive(Debug, Clone, Copy)]
 pub enum Argument<'a> {
-    /// A number.
-    Is(u32),
+    /// A number. The door of 32 bits has room for its lower half.
+    Is(u64),
     /// The address of this text.
     At(&'a str),
 }
@@ -79,7 +79,7 @@ fn code(calls: &[Call], child: &[Call], text_at: u32) -> (Vec<u8>, Vec<u8>) {
                 Argument::At(text) => {
                     let at = text_at + texts.len() as u32;
                     texts.extend(text.bytes().chain([0]));
-                    at
+                    at.into()
                 }
             });
             let values = values.collect();
@@ -87,7 +87,7 @@ fn code(calls: &[Call], child: &[Call], text_at: u32) -> (Vec<u8>, Vec<u8>) {
             code.extend(cpu::store(ANSWERS_AT + 8 * index as u32));
         }
         let bytes = 8 * (first + calls.len()) as u32;
-        let stdout = vec![1, ANSWERS_AT, bytes];
+        let stdout = vec![1, ANSWERS_AT.into(), bytes.into()];
         code.extend(own(libc::SYS_write, stdout));
         code.extend(own(libc::SYS_exit_group, vec![0]));
         // For when it is refused even that.
@@ -98,14 +98,14 @@ fn code(calls: &[Call], child: &[Call], text_at: u32) -> (Vec<u8>, Vec<u8>) {
         return (all(calls, 0), texts);
     }
     let (calls, of_child) = (all(calls, 1), all(child, 0));
-    let fork = own(libc::SYS_clone, vec![libc::SIGCHLD as u32, 0, 0, 0, 0]);
-    let wait = own(libc::SYS_wait4, vec![u32::MAX, 0, 0, 0]);
+    let fork = own(libc::SYS_clone, vec![libc::SIGCHLD as u64, 0, 0, 0, 0]);
+    let wait = own(libc::SYS_wait4, vec![u32::MAX.into(), 0, 0, 0]);
     let over = cpu::jump_unless_zero(of_child.len() as u32);
     let waited = cpu::store(ANSWERS_AT);
     ([fork, over, of_child, wait, waited, calls].concat(), texts)
 }
 
-fn own(number: i64, values: Vec<u32>) -> Vec<u8> {
+fn own(number: i64, values: Vec<u64>) -> Vec<u8> {
     cpu::call(Door::Own, number as u32, values)
 }
 
@@ -152,19 +152,29 @@ mod cpu {
     pub const BREAK: [u8; 2] = [0x0F, 0x0B];
 
     /// mov REGISTER, VALUE …; mov eax, NUMBER; syscall
-    pub fn call(door: Door, number: u32, values: Vec<u32>) -> Vec<u8> {
-        let registers: [&[u8]; 5] = match door {
-            // edi, esi, edx, r10d, r8d
-            Door::Own => {
-                [&[0xBF], &[0xBE], &[0xBA], &[0x41, 0xBA], &[0x41, 0xB8]]
-            }
-            // ebx, ecx, edx, esi, edi
-            Door::Bits32 => [&[0xBB], &[0xB9], &[0xBA], &[0xBE], &[0xBF]],
-        };
+    pub fn call(door: Door, number: u32, values: Vec<u64>) -> Vec<u8> {
+        // rdi, rsi, rdx, r10, r8
+        const OWN: [[u8; 2]; 5] = [
+            [0x48, 0xBF],
+            [0x48, 0xBE],
+            [0x48, 0xBA],
+            [0x49, 0xBA],
+            [0x49, 0xB8],
+        ];
+        // ebx, ecx, edx, esi, edi
+        const BITS_32: [u8; 5] = [0xBB, 0xB9, 0xBA, 0xBE, 0xBF];
         let mut code = Vec::new();
-        for (register, value) in registers.into_iter().zip(values) {
-            code.extend(register);
-            code.extend(value.to_le_bytes());
+        for (at, value) in values.into_iter().enumerate() {
+            match door {
+                Door::Own => {
+                    code.extend(OWN[at]);
+                    code.extend(value.to_le_bytes());
+                }
+                Door::Bits32 => {
+                    code.push(BITS_32[at]);
+                    code.extend((value as u32).to_le_bytes());
+                }
+            }
         }
         code.push(0xB8);
         code.extend(number.to_le_bytes());
@@ -194,26 +204,28 @@ mod cpu {
     /// udf 0
     pub const BREAK: [u8; 4] = [0; 4];
 
-    /// movz, movk xREGISTER, VALUE
-    fn set(register: u32, value: u32) -> Vec<u8> {
-        let (low, high) = (value & 0xFFFF, value >> 16);
-        let low = 0xD280_0000 | low << 5 | register;
-        let high = 0xF2A0_0000 | high << 5 | register;
-        [low, high].map(u32::to_le_bytes).concat()
+    /// movz and three times movk xREGISTER, VALUE
+    fn set(register: u32, value: u64) -> Vec<u8> {
+        let movs = [0xD280_0000, 0xF2A0_0000, 0xF2C0_0000, 0xF2E0_0000];
+        let part = |(nth, mov): (u32, u32)| {
+            let bits = (value >> (16 * nth)) as u32 & 0xFFFF;
+            (mov | bits << 5 | register).to_le_bytes()
+        };
+        (0..).zip(movs).flat_map(part).collect()
     }
 
     /// … ; svc 0. There is one door: programs of 32 bits are others.
-    pub fn call(_: Door, number: u32, values: Vec<u32>) -> Vec<u8> {
+    pub fn call(_: Door, number: u32, values: Vec<u64>) -> Vec<u8> {
         let mut code: Vec<u8> =
             (0..).zip(values).flat_map(|(at, value)| set(at, value)).collect();
-        code.extend(set(8, number));
+        code.extend(set(8, number.into()));
         code.extend(0xD400_0001u32.to_le_bytes());
         code
     }
 
     /// str x0, [x9]
     pub fn store(address: u32) -> Vec<u8> {
-        [set(9, address), 0xF900_0120u32.to_le_bytes().into()].concat()
+        [set(9, address.into()), 0xF900_0120u32.to_le_bytes().into()].concat()
     }
 
     /// cbnz x0, OVER
