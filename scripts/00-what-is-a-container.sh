@@ -22,14 +22,14 @@ scene 'The question' 0:40
 say 'What is a container? Ask the kernel. It knows no such thing. It knows processes, and for each of them a list of what it sees.'
 run 'ls -l /proc/self/ns'
 expect text 'pid:['
-say 'Every process has this list: your shell, your browser, and PID 1. A number is a namespace. Who has the same number sees the same.'
+say 'Every process has this list: your shell, your browser, and PID 1. Each number is a namespace. Processes with the same number see the same.'
 
 scene 'The same number, the same view' 0:30
 run 'readlink /proc/1/ns/uts /proc/$$/ns/uts'
 expect text 'uts:['
 say 'uts is the hostname. PID 1 and this shell share one: both are called'
 run 'hostname'
-say 'lsns(8) goes through all of /proc and counts.'
+say 'lsns(8) reads all of /proc and counts.'
 run 'lsns --output NS,TYPE,NPROCS'
 expect text uts
 
@@ -39,12 +39,12 @@ run 'cat /proc/self/cgroup'
 expect text ':/'
 
 scene 'Start one' 0:40
-say 'Now start a container: the one that we write in steps 01 to 04. All it runs is sleep.'
+say 'Now start a container: the one that we build in steps 01 to 04. It runs nothing but sleep.'
 background '04-mount-namespace -q --hostname box sleep 1000'
 await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
 run 'box=$(pgrep -P $!); ps -o pid,ppid,user,args -p $!,$box'
 expect text 'sleep 1000'
-say 'A process of the host, with a pid of the host. It is in nobody'"'"'s list of containers. So what makes it one?'
+say 'A process of the host, with a pid of the host. Nobody keeps a list that says it is a container. So what makes it one?'
 
 scene 'What makes it one' 0:50
 say 'Put the two lists beside each other: our shell on the left, the container on the right.'
@@ -52,29 +52,29 @@ run 'for n in uts ipc pid mnt net user; do
   echo $(readlink /proc/{$$,$box}/ns/$n)
 done'
 expect text 'uts:['
-say 'The first four numbers differ, the last two are the same. That is a container: a process for which some numbers differ. Each step of this workshop changes one more.'
+say 'The first four numbers differ, the last two are the same. That is a container: a process that has some numbers of its own. Each step of this workshop changes one more.'
 setup 'for n in uts ipc pid mnt; do ! [ /proc/$$/ns/$n -ef /proc/$box/ns/$n ] || exit; done'
 setup 'for n in net user; do [ /proc/$$/ns/$n -ef /proc/$box/ns/$n ] || exit; done'
 
 scene 'Go in, without a runtime' 0:40
-say 'If that is all, one needs no docker to enter a container. Its lists will do.'
+say 'If that is all, you don'"'"'t need docker to enter a container. The list is enough.'
 run 'nsenter --target $box --mount --uts --pid ps'
 expect text 'sleep 1000'
 run 'nsenter --target $box --uts hostname'
 expect text box
-say 'docker exec does this, and no more.'
+say 'docker exec does the same.'
 
 scene 'Docker and podman' 0:30
 if pid=$(running_container); then
-  say 'A container of docker or podman runs on this machine. The same commands show it.'
+  say 'Docker or podman runs a container on this machine. The same commands show it.'
   run "lsns --task $pid --output NS,TYPE,PID,COMMAND"
   expect text pid
   run "cat /proc/$pid/cgroup"
 else
-  say 'A container of docker or podman shows the same numbers. None runs here: try it at home with --real, or with: scripts/watch-namespaces.sh PID'
+  say 'A container of docker or podman shows the same numbers. None runs here. To try it at home, start this demo with --real, or type: scripts/watch-namespaces.sh PID'
 fi
 run 'kill -KILL $box'
-say 'The process ends. Its namespaces had no other member, so they end with it. There is nothing to clean up, because there never was a thing.'
+say 'The process ends. No other process was in its namespaces, so they end with it. There is nothing to clean up, because there never was a container.'
 await '! kill -0 $box'
 
 play "$@"

@@ -18,7 +18,7 @@ run '01-chroot -q attack rename-host evil'
 expect text WORKED
 run 'hostname'
 expect text evil
-say 'The host has a new name. Everybody on it has: logs, mails, certificates go by that name.'
+say 'The host has a new name, and so has everything on it: logs, mail and certificates use that name.'
 run "$give_name_back"
 
 scene 'By hand' 0:50
@@ -33,14 +33,14 @@ scene 'The step' 0:50
 run '02-uts-namespace --hostname box hostname'
 expect text CLONE_NEWUTS
 expect text 'sethostname("box")'
-say 'unshare(2) moves a process that runs. The step uses clone(2): the first process of the container is born there. And the attack?'
+say 'unshare(2) moves a running process. The step uses clone(2): the container'"'"'s first process is born in the new namespace. And the attack?'
 refuse '02-uts-namespace -q attack rename-host evil' STOPPED
 run 'hostname'
 expect absent evil
-say 'The call succeeds, and harms nobody: the attacker renames himself.'
+say 'The call succeeds, and harms nobody: the attacker only renames the container.'
 
 scene 'Its twin: IPC' 1:00
-say 'Programs of the host share memory by System V IPC. A segment has a number and no path. No chroot hides it.'
+say 'Programs on the host share memory through System V IPC. A segment has a number, but no path, so no chroot hides it.'
 run 'ipcmk --shmem 31415'
 expect text 'Shared memory id'
 run 'ipcs --shmems'
@@ -48,7 +48,7 @@ expect text 31415
 setup 'id=$(ipcs --shmems | awk "\$5 == 31415 { print \$2 }")'
 run '01-chroot -q attack find-shared-memory $id'
 expect text WORKED
-say 'An IPC namespace begins empty. By hand, and by the step, it is one more flag:'
+say 'An IPC namespace begins empty. It takes one more flag, by hand and in the step:'
 run 'unshare --ipc ipcs --shmems'
 expect absent 31415
 refuse '02-uts-namespace -q attack find-shared-memory $id' STOPPED
@@ -64,7 +64,7 @@ run 'nsenter --target $box --ipc ipcs --shmems'
 expect absent 31415
 
 scene 'The hole' 0:50
-say 'The container has its own name. What of the host does it still reach? Here is a process of the host:'
+say 'The container has its own name. What can it still reach on the host? Here is a process of the host:'
 background 'sleep 1001'
 await '[[ $(</proc/$!/comm) = sleep ]]'
 run 'victim=$!; ps -o pid,args -p $victim'
@@ -73,6 +73,6 @@ run '02-uts-namespace -q attack kill-host $victim'
 expect text WORKED
 await '! kill -0 $victim'
 refuse 'ps -o pid,args -p $victim'
-say 'Killed, from inside. A number was enough. Next: numbers of its own.'
+say 'Killed from inside. A pid was enough. Next: pids of its own.'
 
 play "$@"

@@ -8,7 +8,7 @@ source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
 demo 'Mounts of its own, and a root without a way back'
 
 scene 'The attacks' 0:40
-say 'Two attacks that step 03 lets through. One: what the container mounts, the host has mounted.'
+say 'Step 03 lets two attacks through. One: whatever the container mounts also appears on the host.'
 run '03-pid-namespace -q attack leak-mount /mnt evil'
 expect text WORKED
 run 'grep -o "/mnt .*evil" /proc/self/mountinfo'
@@ -18,16 +18,16 @@ run '03-pid-namespace -q attack escape-chroot'
 expect text WORKED
 
 scene 'By hand: a table of its own' 0:50
-say 'A mount namespace holds the table of mounts. It begins as a copy, and unshare(1) makes it private: what is mounted there does not travel back.'
+say 'A mount namespace holds a table of mounts. It begins as a copy, and unshare(1) makes it private: what is mounted there does not spread back.'
 run 'unshare --mount sh -c \
   "mount -t tmpfs mine /mnt; grep mine /proc/mounts"'
 expect text mine
 refuse 'grep mine /proc/mounts'
-say 'Where systemd made / shared, a copy without that would tell all others.'
+say 'systemd makes / shared. A copy that stayed shared would pass on every mount.'
 
 scene 'By hand: pivot_root' 1:00
 setup 'cp -a "$(01-chroot true 2>&1 | sed -n "s/.* ROOT=//p")" box'
-say 'chroot hides the old root. pivot_root puts another mount in its place, and then the old one can be taken away.'
+say 'chroot hides the old root. pivot_root puts another mount in its place, and then we can take the old one away.'
 setup 'cat >pivot <<"END"
 mount --bind box box         # a root must be a mount
 cd box
@@ -44,7 +44,7 @@ scene 'The step' 1:00
 run '04-mount-namespace true'
 expect text pivot_root
 expect text 'MS_REC | MS_PRIVATE'
-say 'The calls that fill /dev are counted; --all tells them. And the attacks?'
+say 'The calls that fill /dev are only counted; --all shows them. And the attacks?'
 refuse '04-mount-namespace -q attack leak-mount /mnt evil' STOPPED
 refuse 'grep evil /proc/self/mountinfo'
 refuse '04-mount-namespace -q attack escape-chroot' STOPPED
@@ -54,7 +54,7 @@ background '04-mount-namespace -q sleep 1000'
 await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
 run 'box=$(pgrep -P $!); cut -d" " -f5 /proc/$box/mountinfo | sort | fmt'
 expect text /proc
-say 'That is all that it has. Beside it, ours:'
+say 'The container has no more mounts than these. And how many do we have?'
 run 'wc -l < /proc/$$/mountinfo'
 run '04-mount-namespace -q ls /dev'
 expect text urandom
@@ -63,7 +63,7 @@ expect text '1 ps'
 setup 'kill -KILL $!'
 
 scene 'The hole' 0:50
-say 'What we show inside on purpose is a volume. Root inside writes it as whom?'
+say 'A volume is a directory that we show inside on purpose. As which user does root inside write to it?'
 run 'mkdir shared'
 run '04-mount-namespace -q -v "$PWD/shared:/mnt" attack own-as-root'
 expect text WORKED
@@ -74,6 +74,6 @@ run 'cat /proc/self/uid_map'
 say 'Root inside is root outside: the two maps are the same. So the kernel lets it change the host'"'"'s settings, too. (The attack only opens the file.)'
 run '04-mount-namespace -q attack write-sysctl net/ipv4/ip_forward'
 expect text WORKED
-say 'Next: a root that is root inside only.'
+say 'Next: a root that is root only inside.'
 
 play "$@"

@@ -5,16 +5,16 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib/demo.sh
 source "${BASH_SOURCE[0]%/*}/lib/demo.sh"
 
-demo 'A root that is root inside only'
+demo 'A root that is root only inside'
 
 scene 'The attacks' 0:50
-say 'In the container of step 04 root is the host'"'"'s root. What it makes in a volume belongs to the host'"'"'s root.'
+say 'In step 04, root in the container is the host'"'"'s root. What it makes in a volume belongs to the host'"'"'s root.'
 run 'mkdir shared'
 run '04-mount-namespace -q -v "$PWD/shared:/mnt" attack own-as-root'
 expect text WORKED
 run 'ls -l shared'
 expect text 'root root'
-say 'And it may change settings of the host'"'"'s kernel. (The attack only opens the file.)'
+say 'And it can change settings of the host'"'"'s kernel. (The attack only opens the file.)'
 run '04-mount-namespace -q attack write-sysctl net/ipv4/ip_forward'
 expect text WORKED
 
@@ -22,11 +22,11 @@ scene 'By hand' 1:00
 say 'A user namespace has user ids of its own. A new one has no ids yet: everybody is nobody, number 65534.'
 run 'unshare --user id'
 expect text 65534
-say 'Somebody writes a map: which numbers inside are which outside. Three numbers: first inside, first outside, how many.'
+say 'A map says which ids inside are which ids outside. It has three numbers: first inside, first outside, how many.'
 run 'unshare --user --map-root-user cat /proc/self/uid_map'
 run 'unshare --user --map-root-user id -u'
 expect text 0
-say 'Root, with all capabilities. Over what? Over what belongs to the namespace. The hostname belongs to another one.'
+say 'Root, with all capabilities. Over what? Over what belongs to the namespace. The hostname belongs to another namespace.'
 refuse 'unshare --user --map-root-user hostname evil'
 run 'unshare --user --map-root-user --uts sh -c "hostname box; hostname"'
 expect text box
@@ -38,7 +38,7 @@ expect text uid_map
 say 'The attacks again:'
 run 'rm -r shared; mkdir shared'
 if [[ ${PLAYGROUND_IDS:-} == 1 ]]; then
-  say 'This playground has one user id, so root inside can only be the same number outside: the volume is still its own. With a range in /etc/subuid it would not be.'
+  say 'This playground has one user id, so root inside must be that same id outside, and the volume still belongs to it. With a range in /etc/subuid it would not.'
 else
   refuse '05-user-namespace -q -v "$PWD/shared:/mnt" attack own-as-root' STOPPED
 fi
@@ -54,17 +54,17 @@ expect text 'sleep 1000'
 if [[ ${PLAYGROUND_IDS:-} == 1 ]]; then keep=' --preserve-credentials'; fi
 run "nsenter --target \$box --user${keep-} id -u"
 expect text 0
-say 'One process, two users, as with the pids. And all capabilities, in a namespace where they open nothing of the host:'
+say 'One process, two user ids, as with pids. And all capabilities, in a namespace where they open nothing on the host:'
 run 'grep CapEff /proc/$box/status'
 expect text 'CapEff:'
 setup 'kill -KILL $box'
 
 scene 'The hole' 1:00
-say 'What can root inside still do to the host? Nothing forbidden. It can take what is there: memory, processes, processors.'
+say 'What can root inside still do to the host? It can use up what is there, and nothing forbids it: memory, processes, CPU time.'
 run '05-user-namespace -q attack hog-memory 64'
 expect text WORKED
 run '05-user-namespace -q attack fork-bomb 200'
 expect text WORKED
-say '64 MiB, 200 processes, because we asked for that many. Nobody would have stopped it at a thousand times as much. Next: limits.'
+say 'It took 64 MiB and 200 processes because that is what we asked for. Nobody would have stopped it at a thousand times as much. Next: limits.'
 
 play "$@"

@@ -9,12 +9,12 @@ cleanup 'a cgroup named container-demo' 'rmdir /sys/fs/cgroup/container-demo /sy
 
 # An ordinary user gets a cgroup from systemd, or none.
 has_cgroup() { [[ ${PLAYGROUND_CGROUP:-} != none ]]; }
-no_cgroup='Nobody gives an ordinary user a cgroup on this machine: systemd does, for who is logged in. So what follows needs root here, or the lab: scripts/lab.sh'
+no_cgroup='On this machine, nobody gives an ordinary user a cgroup. (systemd gives one to whoever is logged in.) So what follows needs root here, or the lab: scripts/lab.sh'
 
 demo 'A limit to memory, processors and processes'
 
 scene 'The attacks' 0:40
-say 'The container of step 05 takes as much as it likes.'
+say 'The container of step 05 takes as much as it wants.'
 run '05-user-namespace -q attack hog-memory 64'
 expect text WORKED
 run '05-user-namespace -q attack fork-bomb 200'
@@ -28,7 +28,7 @@ if has_cgroup; then
   run 'ls $cgroup'
   expect text pids.max
   run 'echo 20 > $cgroup/pids.max'
-  say 'A process whose number is written to cgroup.procs is in it, with all its children to come.'
+  say 'Write a pid to cgroup.procs, and that process is in the cgroup, with all its future children.'
   refuse 'sh -c "echo \$\$ > $cgroup/cgroup.procs; exec attack fork-bomb"' STOPPED
   setup 'rmdir $cgroup'
 else
@@ -37,14 +37,14 @@ fi
 
 scene 'The step' 1:20
 if has_cgroup; then
-  say 'One flag a limit, with the names that docker has.'
+  say 'One flag for each limit, with docker'"'"'s names.'
   run '06-cgroups --pids-limit 20 true'
   expect text mkdir
   refuse '06-cgroups -q --pids-limit 20 attack fork-bomb' STOPPED
-  say 'Too many processes: fork fails. Too much memory: the kernel kills, and the runtime says why.'
+  say 'Too many processes: fork fails. Too much memory: the kernel kills the container, and the runtime says why.'
   refuse '06-cgroups -q --memory 32m attack hog-memory 64' 'memory limit'
   expect status 137
-  say 'Too much of the processor: the kernel makes it wait.'
+  say 'Too much CPU time: the kernel makes it wait.'
   refuse '06-cgroups -q --cpus 0.5 attack hog-cpu' STOPPED
 else
   say "$no_cgroup"
@@ -59,7 +59,7 @@ if has_cgroup; then
   expect text '64.0MiB'
   expect text 'of 20'
   setup 'kill -KILL $box'
-  say 'And from inside? There, the cgroup namespace makes it the root of all.'
+  say 'And from inside? There, the cgroup namespace makes this cgroup the root of the tree.'
   run '06-cgroups -q cat /proc/self/cgroup'
   refuse '06-cgroups -q attack see-cgroup' STOPPED
 else
@@ -67,7 +67,7 @@ else
 fi
 
 scene 'The hole' 0:50
-say 'Two containers, one after the other. The first one leaves a gift:'
+say 'Two containers, one after the other. The first one leaves something behind:'
 run '06-cgroups -q attack replace-shell'
 run '06-cgroups -q attack replace-shell check'
 expect text WORKED

@@ -23,10 +23,10 @@ run "07-overlayfs -q attack host-loopback $private"
 expect text WORKED
 
 scene 'By hand' 1:20
-say 'A network namespace begins with a loopback device that is off. No address, no route, no ports.'
+say 'A network namespace begins with a loopback device that is switched off. No address, no route, no ports.'
 run 'unshare --net ip -brief address'
 expect text DOWN
-say 'Lay a cable: a veth pair has two ends. One stays here, one goes in.'
+say 'Lay a cable: a veth pair has two ends. One stays here, the other goes in.'
 background 'unshare --net sleep 1000'
 await 'box=$! && [[ $(</proc/$box/comm) = sleep ]]'
 run 'box=$!; ip link add demo0 type veth peer name eth0 netns $box'
@@ -42,24 +42,24 @@ setup 'kill $box $!'
 await '[[ ! -e /sys/class/net/demo0 ]]'
 
 scene 'The step' 1:00
-say 'The step plugs each cable into a bridge, a switch inside the kernel, and asks for it by netlink.'
+say 'The step plugs each cable into a bridge, which is a switch inside the kernel. It asks the kernel for both through netlink.'
 run '08-networking true'
 expect text bridge
 expect text veth
 say 'The attack again:'
 refuse "08-networking -q attack host-loopback $private" STOPPED
-say 'And a service that listens on all of the host'"'"'s addresses, the bridge'"'"'s too?'
+say 'And a service that listens on all addresses of the host, the bridge'"'"'s among them?'
 background "web-server 0.0.0.0:$public 'for everybody near'"
 await "(: < /dev/tcp/127.0.0.1/$public)"
 refuse "08-networking -q attack bridge-service $public" STOPPED
 
 scene 'The way out, and the way in' 1:00
 if [[ ${PLAYGROUND_INTERNET:-} ]]; then
-  say "The way out: the host puts its own address on what leaves (NAT). This is the internet's web server:"
+  say "The way out: the host puts its own address on every packet that leaves (NAT). This is the internet's web server:"
   run "08-networking -q wget -qO- http://$PLAYGROUND_INTERNET"
   expect text 'Hello from the internet.'
 else
-  say 'The way out is shown in the playground, which has an internet of its own. Here it is yours: no demo sends anything there.'
+  say 'The playground shows the way out: it has an internet of its own. Here, the internet is the real one, and no demo sends anything there.'
 fi
 say 'The way in: a published port.'
 background "08-networking -q -p $published:80 \\
@@ -77,10 +77,10 @@ run 'ip -brief link show type bridge'
 expect text UP
 run 'nft list chain inet workshop leaving'
 expect text masquerade
-say 'All walls are there. What is left? More than 300 system calls, and all capabilities of root.'
+say 'All walls stand. What is left? More than 300 system calls, and all capabilities of root.'
 run 'grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/$box/status'
 expect text 'Seccomp:'
-say 'One bug in one of these calls is a way out. Docker takes most of them away, and so does the next step.'
+say 'One bug in one of these calls is a way out. Docker takes dozens of the calls away, and most of the capabilities. So does the next step.'
 setup 'kill -KILL $box'
 
 play "$@"

@@ -103,7 +103,7 @@ main() {
   [[ ${1-} != --no-subuid ]] || { no_subuid=1 && shift; }
   [[ ${1-} != -- ]] || shift
   [[ $# -gt 0 ]] || { usage >&2 && exit 125; }
-  [[ $UID -eq 0 ]] || fail 'only root can become another user.' "Try: sudo $0 …"
+  [[ $UID -eq 0 ]] || fail 'only root can become another user.' "Try: sudo $0 ..."
   checkout=$(realpath "$(dirname "$0")/..")
   [[ ! ${WORKSHOP_BIN:-} ]] || WORKSHOP_BIN=$(realpath -m "$WORKSHOP_BIN")
   exec unshare --mount -- "$checkout/scripts/as-learner.sh" --inside "$@"

@@ -31,7 +31,9 @@ USAGE
 # code that is here now.
 build_programs() {
     if [[ ! ${WORKSHOP_BIN:-} ]]; then
-        cargo build --workspace --bins --quiet
+        local quiet=()
+        [[ -t 2 ]] || quiet=(--quiet)
+        cargo build --workspace --bins "${quiet[@]}"
         WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
     fi
     # A playground may lack the links that lead there.

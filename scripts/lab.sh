@@ -200,7 +200,7 @@ stop_readers() {
 # for three seconds is not running, whatever the reason.
 start_machine_somehow() {
     if [[ -r /dev/kvm && -w /dev/kvm ]]; then
-        say "boots Linux $kernel with KVM …"
+        begin_moving "lab: boots Linux $kernel with KVM"
         start_machine kvm
         for _ in {1..30}; do
             sleep 0.1
@@ -209,9 +209,10 @@ start_machine_somehow() {
         done
         stop_machine
         stop_readers
+        end_moving
         say 'KVM does not work here.'
     fi
-    say "boots Linux $kernel without KVM …"
+    begin_moving "lab: boots Linux $kernel without KVM"
     start_machine tcg
 }
 
@@ -257,11 +258,13 @@ run_command() {
     exec {terminal_input}<&0 {to_machine}<>"$run/control.in" {from_machine}<>"$run/control.out"
     start_machine_somehow
     hear "${LAB_BOOT_SECONDS:-180}" || {
+        end_moving
         show_console
         local hint=()
-        [[ $cause != not* ]] || hint=('A slow machine may need more time: LAB_BOOT_SECONDS=600 ./scripts/lab.sh …')
+        [[ $cause != not* ]] || hint=('A slow machine may need more time: LAB_BOOT_SECONDS=600 ./scripts/lab.sh ...')
         fail "the machine did not come up: $cause. Above is the end of its console." "${hint[@]}"
     }
+    end_moving
     flock --unlock "$lock"
     rm "$run/workspace" # held open, and gone with the machine
     [[ ! $terminal ]] || connect_terminal
@@ -277,6 +280,7 @@ run_command() {
 
 clean_up() {
     local helper
+    end_moving
     [[ ! ${machine:-} ]] || stop_machine
     stop_readers
     for helper in "${helpers[@]}"; do end "$helper"; done
@@ -361,6 +365,8 @@ main() {
 }
 
 checkout=$(realpath "$(dirname "$0")/..")
+# shellcheck source=scripts/lib/moving.sh
+. "$checkout/scripts/lib/moving.sh"
 # shellcheck source=scripts/lib/lab-cache.sh
 . "$checkout/scripts/lib/lab-cache.sh"
 main "$@"

@@ -23,7 +23,7 @@ find_program() { # sets program
 build() {
   command -v cargo >/dev/null || fail 'it is not built yet, and there is no cargo to build it.' \
     'As the user who has it: cargo build --workspace'
-  echo 'playground: it is not built yet: cargo build --bin playground …' >&2
+  echo 'playground: it is not built yet: cargo build --bin playground ...' >&2
   (cd "$checkout" && cargo build --bin playground) >&2 || fail 'cargo could not build it. See above.'
 }
 

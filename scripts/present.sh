@@ -24,6 +24,7 @@ USAGE
 }
 
 fail() { # LINE...
+  end_moving
   printf 'present: %s\n' "$@" >&2
   exit 1
 }
@@ -35,8 +36,9 @@ need() { # COMMAND
 # Only if the lockfile is newer than what was installed from it.
 install() {
   [[ ! package-lock.json -nt node_modules/.package-lock.json ]] && return
-  echo 'installing …'
-  npm ci --no-fund --no-audit --loglevel=error || fail 'npm could not install the packages: see above. It needs the internet once.'
+  begin_moving 'installing what the slides need'
+  npm ci --no-fund --no-audit --no-progress --loglevel=error || fail 'npm could not install the packages: see above. It needs the internet once.'
+  end_moving
 }
 
 # The built deck is up to date: nothing that goes into it is newer.
@@ -47,12 +49,15 @@ is_built() {
 
 build() {
   ! is_built || return 0
-  echo 'building …'
+  begin_moving 'building'
   npm run --silent build -- --logLevel warn >&2 || fail 'The deck was not built. See above.'
+  end_moving
 }
 
 print_pdf() { # FILE
+  begin_moving 'printing'
   node build/print.js "$1" || fail 'chromium did not print the deck. See above.'
+  end_moving
   echo "printed: $1"
 }
 
@@ -80,4 +85,6 @@ main() {
   esac
 }
 
+# shellcheck source-path=SCRIPTDIR source=lib/moving.sh
+source "${BASH_SOURCE[0]%/*}/lib/moving.sh"
 main "$@"

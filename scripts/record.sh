@@ -116,7 +116,8 @@ judge_picture() {
 }
 
 main() {
-  local check='' steps=() script worst=0
+  local check='' steps=() script worst=0 quiet=()
+  [[ -t 2 ]] || quiet=(--quiet)
   while [[ $# -gt 0 ]]; do
     case $1 in
       --check) check=1 ;;
@@ -128,7 +129,7 @@ main() {
   done
   cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
   if [[ ! ${WORKSHOP_BIN:-} ]]; then
-    cargo build --workspace --bins --locked --quiet
+    cargo build --workspace --bins --locked "${quiet[@]}"
     WORKSHOP_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug
   fi
   PATH=$WORKSHOP_BIN:$PATH
@@ -139,7 +140,9 @@ main() {
   for script in $(printf 'scripts/%s-*.sh ' "${steps[@]}"); do
     [[ -x $script ]] || { echo "record: there is no demo $script" >&2 && exit 2; }
     name=${script##*/} name=${name%.sh}
-    record "$script" || { worst=1 && continue; }
+    [[ ! -t 2 ]] || begin_moving "$name"
+    record "$script" || { end_moving && worst=1 && continue; }
+    end_moving
     if [[ $check ]]; then judge "slides/casts/$name.cast"; else keep "slides/casts/$name.cast"; fi || worst=1
   done
   if [[ $check ]]; then
@@ -151,4 +154,6 @@ main() {
   exit "$worst"
 }
 
+# shellcheck source-path=SCRIPTDIR source=lib/moving.sh
+source "${BASH_SOURCE[0]%/*}/lib/moving.sh"
 main "$@"

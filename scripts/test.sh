@@ -46,16 +46,20 @@ USAGE
 # For the two stages that come before the program for the others (testbed's
 # test-suite) exists.
 stage() { # NAME COMMAND...
-    local begin=$SECONDS
-    if "${@:2}" >"$log" 2>&1; then
-        printf '%-22s %-7s%5d s\n' "$1" ok $((SECONDS - begin))
-    else
-        printf '%-22s %-7s%5d s\n' "$1" FAILED $((SECONDS - begin))
+    local begin=$SECONDS verdict=ok
+    [[ ! -t 2 ]] || begin_moving "$1"
+    "${@:2}" >"$log" 2>&1 || verdict=FAILED
+    end_moving
+    printf '%-22s %-7s%5d s\n' "$1" "$verdict" $((SECONDS - begin))
+    if [[ $verdict == FAILED ]]; then
         tail -n 60 "$log"
         printf '\n%d s in all; failed: %s\n0 passed, 1 failed, 0 skipped\n' "$SECONDS" "$1"
         exit 1
     fi
 }
+
+# shellcheck source=scripts/lib/moving.sh
+. scripts/lib/moving.sh
 
 case " $* " in *' --help '* | *' -h '*) usage && exit ;; esac
 log=$(mktemp)

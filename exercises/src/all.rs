@@ -75,6 +75,15 @@ mod nat;
 #[path = "../08-networking/container/check.rs"]
 mod container;
 
+#[path = "../09-least-privilege/bounding-set/check.rs"]
+mod bounding_set;
+
+#[path = "../09-least-privilege/second-door/check.rs"]
+mod second_door;
+
+#[path = "../09-least-privilege/allow-list/check.rs"]
+mod allow_list;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -101,6 +110,9 @@ pub const ALL: &[&Exercise] = &[
     &veth::EXERCISE,
     &nat::EXERCISE,
     &container::EXERCISE,
+    &bounding_set::EXERCISE,
+    &second_door::EXERCISE,
+    &allow_list::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

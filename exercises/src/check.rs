@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use testbed::Moving;
+
 use crate::judge::Told;
+use crate::screen::say;
 use crate::{Exercise, Need};
 
 /// The judge has time limits of its own. This is for when it can't keep them.
@@ -89,6 +92,7 @@ pub fn check(
                 .args(["./scripts/playground.sh", "--"])
                 .args(OWN_HOST)
                 .stdin(Stdio::null());
+            say("The lab boots, and the judge goes to work in it: a minute.");
             judge(command, checkout, binary, exercise, LAB_PATIENCE)
         }
     }
@@ -123,6 +127,10 @@ fn judge(
 /// Waits for its end, and kills it if that does not come: what is in the
 /// playground ends with it.
 fn finish(mut child: Child, patience: Duration) -> Result<(String, String)> {
+    let begin = Instant::now();
+    let _moving = Moving::begin(move || {
+        format!("the judge is at work: {} s", begin.elapsed().as_secs())
+    });
     let stdout = read(child.stdout.take());
     let stderr = read(child.stderr.take());
     let end = Instant::now() + patience;

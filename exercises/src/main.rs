@@ -3,6 +3,7 @@
 //! of it.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand};
 use colored::Colorize;
 
 use exercise::check::Place;
+use exercise::judge::become_under;
 use exercise::mine::Mine;
 use exercise::{Exercise, check, find, program, screen, watch};
 use screen::say;
@@ -59,9 +61,12 @@ enum Command {
     /// In the playground: judge the program on stdin
     #[command(hide = true)]
     Judge { name: String },
+    /// For a check: become PROGRAM under a seccomp profile
+    #[command(hide = true)]
+    Under { profile: PathBuf, program: PathBuf },
     /// For the tests: compile all programs of all exercises
     #[command(hide = true)]
-    Compile { directory: std::path::PathBuf },
+    Compile { directory: PathBuf },
 }
 
 /// The status when the program itself fails, as with the steps.
@@ -77,7 +82,8 @@ fn main() -> ExitCode {
         colored::control::set_override(false);
     }
     run(cli.command).unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "exercise: {error:#}");
+        let text = runtime::locale::shown(&format!("exercise: {error:#}"));
+        let _ = writeln!(std::io::stderr(), "{text}");
         ExitCode::from(NO_VERDICT)
     })
 }
@@ -87,6 +93,9 @@ fn run(command: Option<Command>) -> Result<ExitCode> {
         Some(Command::Judge { name }) => {
             print!("{}", known(&name)?.judge()?.to_text());
             return Ok(ExitCode::SUCCESS);
+        }
+        Some(Command::Under { profile, program }) => {
+            match become_under(&profile, &program)? {}
         }
         Some(Command::Compile { directory }) => {
             program::compile_all(&directory)?;
@@ -134,7 +143,11 @@ fn run(command: Option<Command>) -> Result<ExitCode> {
                 say(format_args!("next: {}", next.name.bold()));
             }
         }
-        Some(Command::Judge { .. } | Command::Compile { .. }) => {}
+        Some(
+            Command::Judge { .. }
+            | Command::Under { .. }
+            | Command::Compile { .. },
+        ) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

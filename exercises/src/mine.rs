@@ -84,7 +84,7 @@ impl Mine {
         let programs = ALL
             .iter()
             .map(|exercise| (exercise.name.to_owned(), file_of(exercise)));
-        write_package(&mine.directory, programs)?;
+        write_package(checkout, &mine.directory, programs)?;
         Ok(mine)
     }
 

@@ -1,5 +1,11 @@
 //! What this host may lack.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::judge::machine::{Call, Door, answers, program};
+
 /// What a check of an exercise needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -9,6 +15,10 @@ pub enum Need {
     Cgroup,
     /// The pretend internet.
     Internet,
+    /// Calls as programs of 32 bits make them.
+    Bits32,
+    /// A look at one's own children: ptrace(2).
+    Ptrace,
     /// The other programs of the workshop, built.
     Programs,
 }
@@ -31,7 +41,39 @@ impl Need {
             Need::Internet if variable("PLAYGROUND_INTERNET").is_empty() => {
                 Some("the program ip is missing, so there is no internet")
             }
+            Need::Bits32 if !has_calls_of_32_bits() => {
+                Some("this machine has no calls for programs of 32 bits")
+            }
+            Need::Ptrace if yama() == "3" => Some(
+                "this host forbids ptrace to everybody \
+                 (kernel.yama.ptrace_scope is 3)",
+            ),
             _ => None,
         }
     }
+}
+
+fn yama() -> String {
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+    scope.unwrap_or_default().trim_end().to_owned()
+}
+
+/// Asks for a process id by that door: only x86-64 has one, and its kernel may
+/// have been built or started without.
+fn has_calls_of_32_bits() -> bool {
+    if !cfg!(target_arch = "x86_64") {
+        return false;
+    }
+    const GETPID: u32 = 20;
+    let asks = Call { door: Door::Bits32, number: GETPID, arguments: vec![] };
+    let try_it = || -> std::io::Result<Vec<i64>> {
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(&file, program(&[asks], &[]))?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o700))?;
+        // Closed: nobody executes what is open for writing.
+        let output =
+            Command::new(file.into_temp_path().as_os_str()).output()?;
+        Ok(answers(&output.stdout))
+    };
+    try_it().is_ok_and(|answers| answers.iter().any(|pid| *pid > 0))
 }

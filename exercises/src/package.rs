@@ -9,18 +9,24 @@ use anyhow::{Context, Result};
 /// A package that holds programs, one file each.
 const MANIFEST: &str = include_str!("../mine.toml");
 
+/// Stands in it for the directory of the crate `runtime`.
+const RUNTIME: &str = "\"CHECKOUT/steps/runtime\"";
+
 /// The versions of the workspace: what it has is there offline.
 const LOCK: &str = include_str!("../../Cargo.lock");
 
-/// Makes `directory` a package of these programs: names and files.
+/// Makes `directory` a package of these programs: names and files. They may use
+/// this checkout's `runtime`.
 ///
 /// # Errors
 /// When it can't be written.
 pub fn write_package(
+    checkout: &Path,
     directory: &Path,
     programs: impl Iterator<Item = (String, PathBuf)>,
 ) -> Result<()> {
-    let mut manifest = MANIFEST.to_owned();
+    let runtime = format!("{:?}", checkout.join("steps/runtime"));
+    let mut manifest = MANIFEST.replace(RUNTIME, &runtime);
     for (name, file) in programs {
         write!(manifest, "\n[[bin]]\nname = {name:?}\npath = {file:?}\n")?;
     }
@@ -41,7 +47,9 @@ mod tests {
     #[test]
     fn its_crates_are_those_of_the_workshop() {
         const WORKSHOP: &str = include_str!("../../Cargo.toml");
-        for begin in ["anyhow = ", "nix = ", "rustix = ", "debug = "] {
+        for begin in
+            ["anyhow = ", "nix = ", "rustix = ", "syscalls = ", "debug = "]
+        {
             let of = |manifest: &str| {
                 let begin = manifest.find(&format!("\n{begin}")).expect(begin);
                 let text = manifest[begin + 1..].to_owned();

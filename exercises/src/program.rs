@@ -3,18 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::{AccessFlags, access};
+use testbed::Moving;
 
+use crate::check::checkout;
 use crate::package::write_package;
 use crate::screen::say;
 use crate::{ALL, Exercise};
 
 /// Programs that no checker wants to meet.
-const HOSTILE: [(&str, &str); 4] = [
+const HOSTILE: [(&str, &str); 5] = [
     ("hang", include_str!("../tests/hostile/hang.rs")),
     ("fork-bomb", include_str!("../tests/hostile/fork-bomb.rs")),
+    ("endless", include_str!("../tests/hostile/endless.rs")),
     ("leaver", include_str!("../tests/hostile/leaver.rs")),
     ("liar", include_str!("../tests/hostile/liar.rs")),
 ];
@@ -39,6 +43,10 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
     if !target.exists() {
         say("The first time, cargo compiles the crates, which takes a moment.");
     }
+    let begin = Instant::now();
+    let moving = Moving::begin(move || {
+        format!("cargo is at work: {} s", begin.elapsed().as_secs())
+    });
     let output = Command::new("cargo")
         .args(["build", "--offline", "--quiet", "--bin", name])
         .args(["--color", colour, "--target-dir"])
@@ -49,6 +57,7 @@ pub fn compile(package: &Path, name: &str, colour: bool) -> Result<Compiled> {
         .stdin(Stdio::null())
         .output()
         .context("start cargo: is it on your PATH?")?;
+    drop(moving);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(match output.status.success() {
         true => Compiled::Program(target.join("debug").join(name), said),
@@ -89,7 +98,7 @@ pub fn compile_all(directory: &Path) -> Result<()> {
         fs::write(directory.join(&file), text)?;
         programs.push((format!("hostile--{name}"), file));
     }
-    write_package(directory, programs.into_iter())?;
+    write_package(&checkout()?, directory, programs.into_iter())?;
     let status = Command::new("cargo")
         .args(["build", "--offline", "--quiet", "--bins"])
         .arg("--target-dir")

@@ -14,6 +14,7 @@ const WIDTH: usize = 78;
 
 /// Prints a line or more. stdout may be closed: no reason to panic.
 pub fn say(text: impl std::fmt::Display) {
+    let text = runtime::locale::shown(&text.to_string());
     let _ = writeln!(io::stdout(), "{text}");
 }
 

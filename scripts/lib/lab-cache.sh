@@ -37,9 +37,10 @@ ask_apt() { # OPTION...
 ask_apt_anew() {
     local ours=(-o "Dir::State::lists=$run/lists" -o "Dir::Cache=$run/apt" -o APT::Sandbox::User=root)
     [[ -d $run/apt ]] || {
-        say 'asks apt for its mirrors …'
+        begin_moving 'lab: asks apt for its mirrors'
         mkdir -p "$run"/{apt,lists/partial}
         apt-get "${ours[@]}" -qq update >&2 || true
+        end_moving
     }
     ask_apt "${ours[@]}"
 }
@@ -209,7 +210,7 @@ make_image() { # DIRECTORY
     need mke2fs xz
     require_space "$cache" 1000
     require_space "${TMPDIR:-/tmp}" 700
-    say 'makes its image, once (about two minutes) …'
+    say 'makes its image, once (about two minutes) ...'
     # mmdebstrap starts its hooks in a shell that can't inherit functions.
     export lab_functions lab_kernels
     lab_functions=$(declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
@@ -234,7 +235,7 @@ make_image() { # DIRECTORY
 make_qemu() { # DIRECTORY
     require_space "$cache" 300
     require_space "${TMPDIR:-/tmp}" 300
-    say 'unpacks a QEMU for itself, since none is installed, once (about half a minute) …'
+    say 'unpacks a QEMU for itself, since none is installed, once (about half a minute) ...'
     from_debian QEMU --variant=extract --format=tar --include="$qemu_package" >"$run/packages"
     tar -x -C "$1" -f "$run/packages" ./lib ./usr/{bin,lib,share/qemu,share/seabios} ||
         fail "QEMU can't be unpacked in $cache. Above is why."
@@ -261,8 +262,9 @@ choose_qemu() {
 
 take_lock() { # --shared or --exclusive
     flock --nonblock "$1" "$lock" || {
-        say 'waits for another run of the lab …'
+        begin_moving 'lab: waits for another run of the lab'
         flock "$1" "$lock"
+        end_moving
     }
 }
 

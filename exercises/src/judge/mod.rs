@@ -8,8 +8,10 @@ pub mod cgroup;
 mod clean;
 mod host;
 pub mod look;
+pub mod machine;
 mod order;
 mod run;
+mod under;
 mod verdict;
 
 use std::ffi::OsStr;
@@ -30,6 +32,7 @@ use host::Host;
 pub use order::Order;
 use run::PLACE;
 pub use run::{Ended, Errors, Run, how};
+pub use under::become_under;
 pub use verdict::{Failure, Told, Verdict};
 
 /// What starts a program as number 1 of a PID namespace, as its only child.

@@ -47,6 +47,11 @@ pub fn what_a_program_leaves_is_told() {
     assert!(cleaned.contains("the host's name"), "{cleaned}");
 }
 
+pub fn a_file_without_end_is_not_read() {
+    let failure = failure(told("allow-list", "endless"));
+    assert_eq!(failure.observed, "PROFILE is no file", "{failure:?}");
+}
+
 /// Whatever it says, in any exercise.
 pub fn a_liar_passes_nowhere() {
     needs::playground();

@@ -42,11 +42,15 @@ testbed::main!(
     veth,
     nat,
     container,
+    bounding_set,
+    second_door,
+    allow_list,
     a_verdict_that_is_kept_names_no_mount_of_the_machine,
     // others
     a_program_that_hangs_is_stopped,
     a_fork_bomb_is_stopped,
     what_a_program_leaves_is_told,
+    a_file_without_end_is_not_read,
     a_liar_passes_nowhere,
     a_learner_goes_from_start_to_pass,
     hints_and_solutions_are_counted,
@@ -56,5 +60,6 @@ testbed::main!(
     one_wrong_solution_makes_all_of_them_fail,
     what_cannot_be_checked_here_is_told_with_a_way_out,
     a_task_is_shown_as_text,
+    without_utf8_there_is_ascii_alone,
     each_save_is_checked,
 );

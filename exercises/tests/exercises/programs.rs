@@ -44,6 +44,9 @@ proven! {
     veth: "veth",
     nat: "nat",
     container: "container",
+    bounding_set: "bounding-set",
+    second_door: "second-door",
+    allow_list: "allow-list",
 }
 
 /// A program that `exercise compile` has made.
@@ -128,6 +131,9 @@ fn kept(name: &str, told: &Told) -> String {
         (r"\d+ mounts", "… mounts"),
         (r"\d+ are still zombies", "… are still zombies"),
         (r"\^+", "^"),
+        (r"(capabilities|CapInh): CAP_[A-Z_]+(\.|\n|$)", "$1: CAP_…$2"),
+        (r"call \d+ \([a-z]+\)", "call … (…)"),
+        (r"these calls: .*", "these calls: …"),
         (r"t[0-9a-f]{16}", "RANDOM"),
         (r"root\.[0-9a-f]{8}", "root.…"),
         (r"cgroup/\S+", "cgroup/…"),

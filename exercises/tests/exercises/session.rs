@@ -251,6 +251,21 @@ pub fn what_cannot_be_checked_here_is_told_with_a_way_out() {
     assert!(said.contains("cargo exercise check container --lab"), "{said}");
 }
 
+pub fn without_utf8_there_is_ascii_alone() {
+    let learner = Learner::new();
+    let says = |words: &[&str], locale| {
+        let mut command = learner.command(words);
+        command.env("LC_ALL", locale).output().expect("start exercise").stdout
+    };
+    for exercise in ALL {
+        let task = says(&["task", exercise.name], "C");
+        assert!(task.is_ascii(), "{}", String::from_utf8_lossy(&task));
+        assert!(!task.is_empty());
+    }
+    assert!(says(&["list"], "C").is_ascii());
+    assert!(!says(&["task", "chroot"], "C.UTF-8").is_ascii());
+}
+
 pub fn a_task_is_shown_as_text() {
     let learner = Learner::new();
     let said = learner.says(&["task", "chroot"], 0);

@@ -58,7 +58,7 @@ fn hostname(name: &str) -> Result<String, String> {
     match name.len() {
         1..=LONGEST => Ok(name.to_owned()),
         length => Err(format!(
-            "a hostname has 1 to {LONGEST} bytes, this one has {length}"
+            "a hostname has 1 to {LONGEST} bytes; this one has {length}"
         )),
     }
 }

@@ -19,11 +19,11 @@ type Node = (&'static str, u64, u64, &'static str);
 /// Name, major and minor number, and what it is for (the kernel's Documentation/admin-guide/devices.txt).
 const NODES: [Node; 6] = [
     ("null", 1, 3, "swallows what is written"),
-    ("zero", 1, 5, "zeros without end"),
-    ("full", 1, 7, "a disk that is full (ENOSPC)"),
+    ("zero", 1, 5, "endless zeros"),
+    ("full", 1, 7, "a full disk (ENOSPC)"),
     ("random", 1, 8, "random bytes"),
     ("urandom", 1, 9, "random bytes"),
-    ("tty", 5, 0, "the terminal that controls us"),
+    ("tty", 5, 0, "our controlling terminal"),
 ];
 
 const LINKS: [(&str, &str); 5] = [
@@ -58,7 +58,7 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         let link = format!("dev/{name}");
         container.call(
             format!("symlink({target:?}, {link:?})"),
-            "a name that programs know",
+            "a name that programs expect",
             shell(["ln", "-s", target, &link]),
             || symlinkat(target, root, Path::new(&link)),
         )?;
@@ -110,7 +110,7 @@ fn make(container: &Inside, root: &NewRoot, node: Node) -> Result<bool> {
     match made {
         Err(Failure::Call { errno: Errno::EPERM, .. }) => {
             container.note(
-                "mknod: EPERM in a user namespace; so, the host's own nodes",
+                "no mknod in a user namespace (EPERM): the host's own nodes instead",
             );
             Ok(false)
         }
@@ -137,7 +137,7 @@ fn console(container: &Inside, root: &NewRoot) -> Result<()> {
             root,
             "dev/console",
             terminal,
-            "ttyname(3) shall find the terminal",
+            "so that ttyname(3) finds the terminal",
         ),
         None => Ok(()),
     }
@@ -149,7 +149,8 @@ fn console(container: &Inside, root: &NewRoot) -> Result<()> {
 /// # Errors
 /// As mkdir(2) and mount(2).
 pub fn tun(container: &Inside, root: &NewRoot) -> Result<()> {
-    let (source, why) = (Path::new("/dev/net/tun"), "for networks by program");
+    let (source, why) =
+        (Path::new("/dev/net/tun"), "for programs that are network devices");
     if !source.exists() {
         return Ok(());
     }

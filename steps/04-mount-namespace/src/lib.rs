@@ -52,7 +52,7 @@ impl Feature for MountNamespace {
 /// Another root, with all that a program expects there, and the old one gone.
 #[derive(Debug, clap::Args)]
 pub struct PivotRoot {
-    /// Show a file or directory of the host inside, the deeper place on top
+    /// Show a file or directory of the host inside; a deeper place covers a higher one
     #[arg(short, long = "volume", value_name = "SRC:DST[:ro]", value_parser = volume::parser())]
     volumes: Vec<Volume>,
 
@@ -70,7 +70,7 @@ impl Feature for PivotRoot {
         let root = NewRoot::enter(container)?;
         proc::mount(container, &root)?;
         container.routine(|| dev::populate(container, &root))?;
-        sys::mount(container, &root)?;
+        container.routine(|| sys::mount(container, &root))?;
         container.read_only = self.read_only;
         // What the user names is mounted later, and so wins.
         for (source, destination) in &container.files {
@@ -99,7 +99,7 @@ pub fn pivot(container: &Inside) -> Result<()> {
     container
         .call(
             "pivot_root(\".\", \".\")",
-            "the new root goes below the old one",
+            "the old root lies on top now",
             shell(["pivot_root", ".", "."]),
             || pivot_root(".", "."),
         )
@@ -110,7 +110,7 @@ pub fn pivot(container: &Inside) -> Result<()> {
         )?;
     container.call(
         "umount2(\".\", MNT_DETACH)",
-        "the host's files lose their last name",
+        "the host's files are gone",
         "umount -l .",
         || umount2(".", MntFlags::MNT_DETACH),
     )?;

@@ -10,7 +10,7 @@ use pid_namespace::PidNamespace;
 use runtime::Container;
 use uts_namespace::{IpcNamespace, UtsNamespace};
 
-/// Step 04: as 03, and with mounts of its own, and a root without a way back
+/// Step 04: as 03, and with mounts of its own and a root without a way back
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

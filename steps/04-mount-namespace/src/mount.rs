@@ -200,7 +200,7 @@ pub fn make_read_only(
     let options = "remount,bind,ro=recursive";
     let changed = container.call(
         format!("mount_setattr({shown:?}, AT_RECURSIVE, MOUNT_ATTR_RDONLY)"),
-        "a bind mount takes ro only afterwards; with all that is mounted in it",
+        "read-only, with all in it",
         shell([Path::new("mount"), Path::new("-o"), Path::new(options), shown]),
         || set_read_only_recursively(place.as_fd()),
     );
@@ -208,8 +208,8 @@ pub fn make_read_only(
         Err(Failure::Call { errno: Errno::ENOSYS, .. }) => {
             if has_mounts_below(place)? {
                 bail!(
-                    "{shown:?}: something is mounted in it, which is read-only \
-                     with it only since Linux 5.12: leave `:ro` out"
+                    "{shown:?}: something is mounted in it, and before Linux \
+                     5.12 that would stay writable: leave out `:ro`"
                 );
             }
             let target = Target::Place(place.try_clone()?, shown.into());

@@ -68,7 +68,7 @@ impl NewRoot {
             .map_err(|errno| Failure::of(format!("openat2({name:?}, RESOLVE_NO_SYMLINKS)"), errno))
             .because(
                 Errno::ELOOP,
-                "it is a symbolic link in the root directory, which could lead out",
+                "it is a symbolic link in the root directory, and could lead out",
             )?;
         Ok(Target::Place(found, name.into()))
     }
@@ -90,11 +90,11 @@ impl NewRoot {
             .because(
                 Errno::EEXIST,
                 "a symbolic link on the way leads nowhere inside the root directory: \
-                 name the place that it means",
+                 name the place that it points to",
             )
             .because(
                 Errno::ENOTDIR,
-                "a part of it is a file in the root directory: choose another place",
+                "part of the path is a file in the root directory: choose another place",
             )
             .because(Errno::EACCES, &self.refusal)?;
         let relative = name.strip_prefix("/").unwrap_or(name);

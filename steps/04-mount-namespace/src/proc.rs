@@ -18,12 +18,12 @@ pub fn mount(container: &Inside, root: &NewRoot) -> Result<()> {
         .make(
             container,
             root.system_directory("proc")?,
-            "our processes alone",
+            "only our processes",
         )
         .because(
             Errno::EPERM,
-            "a fresh proc needs an old one that nothing covers; docker covers parts of it: \
-             run it outside docker, or in the lab (./scripts/lab.sh)",
+            "a fresh proc needs an old one that nothing covers, and docker covers parts of \
+             it: run this outside docker, or in the lab (./scripts/lab.sh)",
         )?;
     Ok(())
 }

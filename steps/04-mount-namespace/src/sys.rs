@@ -29,7 +29,7 @@ pub fn mount(container: &Inside, root: &NewRoot) -> Result<()> {
         }
         mounted => Ok(mounted.because(
             Errno::EBUSY,
-            "a sysfs lies there already: umount it from the root directory",
+            "a sysfs is mounted there already: unmount it from the root directory",
         )?),
     }
 }

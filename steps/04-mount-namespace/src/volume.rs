@@ -52,7 +52,7 @@ impl Volume {
         let destination = plain(typed);
         if !typed.is_absolute() || destination.file_name().is_none() {
             return Err(format!(
-                "{typed:?} is no absolute path below / in the container"
+                "{typed:?} is not an absolute path below / in the container"
             ));
         }
         let found = fs::canonicalize(source)
@@ -76,7 +76,7 @@ impl Volume {
         for (number, volume) in volumes.iter().enumerate() {
             let place = &volume.destination;
             if volumes[..number].iter().any(|v| v.destination == *place) {
-                bail!("--volume: two of them at {place:?}; leave one out");
+                bail!("--volume: two volumes at {place:?}; leave one out");
             }
         }
         Ok(())
@@ -98,9 +98,9 @@ impl Volume {
         for (volume, number) in mounted {
             if volume.shown(root)? != number {
                 bail!(
-                    "--volume: another one covers {:?}, because a symbolic link \
-                     in the root directory gives their place two names: name \
-                     both by the one that the link means",
+                    "--volume: another volume covers {:?}, because a symbolic \
+                     link in the root directory gives their place two names: \
+                     for both, use the name that the link points to",
                     volume.destination
                 );
             }
@@ -126,7 +126,7 @@ impl Volume {
             .make(container, place, "--volume")
             .because(
                 Errno::ENOTDIR,
-                "a file can only lie over a file, and a directory over a directory",
+                "a file can only cover a file, and a directory a directory",
             )?;
         if self.read_only {
             let place = root.existing(&self.destination)?;

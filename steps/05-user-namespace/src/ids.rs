@@ -148,12 +148,13 @@ impl Mapping {
         let asked = format!("--user {uid}:{gid}: EINVAL");
         match last_uid {
             0 => bail!(
-                "{asked}: only id 0 is mapped; a range in /etc/subuid and /etc/subgid gives \
-                 more (`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 \
-                 $USER`), and a newuidmap that works (./scripts/doctor.sh tries it)"
+                "{asked}: only id 0 is mapped; more ids take a range in /etc/subuid and \
+                 /etc/subgid (`sudo usermod --add-subuids 100000-165535 --add-subgids \
+                 100000-165535 $USER`) and a newuidmap that works (./scripts/doctor.sh tries \
+                 it)"
             ),
             _ => bail!(
-                "{asked}: mapped are the users 0 to {last_uid} and the groups 0 to {last_gid}"
+                "{asked}: only the users 0 to {last_uid} and the groups 0 to {last_gid} are mapped"
             ),
         }
     }
@@ -289,7 +290,7 @@ fn words(range: &Range) -> Vec<String> {
 fn write(container: &Host, file: &str, text: &str) -> Result<()> {
     let path = format!("/proc/{}/{file}", container.pid);
     let why = match file {
-        "setgroups" => "first: no group of ours may be dropped inside",
+        "setgroups" => "comes first: inside, nobody may drop one of our groups",
         "uid_map" => "users: first inside, first outside, how many",
         _ => "groups: first inside, first outside, how many",
     };
@@ -312,11 +313,11 @@ fn proc_is_ours() -> bool {
     own.as_os_str() == std::process::id().to_string().as_str()
 }
 
-const FOREIGN: &str = "/proc shows another PID namespace than ours: mount a new one \
+const FOREIGN: &str = "/proc shows a PID namespace other than ours: mount a new one \
      (`unshare --pid --fork --mount-proc` does)";
 
-const REFUSED: &str = "this machine lets ordinary users make a user namespace and do nothing in \
-     it (Ubuntu's AppArmor restriction): ./scripts/doctor.sh says what mends it";
+const REFUSED: &str = "this machine lets ordinary users make a user namespace, but do nothing \
+     in it (Ubuntu's AppArmor restriction): ./scripts/doctor.sh says how to fix it";
 
 /// newuidmap(1) and newgidmap(1) are setuid root: they may map what
 /// /etc/subuid and /etc/subgid grant, and nothing else.
@@ -331,7 +332,9 @@ fn run(container: &Host, program: &str, ranges: &[Range]) -> Result<()> {
     })?;
     if !status.success() {
         let cause = match get_no_new_privs() {
-            Ok(true) => "no_new_privs is set for this shell: it gets no rights",
+            Ok(true) => {
+                "no_new_privs is set for this shell, so the program gets no rights"
+            }
             _ => {
                 "is it installed setuid root? does the range belong to you? \
                  ./scripts/doctor.sh tries it"

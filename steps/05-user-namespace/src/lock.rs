@@ -30,22 +30,22 @@ impl Feature for LockedMounts {
         container
             .call(
                 "clone(CLONE_NEWUSER | CLONE_NEWNS | CLONE_FILES | SIGCHLD)",
-                "a helper gets a copy of the mounts: locked, for it has other users",
+                "a helper gets a copy of the mounts: locked, because it has other users",
                 "unshare --user --mount sleep 1 &",
                 || copy_for_another_user_namespace(&mut mounts),
             )
             .because(
                 Errno::EAGAIN,
-                "with a read-only mount there are two processes for a moment: \
-                 a limit leaves room for one",
+                "a read-only mount takes two processes for a moment, and a \
+                 limit leaves room for only one",
             )
             .because(
                 Errno::ENOSPC,
-                "a limit in /proc/sys/user/max_*_namespaces is reached",
+                "a limit in /proc/sys/user/max_*_namespaces has been reached",
             )?;
         container.call(
             "setns(MNT, CLONE_NEWNS)",
-            "we go over to that copy, and keep our own users",
+            "we move to that copy, and keep our own users",
             "nsenter --mount=/proc/$!/ns/mnt",
             || setns(&mounts, CloneFlags::CLONE_NEWNS),
         )?;

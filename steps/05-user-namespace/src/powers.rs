@@ -52,14 +52,14 @@ Or start it as root, with sudo.",
     (
         "user/max_user_namespaces",
         "0",
-        "the number of user namespaces is limited to none.
+        "the number of user namespaces is limited to zero.
 Until the next boot: sudo sysctl user.max_user_namespaces=10000",
     ),
 ];
 
 const CONTAINER: &str = "refused, since this is a container.
 Its seccomp filter and its masked /proc forbid new namespaces.
-Start it with: docker run --privileged …";
+Start it with: docker run --privileged ...";
 
 const KERNEL: &str = "the kernel refused.
 Are user namespaces built in? ls /proc/self/ns/user

@@ -9,7 +9,7 @@ pub fn parse(text: &str) -> Result<(Uid, Gid)> {
     match (uid.parse(), gid.parse()) {
         (Ok(uid), Ok(gid)) => Ok((Uid::from_raw(uid), Gid::from_raw(gid))),
         _ => bail!(
-            "a user is UID or UID:GID, in numbers: names are those of the host"
+            "a user is UID or UID:GID, in numbers: the names are the host's"
         ),
     }
 }

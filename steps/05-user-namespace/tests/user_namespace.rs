@@ -405,7 +405,7 @@ fn a_proc_of_another_pid_namespace_is_named_as_the_reason() {
         .output();
     assert_eq!(output.status.code(), Some(125), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("another PID namespace than ours"), "{told}");
+    assert!(told.contains("a PID namespace other than ours"), "{told}");
 }
 
 fn a_root_directory_of_somebody_else_is_told() {
@@ -473,7 +473,10 @@ fn a_program_that_is_not_for_the_user_is_told() {
         let output = step.output();
         let line = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(126), "{name}: {line}");
-        assert!(line.contains("not for this user"), "{name}: {line}");
+        assert!(
+            line.contains("this user may not execute it"),
+            "{name}: {line}"
+        );
     }
 }
 

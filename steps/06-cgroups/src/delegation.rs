@@ -189,7 +189,7 @@ impl Delegation {
         let top = below(Path::new(PLACE));
         let is_one_tree = |part: &Part| part.point == Path::new(PLACE);
         if !self.0.is_empty() && !self.0.iter().any(is_one_tree) {
-            let why = "a place for one tree a controller";
+            let why = "a place for one tree per controller";
             Mount::new("tmpfs", MsFlags::MS_NODEV, "mode=755,size=1m")
                 .make(container, top, why)?;
             for link in fs::read_dir(PLACE)?.flatten() {

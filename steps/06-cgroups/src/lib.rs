@@ -85,7 +85,7 @@ impl Feature for Cgroups {
         container
             .call(
                 "unshare(CLONE_NEWCGROUP)",
-                "our cgroup becomes the root of all that we see",
+                "our cgroup becomes the root of what we see",
                 "exec unshare --cgroup sh",
                 || unshare(CloneFlags::CLONE_NEWCGROUP),
             )

@@ -12,15 +12,15 @@ pub const PERIOD: u64 = 100_000;
 /// What a container may use at most.
 #[derive(Debug, clap::Args)]
 pub struct Limits {
-    /// Memory, with a unit of b, k, m or g
+    /// Memory limit, with the unit b, k, m or g
     #[arg(short, long, value_name = "SIZE", value_parser = size)]
     memory: Option<Size>,
 
-    /// Processors, as a decimal number
+    /// Limit on processors, a decimal number
     #[arg(long, value_name = "N", value_parser = processors)]
     cpus: Option<f64>,
 
-    /// Processes and threads
+    /// Limit on processes and threads
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pids_limit: Option<u32>,
 }
@@ -92,7 +92,9 @@ fn size(text: &str) -> Result<Size, String> {
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
         _ => {
-            return Err(format!("{unit:?} is no unit of memory: b, k, m or g"));
+            return Err(format!(
+                "{unit:?} is not a unit of memory: use b, k, m or g"
+            ));
         }
     };
     let number: f64 = number
@@ -105,7 +107,7 @@ fn size(text: &str) -> Result<Size, String> {
             Err("a size is a number and a unit: 64m, 1.5g".into())
         }
         _ if bytes < LEAST as f64 => Err(
-            "no container starts in less than 6m; leave it out to set no limit"
+            "no container starts with less than 6m; leave the option out to set no limit"
                 .into(),
         ),
         _ if machine.is_some_and(|machine| bytes > machine as f64) => {
@@ -132,8 +134,11 @@ fn processors(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(cpus) if cpus > there => Err(format!("this machine has {there}")),
         Ok(cpus) if cpus >= 0.01 => Ok(cpus),
-        Ok(_) => Err("the least is 0.01; leave it out to set no limit".into()),
-        Err(_) => Err("a number of processors is a decimal number: 0.5".into()),
+        Ok(_) => {
+            Err("the least is 0.01; leave the option out to set no limit"
+                .into())
+        }
+        Err(_) => Err("processors are given as a decimal number: 0.5".into()),
     }
 }
 

@@ -26,13 +26,19 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes the container's cgroup below `parent`.
-    pub fn make(runtime: &Narrator, parent: &Path) -> Result<Directory> {
+    /// Makes the container's cgroup below `parent`. What is told calls it
+    /// `short`.
+    pub fn make(
+        runtime: &Narrator,
+        short: &'static str,
+        parent: &Path,
+    ) -> Result<Directory> {
         let mut number = 1;
         while name(parent, number).exists() {
             number += 1;
         }
         let path = name(parent, number);
+        runtime.name(short, &path);
         runtime.tell(
             Side::Host,
             &format!("mkdir({path:?})"),
@@ -144,13 +150,13 @@ fn sweep(parent: &Path) {
 }
 
 /// What mkdir(2) means when it refuses.
-pub const NOT_OURS: &str = "this part of the tree is not ours to change; in a login session of \
-     systemd, `systemd-run --user --scope -p Delegate=yes` gives one that is; without systemd, \
-     as root or in the playground (./scripts/playground.sh)";
+pub const NOT_OURS: &str = "this part of the tree is not ours to change; in a systemd login \
+     session, `systemd-run --user --scope -p Delegate=yes` gives you one that is; without \
+     systemd, run this as root or in the playground (./scripts/playground.sh)";
 
 /// What it means to a container in a container.
-pub const READ_ONLY: &str = "the cgroups here are to be looked at only, as inside a container: \
-     limits are for whoever starts that one to set";
+pub const READ_ONLY: &str = "the cgroups here are read-only, as inside a container: whoever \
+     starts that container sets its limits";
 
 /// Writes into a file of the tree. Not by fs::write(): its O_CREAT turns a
 /// file that is not there (ENOENT) into one that we may not make (EACCES).
@@ -178,8 +184,9 @@ pub fn write(
 }
 
 /// What to do where there is no tree to be seen.
-pub const NO_TREE: &str = "none is mounted here; systemd does it on most machines \
-     (./scripts/doctor.sh says what is there), and a playground has one if root started it: \
+pub const NO_TREE: &str = "none is mounted here; on most machines systemd mounts it \
+     (./scripts/doctor.sh says what is there), and a playground that root started has \
+     one: \
      `sudo ./scripts/playground.sh`";
 
 /// The hierarchies of this host, and where in them we are

@@ -34,22 +34,22 @@ impl Cgroup {
         trees: &Trees,
         limits: &Limits,
     ) -> Result<Cgroup> {
-        let make = |controller: &str| {
+        let make = |controller: &str, short| {
             let place = trees.place(Some(controller));
             let (_, parent) = place.with_context(|| {
                 format!("no {controller} cgroup: {}", tree::NO_TREE)
             })?;
-            Directory::make(runtime, &parent)
+            Directory::make(runtime, short, &parent)
         };
-        let memory = make("memory")?;
+        let memory = make("memory", "MEM")?;
         limit_memory(runtime, &memory, limits)?;
         let out_of_memory = limits.memory().map(|_| watch(&memory));
         let out_of_memory = out_of_memory
             .transpose()
             .context("write(\"cgroup.event_control\"), for an event when memory runs out")?;
-        let cpu = make("cpu")?;
+        let cpu = make("cpu", "CPU")?;
         limit_processor(runtime, &cpu, limits)?;
-        let pids = make("pids")?;
+        let pids = make("pids", "PIDS")?;
         limit_pids(runtime, &pids, limits)?;
         Ok(Cgroup { directories: [memory, cpu, pids], out_of_memory })
     }
@@ -62,7 +62,7 @@ impl Cgroup {
             let tasks = directory.file("tasks");
             container.call(
                 format!("write({tasks:?}, \"0\")"),
-                "ourselves, with all children to come",
+                "we enter it, and so will all our children",
                 format!("echo 0 > {}", shell([&tasks])),
                 || tree::put(&tasks, "0"),
             )
@@ -98,14 +98,13 @@ fn limit_memory(
     let set = |file, why| {
         write(runtime, &directory.file(file), &bytes.to_string(), why)
     };
-    set("memory.limit_in_bytes", "bytes; beyond them the OOM killer comes")?;
+    set("memory.limit_in_bytes", "above it: the OOM killer")?;
     // Only where the kernel accounts swap. Its limit is that of both together.
-    match directory.file("memory.memsw.limit_in_bytes").exists() {
-        true => {
-            set("memory.memsw.limit_in_bytes", "else the rest goes to the disk")
-        }
-        false => Ok(()),
+    if !directory.file("memory.memsw.limit_in_bytes").exists() {
+        return Ok(());
     }
+    let why = "or else the rest goes to the disk";
+    runtime.routine(|| set("memory.memsw.limit_in_bytes", why))
 }
 
 fn limit_processor(
@@ -119,7 +118,8 @@ fn limit_processor(
     let set = |file, value: u64, why| {
         write(runtime, &directory.file(file), &value.to_string(), why)
     };
-    set("cpu.cfs_period_us", PERIOD, "microseconds of a period")?;
+    let why = "a period, in microseconds";
+    runtime.routine(|| set("cpu.cfs_period_us", PERIOD, why))?;
     set("cpu.cfs_quota_us", quota, "microseconds in each period")
 }
 
@@ -157,7 +157,7 @@ pub fn mount(container: &Inside) -> Result<()> {
     tmpfs.after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
-        "a place for one tree a controller",
+        "a place for one tree per controller",
     )?;
     let trees = tree::read("/proc/self/cgroup")?;
     for controllers in trees.lines().filter_map(|line| line.split(':').nth(1)) {
@@ -172,7 +172,7 @@ pub fn mount(container: &Inside) -> Result<()> {
             Mount::new("cgroup", QUIET, controllers).after(mkdir).make(
                 container,
                 &place,
-                "what is counted, to look at",
+                "shows what is counted",
             )?;
         }
     }

@@ -5,7 +5,6 @@ pub mod scope;
 
 use std::env;
 use std::fs;
-use std::iter;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -48,8 +47,7 @@ impl Cgroup {
             ask_systemd_for_delegation(runtime)?;
         }
         let parent = parent(runtime, trees, limits)?;
-        runtime.name("CGROUP", &parent);
-        let directory = Directory::make(runtime, &parent)?;
+        let directory = Directory::make(runtime, "CGROUP", &parent)?;
         limit(runtime, &directory, limits)?;
         Ok(Cgroup(directory))
     }
@@ -80,27 +78,19 @@ fn limit(
     let set = |file: &str, value: String, why| {
         write(runtime, &directory.file(file), &value, why).because(
             Errno::ENOENT,
-            "this controller is not delegated to you: ./scripts/doctor.sh says what mends it",
+            "this controller is not delegated to you: ./scripts/doctor.sh says how to fix it",
         )
     };
     if let Some(bytes) = limits.memory() {
-        set(
-            "memory.max",
-            bytes.to_string(),
-            "bytes; beyond them the OOM killer comes",
-        )?;
-        if directory.file("memory.swap.max").exists() {
-            set(
-                "memory.swap.max",
-                "0".into(),
-                "else the rest goes to the disk",
-            )?;
-        }
-        set(
-            "memory.oom.group",
-            "1".into(),
-            "half a container is of no use: all or none",
-        )?;
+        set("memory.max", bytes.to_string(), "above it: the OOM killer")?;
+        runtime.routine(|| {
+            if directory.file("memory.swap.max").exists() {
+                let why = "or else the rest goes to the disk";
+                set("memory.swap.max", "0".into(), why)?;
+            }
+            let why = "half a container is no use: kill all or none";
+            set("memory.oom.group", "1".into(), why)
+        })?;
     }
     if let Some(quota) = limits.quota() {
         set(
@@ -132,8 +122,10 @@ fn parent(
     };
     // To be counted takes no controller, and nobody needs to move for it.
     if limits.any() {
-        make_room(runtime, &parent)?;
-        enable(runtime, &parent)?;
+        runtime.routine(|| {
+            make_room(runtime, &parent)?;
+            enable(runtime, &parent)
+        })?;
     }
     Ok(parent)
 }
@@ -154,7 +146,7 @@ fn make_room(runtime: &Narrator, parent: &Path) -> Result<()> {
             .call(
                 Side::Host,
                 format!("mkdir({leaf:?})"),
-                "a leaf for whoever is in the way",
+                "a leaf for the processes in the way",
                 shell(["mkdir".as_ref(), leaf.as_os_str()]),
                 || fs::create_dir_all(&leaf),
             )
@@ -211,13 +203,12 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
     }
     let words = scope::words("--user");
     let mut anew = scope::anew(&words, ASKED)?;
-    let shown = shell(iter::once(anew.get_program()).chain(anew.get_args()));
     runtime
         .call(
             Side::Host,
-            format!("execve({}, …)", words.join(" ")),
+            "execve(\"systemd-run\", …)",
             "a cgroup that is ours to divide",
-            shown,
+            "exec systemd-run --user --scope --property=Delegate=yes bash",
             || {
                 SigSet::empty().thread_set_mask()?;
                 // It only comes back if there is no systemd-run.
@@ -236,7 +227,7 @@ pub fn mount(container: &Inside) -> Result<()> {
     Mount::new("cgroup2", QUIET, "").after(["mkdir", "-p", PLACE]).make(
         container,
         PLACE,
-        "what is counted, to look at",
+        "shows what is counted",
     )?;
     Ok(())
 }

@@ -431,11 +431,11 @@ fn a_lock_that_somebody_keeps_is_waited_for_with_an_end_and_a_word() {
     let told = error(&output);
     assert_eq!(output.status.code(), Some(125), "{told}");
     assert!(begin.elapsed() >= Duration::from_secs(9), "{told}");
-    for word in ["wait: another process", "EAGAIN", "lslocks"] {
+    for word in ["waiting: another process", "EAGAIN", "lslocks"] {
         assert!(told.contains(word), "{told}");
     }
     let mut waiting = limited().in_shell(r#"exec "$@" 2>&1"#).start();
-    while !waiting.line().contains("wait: another process") {}
+    while !waiting.line().contains("waiting: another process") {}
     waiting.signal(Signal::SIGTERM);
     assert_eq!(waiting.ended(), 143);
     drop(kept);
@@ -718,23 +718,23 @@ fn bad_input_is_told_in_one_line() {
     let more = format!("--cpus={}.5", more.get());
     let table: &[(&str, &str)] = &[
         ("--memory=", "a number and a unit"),
-        ("--memory=0", "leave it out"),
-        ("--memory=-64m", "leave it out"),
+        ("--memory=0", "leave the option out"),
+        ("--memory=-64m", "leave the option out"),
         ("--memory=1m", "6m"),
         ("--memory=6143k", "6m"),
-        ("--memory=64x", "no unit"),
+        ("--memory=64x", "not a unit"),
         ("--memory=m", "a number and a unit"),
         ("--memory=64 m", "a number and a unit"),
         ("--memory=1,5g", "a number and a unit"),
-        ("--memory=6.m.m", "no unit"),
-        ("--memory=nan", "no unit"),
+        ("--memory=6.m.m", "not a unit"),
+        ("--memory=nan", "not a unit"),
         ("--memory=1000000g", "the machine itself has"),
-        ("--memory=1e30g", "no unit"),
+        ("--memory=1e30g", "not a unit"),
         ("--cpus=", "decimal number"),
-        ("--cpus=0", "leave it out"),
+        ("--cpus=0", "leave the option out"),
         ("--cpus=0.001", "0.01"),
-        ("--cpus=-1", "leave it out"),
-        ("--cpus=nan", "leave it out"),
+        ("--cpus=-1", "leave the option out"),
+        ("--cpus=nan", "leave the option out"),
         ("--cpus=inf", "this machine has"),
         ("--cpus=one", "decimal number"),
         ("--cpus=50%", "decimal number"),

@@ -232,7 +232,7 @@ impl<'a> HostView<'a> {
         // Two overlays can lie on each other, not three. Then: look, don't touch.
         let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
         let bound = Mount::bind(directory, MsFlags::empty())
-            .make(self.container, &place, "no overlay: to look at")
+            .make(self.container, &place, "no overlay is possible: read-only")
             .and_then(|()| remount_with(flags, self.container, &place, ""));
         if bound.is_err() {
             self.container.note(format!(
@@ -343,7 +343,7 @@ impl<'a> HostView<'a> {
 
 const NO_OVERLAY: &str = "no overlay can be made here: /etc stays read-only.
 Is this a playground in a playground in a playground, or one in a container?
-Two overlays can lie on each other, not three. Leave the inner one.";
+Two overlays can be stacked, but not three. Leave the inner one.";
 
 /// Configuration, and not somebody's swap file.
 fn is_small_file(about: &Metadata) -> bool {

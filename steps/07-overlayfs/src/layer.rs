@@ -105,14 +105,14 @@ pub fn must_fit(layers: usize, data: usize) -> Result<()> {
     if layers > MOST {
         bail!(
             "{layers} layers with the root directory, and overlayfs takes \
-             {MOST}: put some of them into one directory, in their order"
+             {MOST}: put some of them into one directory, in order"
         );
     }
     if data >= PAGE {
         bail!(
-            "the names of {layers} layers are longer than mount(2) takes, {PAGE} \
-             bytes: put some of them into one directory, in their order, or all \
-             where names are short"
+            "the names of {layers} layers are longer than the {PAGE} bytes that \
+             mount(2) takes: put some of them into one directory, in order, or \
+             move them to a place with a short name"
         );
     }
     Ok(())

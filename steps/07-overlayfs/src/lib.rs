@@ -32,12 +32,12 @@ use upper::Upper;
 /// A root directory in layers.
 #[derive(Debug, clap::Args)]
 pub struct Overlayfs {
-    /// Lay a directory or tar file over the root directory; the last on top.
+    /// Lay a directory or tar file over the root directory, the last one on top.
     /// What a tar file marks as deleted (.wh.NAME) is gone
     #[arg(long = "layer", value_name = "DIR|TAR", value_parser = layer::parser())]
     layers: Vec<Layer>,
 
-    /// Keep what is written here, to be a layer of the next run
+    /// Keep in DIR what the container writes; the next run can use it as a layer
     #[arg(long, value_name = "DIR", value_parser = upper::parser())]
     upper: Option<Upper>,
 

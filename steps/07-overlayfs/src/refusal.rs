@@ -3,10 +3,10 @@
 use nix::errno::Errno;
 use runtime::{Because, Failure};
 
-const ADVICE: &str = "an upper directory can't lie on another overlay, as \
-    everything in docker does, nor on NFS, and no more than two overlays may \
-    lie over each other: use a directory on a disk or a tmpfs; nor may \
-    anything be mounted below a layer: `findmnt` shows what is";
+const ADVICE: &str = "an upper directory can't be on another overlay (in \
+    docker, everything is) or on NFS, and no more than two overlays can be \
+    stacked: use a directory on a disk or a tmpfs; nothing may be mounted \
+    below a layer, either: `findmnt` shows what is";
 
 /// What mount(2) said, with its cause.
 pub fn explained(mounted: Result<(), Failure>) -> Result<(), Failure> {

@@ -79,7 +79,7 @@ pub fn kind<R: Read>(entry: &mut Entry<R>) -> Result<Taken> {
         other => {
             let letter = char::from(other.as_byte()).escape_default();
             let what = match other.as_byte() {
-                b'M' => "a file that began in another volume".to_owned(),
+                b'M' => "a file that begins in another volume".to_owned(),
                 b'D' => "an incremental backup's directory".to_owned(),
                 _ => format!("an entry of type '{letter}'"),
             };
@@ -109,7 +109,7 @@ pub fn keywords<R: Read>(entry: &mut Entry<R>) -> Result<Keywords> {
             said.left_out.push(key.to_owned());
         } else if key.starts_with("GNU.sparse.") {
             bail!(
-                "a sparse file as pax has it is not read here: write it \
+                "a sparse file in pax format can't be read here: write it \
                  without --sparse, or with --format=gnu"
             );
         } else if !is_known {
@@ -120,13 +120,13 @@ pub fn keywords<R: Read>(entry: &mut Entry<R>) -> Result<Keywords> {
 }
 
 /// The library takes each line for a keyword, whatever length it says.
-const LINE_FEED: &str = "a name or an attribute with a line feed in it, as pax \
-    has it, is not read here: write the tar file without --xattrs, or with \
+const LINE_FEED: &str = "a pax name or attribute with a line feed in it can't \
+    be read here: write the tar file without --xattrs, or with \
     --xattrs-include=user.overlay.opaque alone";
 
 fn refused(what: &str) -> anyhow::Error {
     anyhow!(
-        "{what} is not read here: unpack the file by its own program, and give \
-         the directory as the layer"
+        "{what} can't be read here: unpack the file with its own program, and \
+         give the directory as the layer"
     )
 }

@@ -59,13 +59,13 @@ fn unpack(
     archive.set_overwrite(true);
     let mut entries = archive.entries()?.peekable();
     if entries.peek().is_none() {
-        bail!("this is no tar file, or there is nothing in it");
+        bail!("this is not a tar file, or it is empty");
     }
     for entry in entries {
         runtime.interrupted()?;
         // Not the library's own words: they hold a page of what it read.
         let mut entry = entry.map_err(|error| {
-            let told = anyhow!("this is no tar file, or it is cut short");
+            let told = anyhow!("this is not a tar file, or it is cut short");
             match error.kind() {
                 ErrorKind::Other => told,
                 kind => anyhow!("{told}: {kind}"),
@@ -150,7 +150,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>> {
         [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(opened))),
         magic => match COMPRESSED.iter().find(|it| magic.starts_with(it.0)) {
             Some((_, by, undo)) => {
-                bail!("it is compressed by {by}: `{undo} FILE` first")
+                bail!("it is compressed with {by}: run `{undo} FILE` first")
             }
             None => Ok(Box::new(opened)),
         },

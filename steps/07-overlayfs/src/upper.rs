@@ -29,7 +29,7 @@ pub fn parser() -> impl TypedValueParser<Value = Upper> {
     OsStringValueParser::new().try_map(|text: OsString| {
         let path = real_path(Path::new(&text))
             .map_err(|e| Failure::of(format!("realpath({text:?})"), e))
-            .because(Errno::ENOENT, "the directory above it is not there")?;
+            .because(Errno::ENOENT, "its parent directory does not exist")?;
         Ok::<_, Failure>(Upper { path, lock: None })
     })
 }
@@ -85,7 +85,10 @@ impl Upper {
         }
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|(_, e)| Failure::of(format!("flock({:?})", self.path), e))
-            .because(Errno::EWOULDBLOCK, "another container writes into it")?;
+            .because(
+                Errno::EWOULDBLOCK,
+                "another container is writing to it",
+            )?;
         self.lock = Some(Arc::new(lock));
         make(container, &self.work(), "and prepared here", owner)
     }
@@ -107,7 +110,7 @@ fn make(
             shell(["mkdir".as_ref(), path.as_os_str()]),
             || fs::create_dir(path),
         )
-        .because(Errno::EEXIST, "it is there, and no directory")?;
+        .because(Errno::EEXIST, "it exists, and is not a directory")?;
     if let Some((uid, gid)) = owner {
         chown(path, Some(uid.as_raw()), Some(gid.as_raw()))
             .with_context(|| format!("chown {}", path.display()))?;
@@ -128,8 +131,8 @@ pub fn warn_without_attributes(container: &Inside, upper: &Path) {
 }
 
 const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
-    (EIO): the upper layer takes no user attributes, a tmpfs since Linux 6.6; \
-    `--upper DIR` on a disk does";
+    (EIO): the upper layer takes no user attributes (a tmpfs does since Linux \
+    6.6); `--upper DIR` on a disk does";
 
 /// What is left in the work directory is of no use to anybody. The kernel made
 /// a directory there that not even its owner may read.

@@ -32,7 +32,7 @@ pub fn translate(layer: &Path, runtime: &Narrator) -> Result<()> {
 }
 
 fn translate_one(layer: &Path, mark: &Path) -> Result<()> {
-    let directory = mark.parent().context("it lies in no directory")?;
+    let directory = mark.parent().context("it is in no directory")?;
     let name = mark.file_name().unwrap_or_default().as_bytes();
     fs::remove_file(mark).map_err(|e| Failure::of("unlink()", e))?;
     if name == OPAQUE {
@@ -45,7 +45,9 @@ fn translate_one(layer: &Path, mark: &Path) -> Result<()> {
     if hidden.as_bytes().starts_with(MARK)
         || ["", ".", ".."].map(OsStr::new).contains(&hidden)
     {
-        bail!("nobody but its program knows what it means: leave it out");
+        bail!(
+            "only the program that wrote it knows what it means: leave it out"
+        );
     }
     // Deleted, and made anew: what is new is all that there is of it.
     let place = directory.join(hidden);
@@ -70,8 +72,8 @@ pub fn make_opaque(directory: &Path) -> Result<()> {
         .map_err(|errno| Failure::of("setxattr(user.overlay.opaque)", errno))
         .because(
             Errno::EOPNOTSUPP,
-            "the cache lies on a filesystem without user attributes: \
-             XDG_CACHE_HOME=DIR is another place, on a disk",
+            "the cache is on a file system without user attributes: \
+             XDG_CACHE_HOME=DIR chooses another place, on a disk",
         )?;
     Ok(())
 }
@@ -82,8 +84,8 @@ pub fn must_have_none(layer: &Path, runtime: &Narrator) -> Result<()> {
     match marks_in(layer, runtime)?.first() {
         None => Ok(()),
         Some(mark) => bail!(
-            "--layer {}: {} is a whiteout of a tar file; give it as one: \
-             `tar -C {0} -cf layer.tar .`",
+            "--layer {}: {} is a whiteout of a tar file; give the layer as \
+             one: `tar -C {0} -cf layer.tar .`",
             layer.display(),
             mark.display()
         ),

@@ -764,7 +764,11 @@ fn what_gnu_tar_adds_is_right_or_refused() {
         let list =
             format!("--listed-incremental={}", place.path("l").display());
         gnu_tar(&source, &[&format, &list, "-cf", &packed, "."]);
-        refused(&place, &file, &[words, "unpack the file by its own program"]);
+        refused(
+            &place,
+            &file,
+            &[words, "unpack the file with its own program"],
+        );
         fs::remove_file(place.path("l")).expect("remove it");
     }
     fs::write(source.join("big"), vec![b'x'; 60 << 10]).expect("write");
@@ -773,7 +777,7 @@ fn what_gnu_tar_adds_is_right_or_refused() {
     let volumes = ["--format=gnu", "-M", "-L", "40", "-cf", &packed];
     gnu_tar(&source, &[&volumes[..], &["-f", &next, "big"]].concat());
     refused(&place, &file, &["big"]);
-    refused(&place, &second, &["big", "began in another volume"]);
+    refused(&place, &second, &["big", "begins in another volume"]);
     // Letters of other programs, and those that nobody has.
     for letter in *b"ANXEZ%" {
         let kind = EntryType::new(letter);
@@ -829,7 +833,7 @@ fn what_pax_adds_is_right_or_refused() {
     ] {
         let tar = with(key, value).file("word", &word, 0o644);
         fs::write(&file, tar.bytes()).expect("write");
-        refused(&place, &file, &["word", key, "not read here"]);
+        refused(&place, &file, &["word", key, "can't be read here"]);
     }
     // The library would read a second keyword in it.
     let tar = with("SCHILY.xattr.user.x", "a\n14 path=other")
@@ -839,7 +843,7 @@ fn what_pax_adds_is_right_or_refused() {
     for text in ["14 path=other\n", "10 uid=77\n"] {
         let tar = global(text).file("word", &word, 0o644);
         fs::write(&file, tar.bytes()).expect("write");
-        refused(&place, &file, &[&text[3..6], "for all", "not read here"]);
+        refused(&place, &file, &[&text[3..6], "for all", "can't be read here"]);
     }
 }
 
@@ -980,8 +984,8 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
     let words = "these:are:words:".repeat(100);
     let compressed = gzip(&noise);
     let table: &[(&str, &[u8], &str)] = &[
-        ("empty", b"", "nothing in it"),
-        ("zeros", &[0; 10240], "nothing in it"),
+        ("empty", b"", "it is empty"),
+        ("zeros", &[0; 10240], "it is empty"),
         ("text", b"hello", "tar file"),
         ("words", words.as_bytes(), "tar file"),
         ("noise", &noise, "tar file"),
@@ -991,7 +995,7 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
         ("gz", &[0x1f, 0x8b, 8, 0], ""),
         ("xz", b"\xfd7zXZ\0abc", "unxz"),
         ("zstd", b"\x28\xb5\x2f\xfdabc", "unzstd"),
-        ("bzip2", b"BZh91AY&SY", "by bzip2: `bunzip2"),
+        ("bzip2", b"BZh91AY&SY", "with bzip2: run `bunzip2"),
         ("lz4", b"\x04\x22\x4d\x18abc", "unlz4"),
         ("lzip", b"LZIP\x01abc", "lzip --decompress"),
         ("lzop", b"\x89LZO\0\r\n\x1a\n", "lzop --decompress"),
@@ -1059,7 +1063,7 @@ fn bad_input_is_told_in_one_line() {
         (&[("--layer", Path::new("/"))], "one lies in the other"),
         (&[("--upper", Path::new("/"))], ""),
         (&[("--upper", Path::new(""))], ""),
-        (&[("--upper", &file)], "no directory"),
+        (&[("--upper", &file)], "not a directory"),
         (&[("--upper", &file.join("u"))], "ENOTDIR"),
         (&[("--upper", &missing.join("u"))], "ENOENT"),
         (&[("--upper", &at("dangling"))], "EEXIST"),
@@ -1111,7 +1115,7 @@ fn more_layers_than_the_kernel_looks_at_are_refused() {
             assert!(told.contains(part), "{told}");
         }
     };
-    let long = "31 layers are longer than mount(2)";
+    let long = "31 layers are longer than the 4096";
     assert_refused(30, 200, [long, "put some of them into one"]);
     let many = "501 layers with the root";
     assert_refused(500, 1, [many, "takes 500: put some of them"]);
@@ -1150,7 +1154,7 @@ fn the_root_may_lie_on_an_overlay_and_the_upper_directory_not() {
     let told = error(&output);
     assert_eq!(output.status.code(), Some(125), "{told}");
     assert!(told.contains("EINVAL"), "{told}");
-    assert!(told.contains("can't lie on another overlay"), "{told}");
+    assert!(told.contains("can't be on another overlay"), "{told}");
 }
 
 /// In a user namespace, an overlay would uncover what such a mount hides.
@@ -1168,7 +1172,10 @@ fn a_mount_below_the_root_is_told() {
     let output = step.in_shell(&mount).output();
     let told = error(&output);
     assert_eq!(output.status.code(), Some(125), "{told}");
-    assert!(told.contains("mounted below a layer: `findmnt`"), "{told}");
+    assert!(
+        told.contains("mounted below a layer, either: `findmnt`"),
+        "{told}"
+    );
 }
 
 fn volumes_limits_and_an_init_work_on_an_overlay() {

@@ -147,17 +147,19 @@ impl Place {
         let (name, alias) = (&self.name, alias.join(" "));
         if alias.len() > LONGEST_ALIAS {
             bail!(
-                "too many published ports: the kernel keeps {LONGEST_ALIAS} bytes to note them"
+                "too many published ports: the kernel keeps only {LONGEST_ALIAS} bytes to note them in"
             );
         }
         self.is_published = !ports.is_empty();
         if let (Some(cable), false) = (self.cable, alias.is_empty()) {
-            container.call(
-                format!("RTM_SETLINK {{ {name}, alias: {alias:?} }}"),
-                "a note of its ports, which dies with the container",
-                format!("ip link set {name} alias {alias:?}"),
-                || kernel.write_alias(cable, &alias),
-            )?;
+            container.routine(|| {
+                container.call(
+                    format!("RTM_SETLINK {{ {name}, alias: {alias:?} }}"),
+                    "a note of its ports that dies with the container",
+                    format!("ip link set {name} alias {alias:?}"),
+                    || kernel.write_alias(cable, &alias),
+                )
+            })?;
         }
         Ok(())
     }
@@ -177,7 +179,7 @@ impl Place {
             let name = &self.name;
             container.call(
                 format!("RTM_NEWLINK {{ {name}, hairpin: on }}"),
-                "its own published port: out, and in again by the same cable",
+                "to its own published port it goes out, and in again by the same cable",
                 format!("ip link set {name} type bridge_slave hairpin on"),
                 || {
                     kernel

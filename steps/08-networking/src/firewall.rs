@@ -114,25 +114,26 @@ pub fn load(container: &Host, view: &View, note: &Note) -> Result<()> {
         .because(
             Errno::ENOENT,
             "the program nft makes the rules: ./scripts/setup.sh installs it; \
-             --network none works without",
+             --network none works without it",
         )?;
     if let Some(chain) = one_that_drops(&feed(nft, &rules)?) {
         container.note(format!(
             "{chain} {THEN_NOTHING}; with docker: \
-             iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and with -o"
+             iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and the same with -o"
         ));
     }
     if legacy::forward_drops() {
         container.note(format!(
             "chain FORWARD of iptables-legacy {THEN_NOTHING}: \
-             iptables-legacy -I FORWARD -i {BRIDGE} -j ACCEPT, and with -o"
+             iptables-legacy -I FORWARD -i {BRIDGE} -j ACCEPT, and the same with -o"
         ));
     }
     Ok(())
 }
 
-const THEN_NOTHING: &str = "drops what the host forwards (docker and ufw set it so): containers may \
-     reach neither the outside nor each other until it accepts what comes from and goes to workshop0";
+const THEN_NOTHING: &str = "drops what the host forwards (docker and ufw set it so): containers \
+     might reach neither the outside nor each other until it accepts what comes from workshop0 and \
+     what goes to it";
 
 /// The same, when nobody listens any more.
 pub fn load_quietly(view: &View) -> Result<()> {
@@ -183,8 +184,8 @@ fn feed(nft: Nft, Rules(script): &Rules) -> Result<String> {
     if !status.success() {
         let first = said.lines().next().unwrap_or("it does not say why");
         bail!(
-            "nft -f -: {first} (a kernel without nf_tables, or one that is not the one \
-             whose modules are installed? --network none works without)"
+            "nft -f -: {first} (does the kernel lack nf_tables, or are the installed \
+             modules another kernel's? --network none works without it)"
         );
     }
     Ok(said)

@@ -88,8 +88,8 @@ impl Note {
                 self.forwarding.pop();
                 container.note(format!(
                     "{name} does not forward: no more devices fit into the note of those to \
-                     switch off again. What is behind it is out of reach for containers; \
-                     sysctl net/ipv4/conf/{name}/forwarding=1 mends it"
+                     switch off again. Containers can't reach what is behind it; sysctl \
+                     net/ipv4/conf/{name}/forwarding=1 fixes that"
                 ));
             }
         }
@@ -122,7 +122,7 @@ impl Note {
         }
         container.call(
             format!("RTM_SETLINK {{ {BRIDGE}, alias: \"{self}\" }}"),
-            "what the last one out switches off: the devices of these numbers",
+            "the numbers of the devices that the last one out switches off",
             format!("ip link set {BRIDGE} alias '{self}'"),
             || self.write(kernel, bridge),
         )
@@ -148,7 +148,7 @@ impl Note {
             set(
                 container,
                 &switch("ipv4", device, "forwarding"),
-                "pass on what is for others, on this device alone",
+                "pass on packets for others, on this device only",
             )?;
         }
         Ok(())

@@ -43,7 +43,7 @@ use view::View;
 /// A network of its own, or the host's.
 #[derive(Debug, clap::Args)]
 pub struct Network {
-    /// Network inside [default: bridge; for an ordinary user pasta, or none where that lacks]
+    /// Network inside [default: bridge; for an ordinary user pasta, or none without pasta]
     #[arg(
         long,
         value_enum,
@@ -52,7 +52,7 @@ pub struct Network {
     )]
     network: Option<Mode>,
 
-    /// Let the host's port lead to the container's: [IP:]HOST:CONTAINER[/tcp|/udp]
+    /// Lead a port of the host to one of the container: [IP:]HOST:CONTAINER[/tcp|/udp]
     #[arg(short, long, value_name = "HOST:CONTAINER")]
     publish: Vec<Published>,
 

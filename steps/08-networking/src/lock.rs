@@ -25,8 +25,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(20);
 
 /// What to say to those who may not change the host's network.
-pub const ROOTS: &str = "to change this host's network is root's; without sudo, leave --network \
-     out, or run it in the playground: ./scripts/playground.sh";
+pub const ROOTS: &str = "only root may change this host's network; without sudo, leave out \
+     --network, or run this in the playground: ./scripts/playground.sh";
 
 /// Takes it. Who waits says so, and can be interrupted.
 pub fn take(container: &Host) -> Result<Flock<File>> {
@@ -63,15 +63,15 @@ fn wait(mut file: File, container: Option<&Host>) -> Result<Flock<File>> {
         let who = holder.as_deref().unwrap_or("that is not seen from here");
         if since.elapsed() > PATIENCE {
             bail!(
-                "flock({FILE:?}): process {who} does not give this network's lock back (it waits \
-                 for Enter, with --pause?): end it, or start again after it"
+                "flock({FILE:?}): process {who} keeps this network's lock (is it waiting for \
+                 Enter, with --pause?): end it, or try again when it has ended"
             );
         }
         if let Some(container) = container {
             container.interrupted()?;
             if since.elapsed() > SILENCE && !is_told {
                 container.note(format!(
-                    "process {who} has this network's lock: we wait for it, {PATIENCE:?} at most"
+                    "process {who} has this network's lock: waiting for it, {PATIENCE:?} at most"
                 ));
                 is_told = true;
             }

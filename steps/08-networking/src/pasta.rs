@@ -53,8 +53,8 @@ impl Pasta {
         let mut words = words(ports);
         words.push(pid.clone());
         let started = container.call(
-            format!("execve(\"pasta\", {words:?})"),
-            "this host's network is not ours to change: out by sockets of ours",
+            "execve(\"pasta\", …)",
+            "we may not change this host's network: out by sockets of our own",
             shell(&words),
             || spawn(ENDS_WITH_US, &words),
         )?;
@@ -64,7 +64,7 @@ impl Pasta {
             words.extend(OPENED.map(str::to_owned));
             let script = format!("{OPENED_FOR_IT}{ENDS_WITH_US}");
             let started = container.call(
-                format!("execve(\"pasta\", {words:?})"),
+                "execve(\"pasta\", …)",
                 "it may not open the container's namespaces (AppArmor): we do",
                 format!(
                     "{} 8</proc/{pid}/ns/user 9</proc/{pid}/ns/net",
@@ -121,8 +121,8 @@ fn warn_of_udp(container: &Host, ports: &[Published]) {
     for port in ports {
         if port.protocol == Protocol::Udp && !is_new {
             container.note(format!(
-                "-p {port}: other machines get an answer; this one itself gets none, as \
-                 pasta is older than August 2024"
+                "-p {port}: other machines get an answer, but this one gets none, \
+                 because pasta is older than August 2024"
             ));
         }
     }
@@ -150,8 +150,8 @@ fn spawn<'a>(
 /// Of what pasta says only the usual cause is worth a better word.
 fn explain(said: &str) -> String {
     if said.contains("not found") {
-        return "pasta gives one to an ordinary user, and is not installed (its package is \
-                passt; ./scripts/setup.sh installs it)"
+        return "an ordinary user gets one from pasta, which is not installed (its package \
+                is passt; ./scripts/setup.sh installs it)"
             .into();
     }
     let tun = OpenOptions::new().write(true).open("/dev/net/tun");

@@ -67,7 +67,7 @@ impl Published {
             Protocol::Tcp => ("-l", format!("bind({socket}), listen()")),
             Protocol::Udp => ("-lu", format!("bind({socket}/udp)")),
         };
-        let why = "the published port is ours, or we learn who has it";
+        let why = "we get the published port, or learn that it is taken";
         let shell = format!("nc {options} {address} {host}");
         container
             .call(call, why, shell, || match protocol {
@@ -77,13 +77,13 @@ impl Published {
             .because(
                 Errno::EADDRINUSE,
                 format!(
-                    "port {host} is taken on the host; \
-                     `ss -Hlnp sport = :{host}` shows by whom"
+                    "port {host} is taken on the host; `ss -Hlnp sport = \
+                     :{host}` shows who has it"
                 ),
             )
             .because(
                 Errno::EADDRNOTAVAIL,
-                format!("{address} is no address of this host"),
+                format!("{address} is not an address of this host"),
             )
             .because(
                 Errno::EACCES,
@@ -120,7 +120,7 @@ impl Reserved {
         container: &Host,
     ) -> Result<Reserved, Failure> {
         let taken = ports.iter().map(|port| port.reserve(container));
-        Ok(Reserved(taken.collect::<Result<_, _>>()?))
+        container.routine(|| taken.collect::<Result<_, _>>()).map(Reserved)
     }
 
     /// Who connected before the rules were there would wait for ever: nobody
@@ -157,13 +157,16 @@ impl FromStr for Published {
             [host, container] => (None, host, container),
             [address, host, container] => {
                 let parsed: Ipv4Addr = address.parse().map_err(|_| {
-                    format!("{address:?} is no IPv4 address, as 127.0.0.1 is")
+                    format!(
+                        "{address:?} is not an IPv4 address such as 127.0.0.1"
+                    )
                 })?;
                 (Some(parsed), host, container)
             }
             _ => {
-                return Err("a published port is HOST:CONTAINER, as 8080:80, \
-                            or IP:HOST:CONTAINER, and /udp if it is not tcp"
+                return Err("a published port is HOST:CONTAINER, such as \
+                            8080:80, or IP:HOST:CONTAINER, with /udp if it is \
+                            not tcp"
                     .into());
             }
         };
@@ -178,7 +181,7 @@ fn port(text: &str) -> Result<u16, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(port @ 1..) if digits => Ok(port),
-        _ => Err(format!("{text:?} is no port: they go from 1 to 65535")),
+        _ => Err(format!("{text:?} is not a port: ports go from 1 to 65535")),
     }
 }
 

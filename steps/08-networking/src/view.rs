@@ -86,8 +86,8 @@ impl View {
         if way != Some(self.bridge.index) {
             let way = way.and_then(|way| self.name(way));
             container.note(format!(
-                "a rule of this host (`ip rule`) sends to {} what is for containers: no answer \
-                 reaches them, and no question; ip rule add to {subnet} lookup main pref 1",
+                "a rule of this host (`ip rule`) sends what is for containers to {}: nothing \
+                 reaches them, not even an answer; ip rule add to {subnet} lookup main pref 1",
                 way.unwrap_or("nowhere")
             ));
         }

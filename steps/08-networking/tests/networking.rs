@@ -1116,7 +1116,7 @@ fn a_rule_that_leads_elsewhere_is_told() {
     needs_a_pretended_internet();
     let told = || {
         let output = Step::telling_all(STEP).sh("exit").output();
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        testbed::story::unfolded(&String::from_utf8_lossy(&output.stderr))
     };
     assert!(!told().contains("ip rule add"), "none leads elsewhere");
     let way = ["route", "add", "default", "via", "192.0.2.1", "table", "52"];
@@ -1135,7 +1135,7 @@ fn a_rule_that_leads_elsewhere_is_told() {
     }
     ip(HOST, &["rule", "del", "pref", "100"]);
     ip(HOST, &["route", "flush", "table", "52"]);
-    assert!(diverted.contains("sends to eth0 what is for"), "{diverted}");
+    assert!(diverted.contains("for containers to eth0"), "{diverted}");
     assert!(advice.is_some() && !mended.contains("ip rule add"), "{mended}");
 }
 
@@ -1175,7 +1175,7 @@ fn a_lock_that_is_not_given_back_is_waited_for_with_a_word_and_a_bound() {
             Limit::over(step.command().spawn().expect("start the step"));
         let told = waiting.child.stderr.take().unwrap();
         let mut told = BufReader::new(told).lines().map_while(Result::ok);
-        let word = told.find(|line| line.contains("we wait for it"));
+        let word = told.find(|line| line.contains("waiting for it"));
         let word = word.expect("a word while it waits");
         let us = format!("process {} has", std::process::id());
         assert!(word.contains(&us), "{word}");
@@ -1189,7 +1189,7 @@ fn a_lock_that_is_not_given_back_is_waited_for_with_a_word_and_a_bound() {
     let (mut waiting, mut told) = start();
     let last = told.by_ref().last().unwrap_or_default();
     assert_eq!(waiting.child.wait().unwrap().code(), Some(125), "{last}");
-    let us = format!("process {} does not give", std::process::id());
+    let us = format!("process {} keeps", std::process::id());
     assert!(last.contains(&us), "{last}");
     let (mut waiting, _told) = start();
     drop(held);
@@ -1355,7 +1355,7 @@ fn a_udp_port_of_pasta_answers_or_it_is_told() {
     let answers = socket.recv(&mut [0; 64]).is_ok();
     server.kill().unwrap();
     let _ = server.wait();
-    assert_ne!(answers, told.contains("this one itself gets none"), "{told}");
+    assert_ne!(answers, told.contains("but this one gets none"), "{told}");
 }
 
 const UDP_ECHO: &str = r#"

@@ -18,8 +18,8 @@ impl Feature for SessionKeyring {
         let joined = container
             .call(
                 "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)",
-                "the keys of whoever started us stay outside",
-                "exec keyctl session - bash",
+                "keys of its own",
+                "",
                 join_new_session_keyring,
             )
             .because(

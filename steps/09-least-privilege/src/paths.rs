@@ -21,7 +21,7 @@ pub struct SystemPaths {
 
 /// What is covered, and what it shows. The narration tells the first one only.
 const MASKED: [(&str, &str); 17] = [
-    ("/proc/interrupts", "counts every keystroke on the host"),
+    ("/proc/interrupts", "it counts keystrokes"),
     ("/proc/acpi", "batteries, lids, and what may wake the machine"),
     ("/proc/asound", "sound cards, and whether one plays"),
     ("/proc/cmdline", "how the host was booted, passwords included"),
@@ -55,17 +55,20 @@ impl Feature for SystemPaths {
             return Ok(());
         }
         let there = |path: &&(&str, &str)| Path::new(path.0).exists();
-        let mut first = true;
-        for (path, what) in MASKED.iter().filter(there) {
-            told_once(&mut first, container, || cover(container, path, what))?;
+        let mut masked = MASKED.iter().filter(there);
+        if let Some((path, what)) = masked.next() {
+            cover(container, path, what)?;
         }
-        let mut first = true;
-        for (path, what) in READ_ONLY.iter().filter(there) {
-            told_once(&mut first, container, || {
-                make_read_only(container, path, what)
-            })?;
-        }
-        Ok(())
+        // The others do the same at another path: they are counted.
+        container.routine(|| {
+            for (path, what) in masked {
+                cover(container, path, what)?;
+            }
+            for (path, what) in READ_ONLY.iter().filter(there) {
+                make_read_only(container, path, what)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -86,19 +89,7 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
 /// A path that is bound to itself is a mount, and has flags of its own.
 fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
     let itself = Mount::bind(Path::new(path), MsFlags::empty());
-    container.routine(|| itself.make(container, path, "to be a mount"))?;
-    remount_with(MsFlags::MS_RDONLY, container, path, what)?;
+    itself.make(container, path, what)?;
+    remount_with(MsFlags::MS_RDONLY, container, path, "and read-only")?;
     Ok(())
-}
-
-/// The others do the same at another path: they are counted.
-fn told_once(
-    first: &mut bool,
-    container: &Inside,
-    work: impl FnOnce() -> Result<()>,
-) -> Result<()> {
-    match std::mem::take(first) {
-        true => work(),
-        false => container.routine(work),
-    }
 }

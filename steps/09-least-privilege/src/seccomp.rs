@@ -77,13 +77,10 @@ impl Seccomp {
             return Ok(());
         }
         let program = &self.program;
-        let length = program.len();
         container.call(
-            format!(
-                "seccomp(SECCOMP_SET_MODE_FILTER, 0, {{{length} instructions}})"
-            ),
-            "from here on, the kernel runs it before each system call",
-            "# no shell can do this: bwrap --seccomp FD … does",
+            "seccomp(SECCOMP_SET_MODE_FILTER, 0, …)",
+            &format!("a filter of {} instructions", program.len()),
+            "",
             || match self.no_new_privileges {
                 true => Ok(()),
                 false => filter_system_calls(program),

@@ -173,9 +173,9 @@ impl Arguments {
     /// One that is a number.
     pub(crate) fn number<T: FromStr>(&self, name: &str) -> anyhow::Result<T> {
         let text = self.text(name)?;
-        text.parse()
-            .ok()
-            .with_context(|| format!("{name} is {text:?}: no such number"))
+        text.parse().ok().with_context(|| {
+            format!("{name} is {text:?}, which is not a number")
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{lab, procfs};
 
 pub const ATTACK: Attack = Attack {
     name: "core-pattern",
-    tries: "say what the kernel does when a process crashes",
+    tries: "set what the kernel does when a process crashes",
     stopped: StoppedBy::Step(5),
     rule: "only the first user namespace's root may write /proc/sys/kernel",
     source: "core(5), user_namespaces(7)",

@@ -11,7 +11,7 @@ pub const ATTACK: Attack = Attack {
     name: "fork-bomb",
     tries: "start many processes",
     stopped: StoppedBy::Option(6, "--pids-limit"),
-    rule: "fork fails where the cgroup has pids.max processes",
+    rule: "fork fails once the cgroup has pids.max processes",
     source: "cgroups(7), cgroup-v2.rst: pids.max",
     arguments: &[Argument::new("NUMBER", "100", "how many")],
     run,

@@ -19,7 +19,7 @@ pub const ATTACK: Attack = Attack {
         Argument::new(
             "PERCENT",
             "75",
-            "of a processor: more is a success, on an idle machine",
+            "how much of a processor is a success, on an idle machine",
         ),
     ],
     run,

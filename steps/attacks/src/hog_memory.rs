@@ -15,7 +15,7 @@ pub const ATTACK: Attack = Attack {
     name: "hog-memory",
     tries: "take memory, and use it",
     stopped: StoppedBy::Option(6, "-m"),
-    rule: "above memory.max the kernel kills in the cgroup",
+    rule: "above memory.max, the kernel kills processes of the cgroup",
     source: "cgroups(7), cgroup-v2.rst: memory.max, memory.oom.group",
     arguments: &[
         Argument::new("MIB", "64", "how much"),

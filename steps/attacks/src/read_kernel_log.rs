@@ -2,7 +2,7 @@
 //! node has what the kernel has logged since the machine came up.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 
 use anyhow::Context;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -36,10 +36,21 @@ fn run(arguments: &Arguments) -> Try {
     mknod(node, SFlag::S_IFCHR, owner_only, makedev(KMSG.0, KMSG.1))
         .or_stopped(format!("mknod({node:?}, S_IFCHR, 1:11)"))?;
     let mut record = [0; RECORD];
-    let read = File::open(node).and_then(|mut log| log.read(&mut record));
+    let read = File::open(node).and_then(|log| read_one(log, &mut record));
     fs::remove_file(node).context("remove the node")?;
     let length = read.or_stopped(format!("open({node:?})"))?;
     let text = String::from_utf8_lossy(&record[..length]);
     let text = text.lines().next().unwrap_or_default().escape_debug();
     Ok(Outcome::Worked(format!("the host's kernel says: {text}")))
+}
+
+/// The oldest one, or the next where that has made room for a new one meanwhile
+/// (EPIPE).
+fn read_one(mut log: File, record: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match log.read(record) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            read => return read,
+        }
+    }
 }

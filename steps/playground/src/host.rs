@@ -95,7 +95,7 @@ pub fn init(mut command: Vec<OsString>) -> Result<u8> {
 }
 
 const WELCOME: &str = "You are root on a pretend host. What you break here stays here. Leave it with: exit";
-const NOT_BUILT: &str = "The workshop's programs are not built yet. Leave, type: cargo build --workspace";
+const NOT_BUILT: &str = "The workshop's programs are not built yet. Leave, and type: cargo build --workspace";
 
 /// What a person gets who names no command.
 pub fn shell() -> Vec<OsString> {

@@ -51,7 +51,7 @@ pub fn join(outside: Option<i32>, mut command: Vec<OsString>) -> Result<u8> {
             SigSet::from(Signal::SIGTTOU).thread_block()?;
             let _ = tcsetattr(stdin(), SetArg::TCSANOW, &settings);
         }
-        eprintln!("playground: it has ended, and all that ran in it.");
+        eprintln!("playground: it has ended, with everything that ran in it.");
     }
     Ok(status)
 }
@@ -60,7 +60,7 @@ const GONE: &str =
     "no playground of yours runs here any more: it ended just now.";
 const NONE: &str = "no playground of yours runs here.
 Start one in another terminal: scripts/playground.sh
-One that was started with sudo is joined with sudo.";
+If you started one with sudo, join it with sudo.";
 const ELSEWHERE: &str = "Join from where you started the playground: the same login, the same user.";
 
 /// The PID 1 of the only one, or of that below the process `outside`.
@@ -70,7 +70,9 @@ fn choose(outside: Option<i32>) -> Result<i32> {
     let mut lesson = match (outside, only) {
         _ if all.is_empty() => bail!(NONE),
         (Some(pid), _) if all.contains_key(&pid) => return Ok(all[&pid]),
-        (Some(pid), _) => format!("process {pid} is no playground of yours."),
+        (Some(pid), _) => {
+            format!("process {pid} is not a playground of yours.")
+        }
         (None, Some(first)) => return Ok(*first),
         (None, None) => format!("{} playgrounds of yours run here.", all.len()),
     };

@@ -34,16 +34,16 @@ use runtime::{RUNTIME_FAILED, begin_as_known, told};
 /// It has its own hostname, processes, mounts, network, cgroup, and a
 /// throw-away view of your filesystem. It needs no sudo. Nothing done inside
 /// reaches the real host, and nothing is left when COMMAND ends. It begins the
-/// same on every host: forwarding, firewall, limits, umask and language of
-/// yours do not show through.
+/// same on every host: your forwarding, firewall, limits, umask and language
+/// do not show through.
 #[derive(Parser)]
 #[command(bin_name = "scripts/playground.sh", max_term_width = 80)]
 #[command(after_help = AFTER, after_long_help = AFTER)]
 struct Cli {
-    /// Run COMMAND in the playground that you have started in another terminal
+    /// Run COMMAND in the playground that you started in another terminal
     ///
-    /// It is the same root of the same host. It ends when that playground
-    /// ends. Where several run, PID is that of its playground.sh.
+    /// It runs as the same root of the same host, and ends when that
+    /// playground ends. If several run, PID is that of its playground.sh.
     #[arg(long, value_name = "PID", num_args = 0..=1, require_equals = true)]
     join: Option<Option<i32>>,
 
@@ -54,8 +54,8 @@ struct Cli {
 
 const AFTER: &str = "Inside
   PLAYGROUND=1         says where you are
-  PLAYGROUND_IDS       how many user ids exist; 1: no /etc/subuid range for you
-  PLAYGROUND_CGROUP    v1, v2, hybrid, or none when no cgroup is yours to give
+  PLAYGROUND_IDS       how many user ids exist; 1 without an /etc/subuid range
+  PLAYGROUND_CGROUP    v1, v2, hybrid, or none if you have no cgroup to give
   PLAYGROUND_INTERNET  the pretend internet's web server, 203.0.113.10
   WORKSHOP_BIN         the directory of the workshop's programs, first in PATH.
                        Set it outside to choose another one.
@@ -67,8 +67,8 @@ const AFTER: &str = "Inside
 The internet has no route back to a network of yours (10.0.0.0/8, say): a
 container reaches it through NAT only.
 
-COMMAND begins with the signals' defaults, whatever the caller ignores (by nohup,
-say). One that is to outlive your terminal starts with: setsid
+COMMAND starts with every signal at its default, even those that the caller
+ignores (nohup does that). To outlive your terminal, start it with: setsid
 
 Exit status: the command's own; 125 when the playground can't start, or when
 there is none to join.";

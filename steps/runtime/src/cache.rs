@@ -39,8 +39,8 @@ impl CachedDirectory {
         let path = cache.join(format!("{family}.{version}"));
         let place = || {
             format!(
-                "in {} (XDG_CACHE_HOME=DIR is another place, --rootfs DIR a \
-                 root directory of your own)",
+                "in {} (XDG_CACHE_HOME=DIR chooses another place, --rootfs DIR \
+                 a root directory of your own)",
                 cache.display()
             )
         };
@@ -142,6 +142,6 @@ fn cache_directory() -> Result<PathBuf> {
     };
     variable("XDG_CACHE_HOME").or_else(own).context(
         "no place for what is made once and kept: set HOME or XDG_CACHE_HOME \
-         to a directory of yours",
+         to a directory of your own",
     )
 }

@@ -42,7 +42,7 @@ impl Variable {
         };
         match name {
             [] => Err(
-                "a variable has a name: NAME=VALUE, or NAME to pass yours on"
+                "a variable has a name: NAME=VALUE, or NAME to pass on your own"
                     .into(),
             ),
             name => {
@@ -223,12 +223,12 @@ fn why_refused(path: &Path) -> &'static str {
     if path.is_dir() {
         "EACCES: it is a directory; name a program in it"
     } else if is_noexec {
-        "EACCES: what is mounted there is noexec, so none of its programs can \
-         be executed; XDG_CACHE_HOME=DIR is another place for the default root \
+        "EACCES: it is on a noexec mount, where no program can be executed; \
+         XDG_CACHE_HOME=DIR chooses another place for the default root \
          directory, and --rootfs DIR a root directory of your own"
     } else if is_program {
-        "EACCES: it, or the interpreter that it names, is not for this user to \
-         execute; `ls -l` shows for whom it is"
+        "EACCES: this user may not execute it, or the interpreter that it \
+         names; `ls -l` shows who may"
     } else {
         "EACCES: no permission to execute it (`chmod +x` gives it)"
     }

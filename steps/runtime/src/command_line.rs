@@ -14,7 +14,7 @@ use crate::quote::one_line;
 pub fn parse<Cli: clap::Parser>() -> Cli {
     let program = program();
     let command = Cli::command().after_help(format!(
-        "Options come before COMMAND: what follows it is its own.\n\
+        "Options come before COMMAND: whatever follows it belongs to it.\n\
          The lesson: steps/{program}/README.md"
     ));
     let parsed = command.try_get_matches();
@@ -35,7 +35,7 @@ pub fn parse<Cli: clap::Parser>() -> Cli {
             told.trim_end_matches("; For more information, try '--help'.");
         let told = match error.kind() {
             ErrorKind::UnknownArgument => {
-                format!("{told}; another step may have that option")
+                format!("{told}; another step might have that option")
             }
             _ => told.to_owned(),
         };

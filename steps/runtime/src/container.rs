@@ -41,24 +41,24 @@ pub struct Container {
     #[arg(long, value_name = "DIR")]
     rootfs: Option<PathBuf>,
 
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long)]
     quiet: bool,
 
-    /// Tell every kernel call, not only those of this step's own feature
+    /// Show every kernel call, not only those of this step's own feature
     #[arg(long, conflicts_with = "quiet")]
     all: bool,
 
-    /// Wait for Enter before each kernel call that is told
+    /// Wait for Enter before each kernel call that is shown
     #[arg(long, conflicts_with = "quiet")]
     pause: bool,
 
-    /// Set an environment variable; K alone passes the value of your own on
+    /// Set an environment variable; K alone passes on your own value
     #[arg(short, long = "env", value_name = "K=V",
           value_parser = OsStringValueParser::new().try_map(Variable::parse))]
     env: Vec<Variable>,
 
-    /// Working directory inside; made if there is none
+    /// Working directory inside; made if it does not exist
     #[arg(short, long, value_name = "DIR", default_value = "/")]
     workdir: PathBuf,
 
@@ -184,11 +184,16 @@ impl Container {
                 told |= feature.namespaces();
             }
         }
-        let birthplace =
-            self.features.iter().find_map(|it| it.feature.birthplace());
-        let describe = |told| describe_clone(namespaces, told, birthplace);
-        let (call, shell) = describe(told);
-        let why = "the container's first process";
+        let mut born = self
+            .features
+            .iter()
+            .filter_map(|it| Some((it.step, it.feature.birthplace()?)));
+        let (step, birthplace) = born.next().unzip();
+        let told_place = birthplace
+            .filter(|_| step.is_some_and(|it| own.narrator.tells(it)));
+        let (call, shell) = describe_clone(namespaces, told, told_place);
+        let why = "the first process";
+        own.narrator.tell_count();
         own.narrator.tell(Side::Host, &call, why, &shell)?;
         let body = || {
             self.first_process(own).unwrap_or_else(|error| own.report(&error))
@@ -200,7 +205,10 @@ impl Container {
             }
         };
         started
-            .map_err(|errno| Failure::of(describe(namespaces).0, errno))
+            .map_err(|errno| {
+                let all = describe_clone(namespaces, namespaces, birthplace);
+                Failure::of(all.0, errno)
+            })
             .because(
                 Errno::EPERM,
                 match namespaces.contains(CloneFlags::CLONE_NEWUSER) {
@@ -210,7 +218,7 @@ impl Container {
             )
             .because(
                 Errno::EACCES,
-                "our cgroup is not ours to take a process out of",
+                "we may not move a process out of our cgroup",
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)
             .because(
@@ -234,7 +242,8 @@ impl Container {
             narrator.part(step, || feature.inside(&mut inside))?;
         }
         umask(Mode::from_bits_truncate(0o022));
-        enter(&self.workdir, &inside)?;
+        narrator
+            .routine_after(step::FIRST, || enter(&self.workdir, &inside))?;
 
         let uid = inside.user.map_or(geteuid(), |(uid, _)| uid);
         let command = Command::new(&self.command, &self.env, home_of(uid));
@@ -245,6 +254,7 @@ impl Container {
         }
         own.line.of_the_child().die_with_the_other_side()?;
         let (call, shell) = command.describe(&path);
+        narrator.tell_count();
         narrator.tell(Side::Inside, &call, "the command begins", &shell)?;
         if let Some(terminal) = own.terminal {
             terminal.attach().context("dup2() of the container's terminal")?;
@@ -263,7 +273,7 @@ impl Container {
 
 const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
     this is a chroot, where the kernel makes none: ./scripts/doctor.sh says \
-    what mends it";
+    how to fix it";
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
     playground: ./scripts/playground.sh";
 
@@ -336,7 +346,7 @@ impl Inheritance<'_> {
                 .map_err(|errno| Failure::of("clone(SIGCHLD)", errno))
                 .because(
                     Errno::EAGAIN,
-                    "with --init there are two processes: a limit leaves room for one",
+                    "--init makes two processes, and a limit leaves room for only one",
                 )?;
         setsid().context("setsid()")?;
         process::close_above_stderr_but(self.signals.as_fd())
@@ -374,10 +384,10 @@ fn enter(directory: &Path, container: &Inside) -> Result<()> {
         .call(call, "--workdir", shell, || chdir(&path))
         .because(
             Errno::ENOENT,
-            "it is a symbolic link to what is not there in the container",
+            "it is a symbolic link to something that does not exist in the container",
         )
         .because(Errno::EACCES, &container.refusal)
-        .because(Errno::ENOTDIR, "it is no directory in the container")?;
+        .because(Errno::ENOTDIR, "it is not a directory in the container")?;
     must_be_inside(&path)
 }
 
@@ -389,7 +399,7 @@ fn make(path: &Path, container: &Inside) -> Result<()> {
     container.narrator.tell(
         Side::Inside,
         &call,
-        "--workdir: it is not there, so it is made",
+        "--workdir: it does not exist, so we make it",
         &shell,
     )?;
     let mode = Mode::from_bits_truncate(0o755);
@@ -408,7 +418,7 @@ fn make(path: &Path, container: &Inside) -> Result<()> {
             )
             .because(
                 Errno::EROFS,
-                "it would lie on what is read-only inside: make it before",
+                "its place is read-only inside: make it beforehand",
             )
             .because(Errno::EACCES, &container.refusal)?;
     }

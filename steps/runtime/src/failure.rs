@@ -18,7 +18,7 @@ pub const NOT_FOUND: u8 = 127;
 
 /// What ENOSPC means where a namespace is made.
 pub const NO_MORE_NAMESPACES: &str =
-    "a limit in /proc/sys/user/max_*_namespaces is reached";
+    "a limit in /proc/sys/user/max_*_namespaces has been reached";
 
 /// Why a container did not come to be.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl std::error::Error for Failure {}
 fn usual_cause(errno: Errno) -> Option<&'static str> {
     Some(match errno {
         Errno::EPERM => {
-            "this needs a privilege of root; without sudo, run it in the playground: \
+            "this needs a privilege that only root has; without sudo, run it in the playground: \
              ./scripts/playground.sh"
         }
         Errno::EACCES => {
@@ -107,13 +107,15 @@ fn usual_cause(errno: Errno) -> Option<&'static str> {
             "this kernel does not know the call; ./scripts/doctor.sh says what will work"
         }
         Errno::EINVAL => {
-            "the kernel does not take this, or not at this place; \
-             `sudo dmesg | tail` may tell more"
+            "the kernel does not accept this, or not in this place; `sudo \
+             dmesg | tail` might say more"
         }
-        Errno::ENOSPC => "a disk, or a limit of the machine, is full",
+        Errno::ENOSPC => {
+            "a disk is full, or a limit of the machine has been reached"
+        }
         Errno::EROFS => "that place is read-only",
         Errno::EMFILE | Errno::ENFILE => {
-            "too many open files; `ulimit -n` shows how many there may be"
+            "too many open files; `ulimit -n` shows the limit"
         }
         _ => return None,
     })

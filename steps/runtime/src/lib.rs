@@ -76,6 +76,7 @@ mod kernel_file;
 mod known;
 mod layout;
 mod line;
+pub mod locale;
 mod lock;
 mod narration;
 pub mod other_process;

@@ -63,7 +63,7 @@ impl Narrator<'_> {
                         Errno::EAGAIN,
                         format!(
                             "another process has kept it locked for {} s; \
-                             `sudo lslocks` says which",
+                             `sudo lslocks` shows which",
                             waited.as_secs()
                         ),
                     );
@@ -72,7 +72,7 @@ impl Narrator<'_> {
                 told = true;
                 self.note_now(
                     Side::Host,
-                    format!("wait: another process has locked {path:?}"),
+                    format!("waiting: another process has locked {path:?}"),
                 );
             }
             self.interrupted()?;

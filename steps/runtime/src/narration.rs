@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Because, Failure};
 use crate::layout::{INDENT, Kind, Part, block, width_of};
+use crate::locale::shown;
 use crate::quote::one_line;
 use crate::short_name::ShortName;
 use crate::signals::Signals;
@@ -48,12 +49,13 @@ pub struct Narrator<'a> {
     own: &'static str,
     /// Whose calls are made now, if they are not told but counted.
     counting: Cell<Option<&'static str>>,
-    counted: RefCell<Option<Counted>>,
+    /// In the order in which they came, until something is told.
+    counted: RefCell<Vec<Counted>>,
     /// Routine calls of our own step, with the side.
     routine: Cell<Option<(Side, u32)>>,
+    /// Why calls of our own step were made: one of the same kind is routine.
+    reasons: RefCell<Vec<String>>,
     names: RefCell<Vec<ShortName>>,
-    /// Whether the terminal shows more than ASCII.
-    utf8: bool,
     /// Where a person presses Enter before each call.
     pause: Option<RefCell<File>>,
     /// Our own descriptor: the command's terminal takes the place of fd 2.
@@ -102,8 +104,8 @@ impl<'a> Narrator<'a> {
             counting: Cell::default(),
             counted: RefCell::default(),
             routine: Cell::default(),
+            reasons: RefCell::default(),
             names: RefCell::default(),
-            utf8: speaks_utf8(),
             pause,
             stderr: RefCell::new(File::from(stderr)),
             signals,
@@ -133,20 +135,27 @@ impl<'a> Narrator<'a> {
     /// What `work` calls is part of a step, and told or counted as such.
     pub fn part<T>(&self, step: &'static str, work: impl FnOnce() -> T) -> T {
         let counting = (!self.tells(step)).then_some(step);
-        let done = self.while_counting(counting, work);
-        if let Some((side, calls)) = self.routine.take() {
-            self.tell_count();
-            let more = some(calls, "more call");
-            self.tell_of_step(side, step, &more);
-        }
-        done
+        self.while_counting(counting, work)
     }
 
-    /// What `work` calls needs no telling to understand the step that makes it.
+    /// What `work` calls needs no telling to understand the step that makes it:
+    /// one line counts it, at the end of what its side does.
     pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
         match self.counting.get() {
             None if !self.all => self.while_counting(Some(ROUTINE), work),
             _ => work(),
+        }
+    }
+
+    /// What every step does: routine, but in the `first` that does it.
+    pub(crate) fn routine_after<T>(
+        &self,
+        first: &str,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        match self.tells(first) {
+            true => work(),
+            false => self.routine(work),
         }
     }
 
@@ -169,7 +178,7 @@ impl<'a> Narrator<'a> {
     /// Makes a kernel call, after saying so.
     ///
     /// `call` has the real arguments, `why` says what it is for, `shell` is
-    /// the command that does the same by hand.
+    /// the command that does the same by hand, or empty where none does.
     ///
     /// # Errors
     /// The kernel's answer together with `call`; or [`Failure::Interrupted`]
@@ -212,7 +221,7 @@ impl<'a> Narrator<'a> {
     /// The same, whoever acts: for a person who waits.
     pub(crate) fn note_now(&self, side: Side, text: impl Display) {
         if self.notes {
-            self.tell_count();
+            self.tell_count_of_others();
             let text = one_line(text);
             self.block(side, &[("note: ", &text, Kind::Note)]);
         }
@@ -236,7 +245,11 @@ impl<'a> Narrator<'a> {
             self.count(side, step, 1, 0);
             return Ok(());
         }
-        self.tell_count();
+        if self.is_a_repetition(why) {
+            self.count(side, ROUTINE, 1, 0);
+            return Ok(());
+        }
+        self.tell_count_of_others();
         let (mut call, mut shell) = (one_line(call), one_line(shell));
         for name in self.names.borrow().iter() {
             call = name.shorten_call(&call);
@@ -254,7 +267,8 @@ impl<'a> Narrator<'a> {
             ("– ", why, Kind::Reason),
             ("≙ ", &shell, Kind::Shell),
         ];
-        self.block(side, &parts);
+        let told = if shell.is_empty() { 2 } else { 3 };
+        self.block(side, &parts[..told]);
         match &self.pause {
             Some(terminal) => self.wait_for_enter(&mut terminal.borrow_mut()),
             None => Ok(()),
@@ -267,22 +281,39 @@ impl<'a> Narrator<'a> {
             self.routine.set(Some((side, before + calls)));
             return;
         }
-        let is_another = |it: &Counted| (it.side, it.step) != (side, step);
-        if self.counted.borrow().as_ref().is_some_and(is_another) {
-            self.tell_count();
-        }
-        let nothing = Counted { side, step, calls: 0, notes: 0 };
         let mut counted = self.counted.borrow_mut();
-        let counted = counted.get_or_insert(nothing);
-        counted.calls += calls;
-        counted.notes += notes;
+        let is_its = |it: &&mut Counted| (it.side, it.step) == (side, step);
+        match counted.iter_mut().find(is_its) {
+            Some(its) => {
+                its.calls += calls;
+                its.notes += notes;
+            }
+            None => counted.push(Counted { side, step, calls, notes }),
+        }
     }
 
-    /// Tells of what was only counted: before anything else is told, and
-    /// before the other side speaks.
+    /// Whether a call of the same kind was told.
+    fn is_a_repetition(&self, why: &str) -> bool {
+        let mut reasons = self.reasons.borrow_mut();
+        let is_known = reasons.iter().any(|reason| reason == why);
+        if !is_known {
+            reasons.push(why.to_owned());
+        }
+        is_known && !self.all
+    }
+
+    /// Tells of what was only counted, at the end of what a side does: before
+    /// the other side speaks, and before the command does.
     pub(crate) fn tell_count(&self) {
-        if let Some(Counted { side, step, calls, notes }) = self.counted.take()
-        {
+        if let Some((side, calls)) = self.routine.take() {
+            self.tell_of_step(side, self.own, &some(calls, "more call"));
+        }
+        self.tell_count_of_others();
+    }
+
+    /// Of earlier steps, before anything else is told.
+    fn tell_count_of_others(&self) {
+        for Counted { side, step, calls, notes } in self.counted.take() {
             let told = [(calls, "call"), (notes, "note")];
             let told = told.into_iter().filter(|(number, _)| *number > 0);
             let told: Vec<_> =
@@ -300,6 +331,7 @@ impl<'a> Narrator<'a> {
     pub(crate) fn error(program: &str, text: &str) {
         let mut stderr = io::stderr();
         colored::control::set_override(has_colours());
+        let text = &shown(text);
         // Whoever is no person looks for words in one line.
         let told = match stderr.is_terminal() {
             false => format!("{program}: {text}\n"),
@@ -322,24 +354,20 @@ impl<'a> Narrator<'a> {
         };
         let parts: Vec<_> = parts
             .iter()
-            .map(|&(mark, text, kind)| Part { mark, text, kind })
+            .map(|&(mark, text, kind)| (shown(mark), shown(text), kind))
+            .collect();
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|(mark, text, kind)| Part { mark, text, kind: *kind })
             .collect();
         let told = block(side, &parts, width_of(&*stderr));
         // One write a block: host and inside speak at the same time. And if
         // nobody reads it, the container matters more than its story.
-        let _ = stderr.write_all(self.shown(told).as_bytes());
-    }
-
-    /// As this terminal can show it.
-    fn shown(&self, text: String) -> String {
-        match self.utf8 {
-            true => text,
-            false => text.replace('≙', "$").replace('–', "-").replace('…', "~"),
-        }
+        let _ = stderr.write_all(told.as_bytes());
     }
 
     fn wait_for_enter(&self, terminal: &mut File) -> Result<(), Failure> {
-        let enter = if self.utf8 { "⏎ " } else { "[Enter] " }.dimmed();
+        let enter = shown("⏎ ").dimmed();
         let _ = self
             .stderr
             .borrow_mut()
@@ -380,16 +408,4 @@ fn has_colours() -> bool {
 /// `1 call`, `2 calls`.
 fn some(number: u32, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
-}
-
-/// locale(7): the first of these that is set counts. None is POSIX: ASCII.
-fn speaks_utf8() -> bool {
-    ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .find(|value| !value.is_empty())
-        .is_some_and(|value| {
-            let value = value.to_string_lossy().to_lowercase();
-            value.contains("utf-8") || value.contains("utf8")
-        })
 }

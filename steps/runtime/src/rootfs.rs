@@ -65,7 +65,7 @@ impl RootDirectory {
             .map_err(|error| Failure::of(&call, error))
             .because(
                 Errno::ENOENT,
-                "there is no such directory; leave --rootfs out for a default",
+                "there is no such directory; leave out --rootfs to get a default one",
             )
             .because(
                 Errno::EACCES,
@@ -77,7 +77,7 @@ impl RootDirectory {
             })
             .because(
                 Errno::ENOTDIR,
-                "it is no directory; leave --rootfs out for a default",
+                "it is not a directory; leave out --rootfs to get a default one",
             )?;
         Ok(RootDirectory { path, _cached: None })
     }

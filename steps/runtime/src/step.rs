@@ -14,6 +14,9 @@ const STEPS: [(&str, &str); 9] = [
     ("least_privilege", "09 least privilege"),
 ];
 
+/// The one whose lesson the working directory is.
+pub const FIRST: &str = STEPS[0].1;
+
 /// By the path of its type. That of a crate which is none of ours is the
 /// newest: told.
 pub fn of<Feature>() -> &'static str {

@@ -60,7 +60,7 @@ fn a_bad_root_directory_is_told() {
     fs::write(at("file"), "").expect("write");
     std::os::unix::fs::symlink("loop", at("loop")).expect("symlink");
     let cases: &[Case] = &[
-        (&["--rootfs", &at("missing")], 125, &["ENOENT", "leave --rootfs out"]),
+        (&["--rootfs", &at("missing")], 125, &["ENOENT", "leave out --rootfs"]),
         (&["--rootfs", &at("file")], 125, &["ENOTDIR", "file", "directory"]),
         (&["--rootfs", &at("file/x")], 125, &["ENOTDIR"]),
         (&["--rootfs", &at("loop")], 125, &["ELOOP"]),
@@ -149,9 +149,9 @@ fn a_bad_option_is_told() {
         (
             &["-w", "/etc/passwd/new", "true"],
             125,
-            &["chdir(\"/etc/passwd/new\")", "ENOTDIR", "no directory"],
+            &["chdir(\"/etc/passwd/new\")", "ENOTDIR", "not a directory"],
         ),
-        (&["-w", "/etc/passwd", "true"], 125, &["ENOTDIR", "no directory"]),
+        (&["-w", "/etc/passwd", "true"], 125, &["ENOTDIR", "not a directory"]),
         (&["-w", "", "true"], 125, &["--workdir", "--help"]),
         (
             &["--rootfs", "/", "--rootfs", "/", "true"],
@@ -207,8 +207,8 @@ fn a_bad_volume_is_told() {
     volume("/a:/b:ro:d", &["SRC:DST"]);
     volume("/no/such:/mnt", &["\"/no/such\"", "ENOENT", "on the host"]);
     volume(":/mnt", &["ENOENT"]);
-    volume("/etc:/etc/passwd", &["ENOTDIR", "directory over a directory"]);
-    volume("/etc/passwd:/mnt", &["ENOTDIR", "a file can only lie over a file"]);
+    volume("/etc:/etc/passwd", &["ENOTDIR", "and a directory a directory"]);
+    volume("/etc/passwd:/mnt", &["ENOTDIR", "a file can only cover a file"]);
     volume("/etc:/etc/passwd/x", &["ENOTDIR", "choose another place"]);
 }
 

@@ -381,7 +381,7 @@ fn a_cache_that_somebody_keeps_locked_is_waited_for_with_an_end_and_a_word() {
     };
     let waits = || {
         let mut waiting = telling().in_shell(r#"exec "$@" 2>&1"#).start();
-        while !waiting.line().contains("wait: another process") {}
+        while !waiting.line().contains("waiting: another process") {}
         waiting.signal(Signal::SIGTERM);
         assert_eq!(waiting.ended(), 143);
     };

@@ -21,6 +21,7 @@
 
 mod claims;
 pub mod host;
+mod moving;
 pub mod needs;
 mod patience;
 pub mod proc;
@@ -33,6 +34,7 @@ mod terminal;
 pub mod watch;
 
 pub use claims::run;
+pub use moving::Moving;
 pub use needs::skip;
 pub use patience::{eventually, patience};
 pub use proc::token;

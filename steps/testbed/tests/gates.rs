@@ -263,7 +263,7 @@ fn a_deck_that_is_older_than_its_sources_is_built_anew() {
     fs::write(slides.path("tests/new.js"), "no part of it").expect("write");
     assert_eq!(build(), (0, String::new()));
     fs::write(slides.path("new.html"), "a slide").expect("write");
-    assert_eq!(build(), (0, "building …\nbuilt\n".into()));
+    assert_eq!(build(), (0, "building ...\nbuilt\n".into()));
 }
 
 /// Otherwise what is judged as the learner would be judged as root.

@@ -102,6 +102,9 @@ fn main() -> ExitCode {
     }
     let mut rows = Vec::new();
     for proof in chosen {
+        if tells {
+            screen.begin(proof.attack);
+        }
         let row = match only_expected {
             true => Row::expected(proof, &steps),
             false if cli.edge => Row::edge(proof, &steps),

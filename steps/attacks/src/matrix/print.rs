@@ -41,6 +41,14 @@ impl Screen {
         self.say(&format!("{:19}{}", "attack", names.collect::<String>()));
     }
 
+    /// Whose row comes next: that can take seconds.
+    pub fn begin(&self, attack: &str) {
+        if io::stdout().is_terminal() {
+            print!("{attack}\r");
+            let _ = io::stdout().flush();
+        }
+    }
+
     pub fn row(&self, row: &Row) {
         let mut line = format!("{:19}", row.proof.attack);
         for (step, cell) in &row.cells {
@@ -153,7 +161,8 @@ impl Screen {
 
     /// stdout may be closed: no reason to panic.
     fn say(&self, text: &str) {
-        let _ = writeln!(io::stdout(), "{}", text.trim_end());
+        let text = runtime::locale::shown(text.trim_end());
+        let _ = writeln!(io::stdout(), "{text}");
     }
 }
 

@@ -259,7 +259,8 @@ pub const PROOFS: &[Proof] =
             .harmless()
             .since(4, NO_TABLE)
             .works_with(ADMIN),
-        Proof::new("mount-proc", Host, doors::mount_proc).harmless()
+        Proof::new("mount-proc", Host, doors::mount_proc)
+            .harmless()
             .works_with(&["--cap-add=SYS_ADMIN", UNCOVERED]),
         Proof::new("lift-limit", Nothing, limits::lift_limit)
             .one_by_one()
@@ -279,17 +280,25 @@ pub const PROOFS: &[Proof] =
         Proof::new("run-capable", Host, powers::run_capable)
             .since(5, ONLY_ROOT)
             .works_with(NEW_PRIVILEGES),
-        Proof::new("set-personality", Host, doors::set_personality).harmless()
+        Proof::new("set-personality", Host, doors::set_personality)
+            .harmless()
             .works_with(NO_FILTER),
-        Proof::new("reach-io-uring", Host, doors::reach_io_uring).harmless()
+        Proof::new("reach-io-uring", Host, doors::reach_io_uring)
+            .harmless()
+            .one_by_one()
             .works_with(NO_FILTER),
-        Proof::new("reach-perf", Host, doors::reach_perf).harmless()
+        Proof::new("reach-perf", Host, doors::reach_perf)
+            .harmless()
+            .one_by_one()
             .works_with(NO_FILTER),
-        Proof::new("reach-af-alg", Host, doors::reach_af_alg).harmless()
+        Proof::new("reach-af-alg", Host, doors::reach_af_alg)
+            .harmless()
             .works_with(NO_FILTER),
-        Proof::new("reach-vsock", Host, doors::reach_vsock).harmless()
+        Proof::new("reach-vsock", Host, doors::reach_vsock)
+            .harmless()
             .works_with(NO_FILTER),
-        Proof::new("read-interrupts", Host, doors::read_interrupts).harmless()
+        Proof::new("read-interrupts", Host, doors::read_interrupts)
+            .harmless()
             .works_with(&[UNCOVERED]),
         Proof::new("read-vmcoreinfo", Host, doors::read_vmcoreinfo)
             .harmless()

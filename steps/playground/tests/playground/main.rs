@@ -1072,7 +1072,7 @@ fn without_user_namespaces_it_says_so() {
             .output();
         assert_eq!(refused.status.code(), Some(125), "{rights}: {refused:?}");
         let lesson = text(&refused.stderr);
-        for part in ["limited to none", "sysctl user.max_user_namespaces="] {
+        for part in ["limited to zero", "sysctl user.max_user_namespaces="] {
             assert!(lesson.contains(part), "{rights}: {lesson}");
         }
     }

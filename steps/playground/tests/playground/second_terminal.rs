@@ -261,7 +261,7 @@ pub fn of_several_one_is_joined_by_its_pid() {
         "no playground of yours runs here",
         "2 playgrounds of yours run here",
         "runs bash -c hostname $0; echo ready; exec sleep 1000 two\n",
-        "is no playground of yours",
+        "is not a playground of yours",
     ] {
         assert!(lessons.contains(lesson), "{lesson}: {lessons}");
     }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use testbed::Moving;
 use testbed::record::MARK;
 
 use crate::plan::CANARY;
@@ -116,12 +117,26 @@ pub struct Outcome {
     pub text: String,
 }
 
+/// The stages that have not ended, and when each began.
+type Running = Arc<Mutex<Vec<(String, Instant)>>>;
+
+/// `clippy 12 s, host-root 3 s`
+fn what_runs(running: &Running) -> String {
+    let running = running.lock().expect("no panic with it");
+    let told = running
+        .iter()
+        .map(|(name, begin)| format!("{name} {} s", begin.elapsed().as_secs()));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// The stages of a run. They can run at the same time.
 pub struct Stages {
     logs: PathBuf,
     limit: Duration,
     only: Vec<String>,
     outcomes: Mutex<Vec<Outcome>>,
+    running: Running,
+    moving: Moving,
 }
 
 impl Stages {
@@ -141,7 +156,17 @@ impl Stages {
         }
         fs::create_dir_all(&logs)
             .with_context(|| format!("make {}", logs.display()))?;
-        Ok(Stages { logs, limit, only, outcomes: Mutex::default() })
+        let running = Running::default();
+        let same = Arc::clone(&running);
+        let moving = Moving::begin(move || what_runs(&same));
+        Ok(Stages {
+            logs,
+            limit,
+            only,
+            outcomes: Mutex::default(),
+            running,
+            moving,
+        })
     }
 
     /// Whether this stage is asked for.
@@ -187,6 +212,9 @@ impl Stages {
         judge: impl FnOnce(&mut Log) -> Result<bool>,
     ) {
         let begin = Instant::now();
+        let mut running = self.running.lock().expect("no panic with it");
+        running.push((name.to_owned(), begin));
+        drop(running);
         let mut log = match Log::create(self.logs.join(name)) {
             Ok(log) => log,
             Err(error) => {
@@ -207,6 +235,9 @@ impl Stages {
         let verdict = if good { "ok" } else { "FAILED" };
         // One lock for the line and what belongs to it.
         let mut outcomes = self.outcomes.lock().expect("no panic in a stage");
+        let mut running = self.running.lock().expect("no panic with it");
+        running.retain(|(other, _)| other != name);
+        self.moving.make_room();
         println!("{name:<22} {verdict:<7}{took}");
         if good {
             let skips = text.lines().filter(|line| line.contains(" SKIP  "));
