@@ -3,7 +3,6 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use nix::errno::Errno;
 use testbed::{proc, token};
@@ -134,91 +133,86 @@ impl Makes {
 const X32: u32 = 0x4000_0000;
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
-    // Without the powers of root, even where there is only root.
-    let (_, _, mut by) = judge.somebody();
-    if by.is_empty() {
-        let none = "setpriv --bounding-set=-all --inh-caps=-all";
-        by = none.split(' ').map(str::to_owned).collect();
-    }
     let (first, second) = (number(0, 4), number(1, 3));
     let refused = &ALL[first as usize];
     let other = &ALL[((first + second) % 4) as usize];
-    let directory = judge.directory();
-    fs::set_permissions(&directory, Permissions::from_mode(0o777))
-        .expect("chmod");
+    let by = without_powers(judge);
     let run = |command: &[String]| {
         let run = judge.program_by(&by).args([refused.number.to_string()]);
         run.args(command).start()
     };
-    let here = format!("call {} ({})", refused.number, refused.call);
 
     let command = waiting();
     let mut waits = run(&command);
     let pid = waits.reaches(&command).map_err(refuses_us)?;
-    let mode = proc::status(pid, "Seccomp").unwrap_or_default();
+    let filters = |pid| {
+        let count = proc::status(pid, "Seccomp_filters");
+        count.and_then(|it| it.parse().ok()).unwrap_or(0)
+    };
+    let (has, hosts): (u32, u32) = (filters(pid), filters(judge.host()));
     ensure(
-        mode == "2",
-        format!("/proc/{pid}/status says Seccomp: {mode}"),
-        "Seccomp: 2, a filter",
+        has > hosts,
+        format!("/proc/{pid}/status counts no filter (Seccomp_filters)"),
+        "one more than the host's processes have",
         NO_FILTER,
     )?;
 
-    // Each asks for a name that nobody has.
-    let asks = |calls: &[(&Makes, Door, u32)]| {
-        let names: Vec<_> =
-            calls.iter().map(|_| show(&directory.join(token()))).collect();
-        let calls: Vec<_> = (calls.iter().zip(&names))
-            .map(|((makes, door, number), name)| {
-                makes.name(*door, *number, name)
-            })
-            .collect();
-        let file = directory.join(token());
-        fs::write(&file, program(&calls, &[])).expect("write a program");
+    let directory = judge.directory();
+    fs::set_permissions(&directory, Permissions::from_mode(0o777))
+        .expect("chmod");
+    // Asks for a name that nobody has. Whether it is there, and how it ended.
+    let made = |call: &Makes, door, number| {
+        let (file, name) = (directory.join(token()), directory.join(token()));
+        let asks = program(&[call.name(door, number, &show(&name))], &[]);
+        fs::write(&file, asks).expect("write a program");
         fs::set_permissions(&file, Permissions::from_mode(0o755))
             .expect("chmod");
         let ended = run(&[show(&file)]).ends()?;
-        let made = |name: &String| Path::new(name).symlink_metadata().is_ok();
-        let made: Vec<_> = names.iter().map(made).collect();
-        Ok((made, how(ended.status)))
+        Ok((name.symlink_metadata().is_ok(), how(ended.status)))
     };
-    let (made, end) = asks(&[
-        (refused, Door::Own, refused.number),
-        (other, Door::Own, other.number),
-    ])?;
-    let no_call = format!("{here} is not made");
-    ensure(!made[0], format!("{here} is made"), &no_call, ANSWERED)?;
+    let here = format!("call {} ({})", refused.number, refused.call);
+    let expected = format!("{here} is not made, by whichever door");
+    let (is_made, _) = made(refused, Door::Own, refused.number)?;
+    ensure(!is_made, format!("{here} is made"), &expected, ANSWERED)?;
+
+    let another = format!("call {} ({})", other.number, other.call);
+    let (is_made, end) = made(other, Door::Own, other.number)?;
     ensure(
-        made[1],
-        format!("call {} ({}) is not made: {end}", other.number, other.call),
+        is_made,
+        format!("{another} is not made: {end}"),
         "it works, as all calls but the one do",
         OWN,
     )?;
-    let (bits32, _) = asks(&[(refused, Door::Bits32, refused.bits32)])?;
+
+    let there = format!("call {} ({})", refused.bits32, refused.call);
+    let (is_made, _) = made(refused, Door::Bits32, refused.bits32)?;
     ensure(
-        !bits32[0],
+        !is_made,
         format!(
-            "{here} is refused. By int 0x80, as programs of 32 bits ask, call \
-             {} ({}) is made",
-            refused.bits32, refused.call
+            "{here} is refused. By int 0x80, as programs of 32 bits ask, \
+             {there} is made"
         ),
-        format!("{no_call}, by no door"),
+        &expected,
         DOOR,
     )?;
-    let (x32, _) = asks(&[(refused, Door::Own, refused.number | X32)])?;
-    ensure(
-        !x32[0],
-        format!(
-            "{here} is refused. With the number that it has for x32, it \
-                 is made"
-        ),
-        format!("{no_call}, by no door"),
-        DOOR,
-    )?;
+    let (is_made, _) = made(refused, Door::Own, refused.number | X32)?;
+    let observed = format!("{here} is refused. As x32 asks, it is made");
+    ensure(!is_made, observed, &expected, DOOR)?;
     Ok(format!(
-        "{here} is refused, and by int 0x80, too, as call {} ({}). Another one \
-         works: call {} ({})",
-        refused.bits32, refused.call, other.number, other.call
+        "{here} is refused, and by int 0x80, too, as {there}. Another one \
+         works: {another}"
     ))
+}
+
+/// What starts a program without the powers of root, even where there is only
+/// root.
+fn without_powers(judge: &Judge) -> Vec<String> {
+    let (_, _, by) = judge.somebody();
+    if !by.is_empty() {
+        return by;
+    }
+    let none = "setpriv --bounding-set=-all --inh-caps=-all";
+    none.split(' ').map(str::to_owned).collect()
 }
 
 /// It has a filter, and ends by a signal, or is not permitted what everybody is.
