@@ -41,6 +41,7 @@ newuidmap newgidmap          | more than one id without root, step 05 | always  
 nft                          | NAT and published ports, step 08       | always   | nftables       | nftables     | nftables   | nftables
 busybox                      | a small root directory, from step 01   | optional | busybox-static | busybox      | busybox    | busybox-static
 pasta                        | a network without root, step 08        | optional | passt          | passt        | passt      | passt
+capsh                        | names capabilities, step 09            | optional | libcap2-bin    | libcap       | libcap     | libcap-progs
 shellcheck                   | checks the scripts                     | test     | shellcheck     | ShellCheck   | shellcheck | ShellCheck
 strace                       | shows which system calls are made      | test     | strace         | strace       | strace     | strace
 tmux                         | tests terminals                        | test     | tmux           | tmux         | tmux       | tmux

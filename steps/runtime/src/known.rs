@@ -6,9 +6,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 
-use crate::process::{close_on_exec_above_stderr, default_signals_but};
+use crate::process::{
+    close_on_exec_above_stderr, default_signals_but, join_new_session_keyring,
+};
 
-/// Files, signals, umask and limits: those of a login on any machine.
+/// Files, signals, umask, limits and keys: those of a login on any machine.
 ///
 /// # Errors
 /// As close_range(2) and setrlimit(2).
@@ -16,6 +18,8 @@ pub fn begin_as_known() -> Result<()> {
     close_on_exec_above_stderr().context("close_range(3, ~0, CLOEXEC)")?;
     default_signals_but(Signal::SIGPIPE);
     umask(Mode::from_bits_truncate(0o022));
+    // No namespace divides keys. A kernel without them has none to pass on.
+    let _ = join_new_session_keyring();
     limits()
 }
 

@@ -253,6 +253,7 @@ const FEDORA: &str = "
     nftables: nft
     busybox: busybox
     passt: pasta
+    libcap: capsh
     ShellCheck: shellcheck
     strace: strace
     tmux: tmux
@@ -273,6 +274,7 @@ const ARCH: &str = "
     nftables: nft
     busybox: busybox
     passt: pasta
+    libcap: capsh
     shellcheck: shellcheck
     strace: strace
     tmux: tmux
@@ -293,6 +295,7 @@ const OPENSUSE: &str = "
     nftables: nft
     busybox-static: busybox
     passt: pasta
+    libcap-progs: capsh
     ShellCheck: shellcheck
     strace: strace
     tmux: tmux
@@ -316,6 +319,7 @@ const DEBIAN: &str = "
     nftables: nft
     busybox-static: busybox
     passt: pasta
+    libcap2-bin: capsh
     shellcheck: shellcheck
     strace: strace
     tmux: tmux

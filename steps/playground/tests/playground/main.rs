@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use linux_keyutils::{KeyRing, KeyRingIdentifier};
 use nix::sys::signal::Signal;
 use outside::Outside;
 use second_terminal::*;
@@ -48,6 +49,7 @@ testbed::main!(
     the_help_tells_the_truth_about_the_environment,
     the_steps_are_on_its_path,
     open_files_of_the_caller_stay_outside,
+    keys_of_the_caller_stay_outside,
     signals_that_the_caller_ignores_are_default_inside,
     a_device_on_the_hosts_disk_does_not_open,
     a_setuid_program_of_the_host_gives_nothing,
@@ -736,6 +738,34 @@ fn open_files_of_the_caller_stay_outside() {
                 .stdout();
             assert_eq!(found, "looked", "{who:?}");
         }
+    }
+}
+
+/// No namespace divides them. Inside there are keys of its own, all the same.
+fn keys_of_the_caller_stay_outside() {
+    let session = KeyRing::from_special_id(KeyRingIdentifier::Session, true);
+    let Ok(session) = session else { skip("needs keys") };
+    let (name, secret) = (testbed::token(), testbed::token());
+    let key = session.add_key(&name, &secret).expect("plant a secret");
+    let read = format!("attack read-keyring {name}");
+    let mut attack = Command::new(binary("attack"));
+    let outside = attack.args(["read-keyring", &name]).output();
+    let mut found = vec![text(&outside.expect("attack").stdout)];
+    for who in Who::all() {
+        let first = start(who, "true");
+        for playground in [who.playground(), join(who, first.runtime())] {
+            let own = format!("attack plant-key {name} own && {read}");
+            let script = format!("{read}; {own}");
+            let output = playground.args(["bash", "-c", &script]).output();
+            found.push(text(&output.stdout));
+        }
+    }
+    let _ = session.unlink_key(key);
+    let (outside, inside) = found.split_first().expect("one at least");
+    assert!(outside.contains(&secret), "the attack works: {outside}");
+    for inside in inside {
+        assert!(!inside.contains(&secret), "{inside}");
+        assert!(inside.ends_with("holds: own\n"), "{inside}");
     }
 }
 
