@@ -34,7 +34,8 @@ fn main() -> anyhow::Result<()> {
 
 /// What a command calls, itself and by its children.
 fn watch(command: &[String]) -> anyhow::Result<Calls> {
-    let again = Command::new("/proc/self/exe").arg("traced").args(command).spawn()?;
+    let again =
+        Command::new("/proc/self/exe").arg("traced").args(command).spawn()?;
     let first = Pid::from_raw(again.id() as i32);
     let begins = waitpid(first, None)?;
     ensure!(

@@ -22,7 +22,10 @@ fn main() -> anyhow::Result<()> {
     let group = args.next().context("GID is missing")?.parse()?;
     let command = args.next().context("COMMAND is missing")?;
     let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-    println!("root begins with {:?}, and is to have {NONE:?}", capabilities(None)?);
+    println!(
+        "root begins with {:?}, and is to have {NONE:?}",
+        capabilities(None)?
+    );
 
     // While we have CAP_SETPCAP.
     for (_, it) in CapabilitySet::all().iter_names() {
