@@ -33,8 +33,8 @@ fn on_a_terminal_the_seconds_count() {
     let (status, rest) = terminal.finish();
     assert_eq!(status, 0, "{rest}");
     // What was counted is gone before anything else is said.
-    let end = rest.split('\r').rev().skip_while(|it| !it.contains("over"));
-    let erased = end.skip(1).next().unwrap_or_default();
+    let mut end = rest.split('\r').rev().skip_while(|it| !it.contains("over"));
+    let erased = end.nth(1).unwrap_or_default();
     assert!(!erased.is_empty() && erased.trim().is_empty(), "{rest:?}");
 }
 
