@@ -62,4 +62,5 @@ testbed::main!(
     a_task_is_shown_as_text,
     without_utf8_there_is_ascii_alone,
     each_save_is_checked,
+    a_check_that_takes_long_moves,
 );

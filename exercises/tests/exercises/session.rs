@@ -251,6 +251,20 @@ pub fn what_cannot_be_checked_here_is_told_with_a_way_out() {
     assert!(said.contains("cargo exercise check container --lab"), "{said}");
 }
 
+pub fn a_check_that_takes_long_moves() {
+    let learner = Learner::new();
+    let slow =
+        "fn main() { std::thread::sleep(std::time::Duration::from_secs(5)) }";
+    fs::write(learner.file("chroot"), slow).expect("write");
+    let mut terminal = Terminal::start(learner.command(&["check", "chroot"]));
+    terminal.shows("the judge is at work: 2 s");
+    terminal.shows("the judge is at work: 3 s");
+    let (status, said) = terminal.finish();
+    assert_eq!(status, 1, "{said}");
+    let output = learner.types(&["check", "chroot"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("at work"));
+}
+
 pub fn without_utf8_there_is_ascii_alone() {
     let learner = Learner::new();
     let says = |words: &[&str], locale| {

@@ -8,7 +8,7 @@ pub const ATTACK: Attack = Attack {
     name: "leaked-workdir",
     tries: "climb from a working directory that --workdir /proc/self/fd/N set",
     stopped: StoppedBy::Runtime,
-    rule: "getcwd is asked after chdir: a directory outside / has no path",
+    rule: "getcwd is called after chdir: a directory outside / has no path",
     source: "CVE-2024-21626, getcwd(2)",
     arguments: &[FILE],
     run,

@@ -11,7 +11,7 @@ use crate::lab;
 
 pub const ATTACK: Attack = Attack {
     name: "set-clock",
-    tries: "put the machine's clock forward",
+    tries: "set the machine's clock ahead",
     stopped: StoppedBy::Step(5),
     rule: "clock_settime needs CAP_SYS_TIME in the first user namespace",
     source: "clock_settime(2), user_namespaces(7)",

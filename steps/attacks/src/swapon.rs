@@ -8,7 +8,7 @@ use crate::{lab, perl};
 
 pub const ATTACK: Attack = Attack {
     name: "swapon",
-    tries: "have the machine's memory swapped to a file of the container's",
+    tries: "swap the machine's memory to a file of the container",
     stopped: StoppedBy::Step(5),
     rule: "swapon needs CAP_SYS_ADMIN in the first user namespace",
     source: "swapon(2), user_namespaces(7)",

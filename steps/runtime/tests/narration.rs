@@ -23,7 +23,7 @@ testbed::main!(
     without_utf8_there_is_ascii_alone,
     without_utf8_the_views_have_ascii_alone,
     what_scripts_say_is_ascii,
-    a_dumb_terminal_gets_no_colour,
+    whoever_wants_no_colour_gets_none,
     a_closed_stderr_hurts_nobody,
     an_error_and_a_note_look_different_from_a_call,
     each_side_tells_a_call_with_one_write,
@@ -367,13 +367,24 @@ fn what_scripts_say_is_ascii() {
     }
 }
 
-fn a_dumb_terminal_gets_no_colour() {
+fn whoever_wants_no_colour_gets_none() {
     for step in steps() {
-        for (term, colourful) in [("dumb", false), ("xterm", true)] {
-            let mut telling = Step::telling(step).args(["true"]);
-            telling.command().env_remove("NO_COLOR").env("TERM", term);
-            let (status, screen) = telling.on_terminal().finish();
-            assert_eq!((status, screen.contains('\x1b')), (0, colourful));
+        for (name, value, colourful) in [
+            ("TERM", "dumb", false),
+            ("TERM", "xterm", true),
+            ("NO_COLOR", "1", false),
+            ("NO_COLOR", "", true),
+        ] {
+            let fine = Step::telling(step).args(["true"]);
+            let failing = Step::telling(step).args(["--rootfs", "/no", "x"]);
+            for (mut telling, status) in [(fine, 0), (failing, 125)] {
+                let command = telling.command();
+                command.env_remove("NO_COLOR").env("TERM", "xterm");
+                command.env(name, value);
+                let (ended, screen) = telling.on_terminal().finish();
+                assert_eq!(ended, status, "{screen}");
+                assert_eq!(screen.contains('\x1b'), colourful, "{screen:?}");
+            }
         }
     }
 }
@@ -493,8 +504,19 @@ fn a_root_directory_of_any_name_can_be_typed() {
         for step in &steps()[..4] {
             let mut command = Command::new(binary(step));
             command.env("LC_ALL", "C.UTF-8").arg("--all").arg("--rootfs");
-            let output = command.arg(&root).arg("true").output();
-            let told = output.expect("start the step").stderr;
+            command.arg(&root);
+            // A colon would end the name of a volume.
+            let has_volume = *step == "04-mount-namespace"
+                && !root.as_os_str().as_bytes().contains(&b':');
+            if has_volume {
+                let mut volume = root.clone().into_os_string();
+                volume.push(":/mnt");
+                command.arg("--volume").arg(volume);
+            }
+            let output = command.arg("true").output();
+            let output = output.expect("start the step");
+            assert!(output.status.success(), "{output:?}");
+            let told = output.stderr;
             let told = String::from_utf8(told).expect("UTF-8");
             let mut script = String::new();
             for (_, command, _) in commands(&told) {
@@ -515,7 +537,9 @@ fn a_root_directory_of_any_name_can_be_typed() {
             let words: Vec<_> =
                 typed.split(|&b| b == 0).filter(|it| !it.is_empty()).collect();
             assert!(!words.is_empty(), "{step}: {told}");
-            for word in words {
+            let volumes = words.iter().filter(|word| **word == b"mnt").count();
+            assert_eq!(volumes, usize::from(has_volume), "{told}");
+            for word in words.into_iter().filter(|word| *word != b"mnt") {
                 assert_eq!(
                     String::from_utf8_lossy(word),
                     String::from_utf8_lossy(root.as_os_str().as_bytes()),

@@ -19,12 +19,16 @@ impl Moving {
         let (over, is_over) = channel();
         let second = Duration::from_secs(1);
         let thread = thread::spawn(move || {
+            let mut seen = false;
             let _ = is_over.recv_timeout(second);
             while is_over.recv_timeout(second) == Err(RecvTimeoutError::Timeout)
             {
                 show(&text());
+                seen = true;
             }
-            show("");
+            if seen {
+                show("");
+            }
         });
         Moving(Some((over, thread)))
     }

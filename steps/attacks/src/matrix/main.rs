@@ -23,9 +23,11 @@ mod users;
 
 use std::panic;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 use clap::builder::RangedI64ValueParser;
+use testbed::Moving;
 
 use cells::columns;
 use places::STEPS;
@@ -102,14 +104,16 @@ fn main() -> ExitCode {
     }
     let mut rows = Vec::new();
     for proof in chosen {
-        if tells {
-            screen.begin(proof.attack);
-        }
+        let begin = Instant::now();
+        let moving = Moving::begin(move || {
+            format!("{:19}{:>5} s", proof.attack, begin.elapsed().as_secs())
+        });
         let row = match only_expected {
             true => Row::expected(proof, &steps),
             false if cli.edge => Row::edge(proof, &steps),
             false => Row::measured(proof, &steps),
         };
+        drop(moving);
         if tells {
             screen.row(&row);
         }

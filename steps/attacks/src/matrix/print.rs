@@ -41,14 +41,6 @@ impl Screen {
         self.say(&format!("{:19}{}", "attack", names.collect::<String>()));
     }
 
-    /// Whose row comes next: that can take seconds.
-    pub fn begin(&self, attack: &str) {
-        if io::stdout().is_terminal() {
-            print!("{attack}\r");
-            let _ = io::stdout().flush();
-        }
-    }
-
     pub fn row(&self, row: &Row) {
         let mut line = format!("{:19}", row.proof.attack);
         for (step, cell) in &row.cells {
