@@ -122,7 +122,9 @@ fn remove_outdated(cache: &Path, family: &str) -> Result<()> {
             continue;
         }
         let directory = File::open(entry.path())?;
-        if Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_ok() {
+        // Held until it is gone: nobody may begin to use it meanwhile.
+        let how = FlockArg::LockExclusiveNonblock;
+        if let Ok(_lock) = Flock::lock(directory, how) {
             fs::remove_dir_all(entry.path())?;
         }
     }

@@ -2,7 +2,7 @@
 //! The default root directory: made without a download, fast, once, and whole.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +19,7 @@ testbed::main!(
     eight_at_once_make_one,
     what_a_killed_maker_left_goes_away,
     an_older_one_goes_away_unless_somebody_lives_in_it,
+    what_is_being_taken_away_is_nobodys_any_more,
     a_changed_program_makes_a_new_one,
     every_user_may_enter_it_whatever_the_umask,
     a_cache_that_can_not_be_written_is_told,
@@ -250,6 +251,32 @@ fn an_older_one_goes_away_unless_somebody_lives_in_it() {
     assert_ne!(cache.only_root(), first, "nobody lives in the first any more");
     run(false);
     assert_eq!(cache.only_root(), first);
+}
+
+/// Whoever got the lock of a root directory that is half gone would start
+/// without its commands.
+fn what_is_being_taken_away_is_nobodys_any_more() {
+    let cache = Cache::empty();
+    assert!(cache.step("01-chroot").args(["true"]).output().status.success());
+    let root = cache.only_root();
+    let (family, _) = root.split_once('.').expect("a version");
+    let old = cache.directory().join(format!("{family}.0"));
+    fs::create_dir(&old).expect("mkdir");
+    for file in 0..20_000 {
+        fs::write(old.join(format!("f{file}")), "").expect("write");
+    }
+    let directory = File::open(&old).expect("open");
+    fs::remove_dir_all(cache.directory().join(root)).expect("remove");
+    let mut step = cache.step("01-chroot").args(["true"]);
+    let mut maker = step.command().spawn().expect("start the step");
+    let is_half_gone =
+        || !old.join("f0").exists() || !old.join("f19999").exists();
+    while old.exists() && !is_half_gone() {}
+    let lock = Flock::lock(directory, FlockArg::LockSharedNonblock);
+    let still_there = old.exists();
+    assert!(lock.is_err() || !still_there, "half of it is gone");
+    assert!(maker.wait().expect("wait").success());
+    assert!(!old.exists());
 }
 
 fn a_changed_program_makes_a_new_one() {
