@@ -20,7 +20,7 @@ changes. Sets up and builds first, if that has not been done yet.
   --split       play in tmux, with the live view of all namespaces beside it
   --list        list the demos and their minutes
 
-Enter continues; each demo's --help names the other keys. To look at the same host
+Enter continues; ? shows the other keys. To look at the same host
 from a second terminal: scripts/playground.sh --join. A talk with the slides plays
 selected scenes of each demo: the speaker view says which (present.sh).
 
@@ -74,9 +74,12 @@ prepare() {
   build
 }
 
-# Prints nothing if all goes well, except for a line that shows how far it is.
+# What the demos need, and no more: so the first one begins sooner. Prints nothing if
+# all goes well, except for a line that shows how far it is.
 build() {
-  local line lines=() status=''
+  local line lines=() status='' step needed
+  needed=(--bin demo-player --bin playground --bin attack --bin web-server)
+  for step in steps/[0-9][0-9]-*; do needed+=(--bin "${step##*/}"); done
   [[ -t 1 ]] || say 'building …'
   while IFS= read -r line; do
     lines+=("$line")
@@ -84,7 +87,7 @@ build() {
     [[ ! -t 1 ]] || printf '\r\e[Kbuilding · %s' "${line:0:60}"
   done < <(
     status=0
-    cargo build --workspace --bins --locked --offline 2>&1 || status=$?
+    cargo build --workspace "${needed[@]}" --locked --offline 2>&1 || status=$?
     echo "exit $status"
   )
   [[ ! -t 1 ]] || printf '\r\e[K'
@@ -120,9 +123,11 @@ menu() {
   done
 }
 
+# Not to a room: a presenter who has quit is talking.
 tell_total() { # HOW MANY
   local took=$((EPOCHSECONDS - began))
-  say "Demos played: $1. That took $(minutes "$took"); the plan is $(minutes "$planned"), and the talk has $(minutes "$talk")."
+  [[ ! $auto && ! $rehearse ]] ||
+    say "Demos played: $1. That took $(minutes "$took"); the plan is $(minutes "$planned"), and the talk has $(minutes "$talk")."
   ((!${#not_as_expected[@]})) || fail 'not as expected:' "${not_as_expected[@]}"
 }
 
@@ -147,14 +152,14 @@ split() { # OPTIONS...
 }
 
 main() {
-  local steps=() options=() all=("$@") from='' auto='' real='' not_as_expected=() planned=0 step
+  local steps=() options=() all=("$@") from='' auto='' real='' rehearse='' not_as_expected=() planned=0 step
   cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
   [[ -t 0 ]] || auto=1
   while [[ $# -gt 0 ]]; do
     case $1 in
       --auto) auto=1 ;;
       --real) real=1 && options+=("$1") ;;
-      --rehearse) options+=("$1") ;;
+      --rehearse) rehearse=1 && options+=("$1") ;;
       --speed) options+=("$1" "${2-}") && shift ;;
       --from) from=${2-} && shift ;;
       --list) find_demos && list && exit ;;
