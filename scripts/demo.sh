@@ -17,7 +17,8 @@ changes. Sets up and builds first, if that has not been done yet.
   --speed N     how fast --auto plays: 1 can be followed, 0 does not wait
   --real        play on this host, as root, instead of in the playground
   --rehearse    show how long each scene took, and where you are in the talk
-  --split       play in tmux, with the live view of all namespaces beside it
+  --split       play in tmux, with a live view beside it: of all namespaces, or,
+                for step 6 alone, of the newest cgroup
   --list        list the demos and their minutes
 
 Enter continues; ? shows the other keys. To look at the same host
@@ -133,26 +134,27 @@ tell_total() { # HOW MANY
 
 # A tmux server of its own, which ends with the demo. Side by side if there is
 # room.
-split() { # OPTIONS...
+split() {
   command -v tmux >/dev/null || fail '--split needs tmux, from the package tmux'
   [[ -t 0 && -t 1 ]] || fail '--split needs a terminal'
-  local rows columns demo pid below=-v
+  local rows columns demo pid view below=-v
   # The trap needs it after this function has returned.
   socket=$(mktemp -d)/tmux
   trap 'tmux -S "$socket" kill-server 2>/dev/null || true; rm -rf "${socket%/*}"' EXIT
   read -r rows columns < <(stty size)
   ((columns < 160)) || below=-h
-  printf -v demo '%q ' ./scripts/demo.sh "$@"
+  printf -v demo '%q ' ./scripts/demo.sh "${options[@]}" ${auto:+--auto} ${from:+--from "$from"} "${steps[@]}"
   unset TMUX
   tmux -S "$socket" -f /dev/null new-session -d -x "$columns" -y "$rows" \
     "bash -c '$demo; echo; read -rp \"Press Enter to leave \"'; tmux -S $socket kill-server"
   pid=$(tmux -S "$socket" list-panes -F '#{pane_pid}')
-  tmux -S "$socket" set-option status off \; \
-    split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session || true
+  view="./scripts/watch-namespaces.sh --playground $pid"
+  [[ ${steps[*]} != 6 ]] || view="./scripts/lib/watch-newest.sh $pid"
+  tmux -S "$socket" set-option status off \; split-window "$below" -d "$view" \; attach-session || true
 }
 
 main() {
-  local steps=() options=() all=("$@") from='' auto='' real='' rehearse='' not_as_expected=() planned=0 step
+  local steps=() options=() from='' auto='' real='' rehearse='' split='' not_as_expected=() planned=0 step
   cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
   [[ -t 0 ]] || auto=1
   while [[ $# -gt 0 ]]; do
@@ -163,11 +165,7 @@ main() {
       --speed) options+=("$1" "${2-}") && shift ;;
       --from) from=${2-} && shift ;;
       --list) find_demos && list && exit ;;
-      --split)
-        prepare
-        for step in "${!all[@]}"; do [[ ${all[step]} != --split ]] || unset "all[step]"; done
-        split "${all[@]}"
-        exit ;;
+      --split) split=1 ;;
       [0-9] | [0-9][0-9]) steps+=($((10#$1))) ;;
       -h | --help) usage && exit ;;
       *) usage >&2 && exit 2 ;;
@@ -180,6 +178,7 @@ main() {
     [[ ${scripts[step]-} ]] || fail "there is no demo $step: see --list"
   done
   prepare
+  [[ ! $split ]] || { split && exit; }
   [[ ! $auto ]] || options+=(--auto)
   began=$EPOCHSECONDS
   if [[ ! $auto && ${#steps[@]} -eq 0 ]]; then

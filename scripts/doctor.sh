@@ -61,13 +61,13 @@ try_steps() { # STEP...
 hear() { # WAY STEP...
     local way=$1 step said first=''
     while read -r step said; do
-        if [[ $step == [1-8] ]]; then tried[$way $step]=$said; else first=${first:-$step $said}; fi
+        if [[ $step =~ ^[0-9]+$ ]]; then tried[$way $step]=$said; else first=${first:-$step $said}; fi
     done
     for step in "${@:2}"; do tried[$way $step]=${tried[$way $step]:-$first}; done
 }
 
 try_everything() {
-    local all=("${!names[@]}") own=(5 6 7 8) programs
+    local all=("${!names[@]}") own=("${!rootless_needs[@]}") programs
     for programs in "${WORKSHOP_BIN:-}" "${CARGO_TARGET_DIR:-$scripts/../target}"/{release,debug}; do
         if [[ -x $programs/playground && -x $programs/01-chroot ]]; then break; fi
     done

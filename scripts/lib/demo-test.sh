@@ -167,7 +167,7 @@ scene 'One' 0:10
 setup 'cd /usr'
 run 'x=5'
 background 'sleep $sleeps'
-await 'kill -0 \$!'
+await '[[ \$(</proc/\$!/cmdline) = sleep* ]]'
 scene 'Two' 0:10
 run 'echo "\$PWD \$x \$(ps -o args= -p \$!)"'
 expect text '/usr 5 sleep $sleeps'
@@ -306,6 +306,12 @@ DEMO
   check '… and leaves nothing' nothing_is_left
   terminal kill-server
 
+  start_in_terminal keys
+  shows '# hostname; hostname changed' && rm "$dir/after" && kill -TERM "$(pgrep -of "demo-player .*$dir/keys.sh")"
+  check 'SIGTERM ends it with status 130, too' shows 'status=130'
+  check '… and leaves the terminal as it was' eventually cmp -s "$dir/before" "$dir/after"
+  terminal kill-server
+
   locale=C start_in_terminal keys
   check 'without UTF-8, a demo is ASCII' shows '-- keys - 1/3 - One ---'
   terminal kill-server
@@ -322,6 +328,13 @@ leaves_a_real_host_as_it_was() {
   "$scripts/playground.sh" bash -c "$run" "$dir/real.sh" >"$dir/out" 2>"$dir/err"
 }
 
+ends_at_once_on_a_real_host() {
+  local run='PLAYGROUND= "$0" --real --auto </dev/null >/dev/null 2>&1 & demo=$! status=0
+    until grep -qsF -f "${0%/*}/sleeps" /proc/[0-9]*/cmdline; do sleep 0.1; done
+    kill -TERM "$demo"; wait "$demo" || status=$?; ((status == 130 && SECONDS < 30))'
+  timeout 60 "$scripts/playground.sh" bash -c "$run" "$dir/long.sh" >"$dir/out" 2>"$dir/err"
+}
+
 test_real() {
   if [[ ${PLAYGROUND:-} ]]; then
     skip '--real leaves nothing' 'needs to be outside the playground'
@@ -336,6 +349,7 @@ expect absent trap
 run 'mkdir mount; mount -t tmpfs none mount; touch mount/file; hostname changed'
 DEMO
   check '--real leaves no mount, file, hostname or process, and no signal ignored' leaves_a_real_host_as_it_was
+  check '--real ends at once when it is told to' ends_at_once_on_a_real_host
 }
 
 # ── live views ──────────────────────────────────────────────────────────────
@@ -371,9 +385,16 @@ counts_memory() {
   "$scripts/watch-cgroup.sh" --once >"$dir/out" 2>"$dir/err" && tells out memory cpu pids && ! grep -q $'\e' "$dir/out"
 }
 
+follows_the_newest_cgroup() {
+  "$scripts/playground.sh" bash -c 'cd /sys/fs/cgroup && { [[ ! -d pids ]] || cd pids; }
+    mkdir first && sleep 0.1 && mkdir second && "$0" --newest --once; rmdir first second' "$scripts/watch-cgroup.sh" >"$dir/out" 2>"$dir/err" &&
+    tells out '/second' && tells_nothing_of '/first'
+}
+
 test_views() {
   check 'watch-namespaces shows a hostname beside the host' sees_another_hostname
   check 'watch-cgroup shows memory, cpu and pids' counts_memory
+  check 'watch-cgroup --newest shows the one that was made last' follows_the_newest_cgroup
   if ! command -v tmux >/dev/null; then
     skip 'live views in a terminal' 'needs tmux (./scripts/setup.sh --test installs it)'
     return
