@@ -49,8 +49,9 @@ struct Ended<'a> {
     output: String,
 }
 
-const KEYS: &str = "Enter continue · s shell · b back one scene · g N go to scene N · \
-    r repeat this scene · q quit · ? these keys";
+/// One line of a terminal.
+const KEYS: &str = "Enter continue · s shell · b back · g N scene N · \
+                    r repeat · q quit · ? keys";
 
 const NO_KEY: &str = "\nThis key does nothing. ? shows those that do.\n";
 
