@@ -41,7 +41,7 @@ expect text ':/'
 scene 'Start one' 0:40
 say 'Now start a container: the one that we build in steps 01 to 04. It runs nothing but sleep.'
 background '04-mount-namespace -q --hostname box sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); ps -o pid,ppid,user,args -p $!,$box'
 expect text 'sleep 1000'
 say 'A process of the host, with a pid of the host. Nobody keeps a list that says it is a container. So what makes it one?'

@@ -40,7 +40,7 @@ expect status 7
 
 scene 'What the kernel shows' 0:50
 background '01-chroot -q sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); readlink /proc/$$/root /proc/$box/root'
 expect text 'container-workshop/root'
 say 'One pointer in the kernel'"'"'s record of the process. And the namespaces?'

@@ -55,7 +55,7 @@ refuse '02-uts-namespace -q attack find-shared-memory $id' STOPPED
 
 scene 'What the kernel shows' 0:50
 background '02-uts-namespace -q --hostname box sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); ps -o pid,utsns,comm -p 1,$box'
 expect text sleep
 run 'nsenter --target $box --uts hostname'
@@ -66,7 +66,7 @@ expect absent 31415
 scene 'The hole' 0:50
 say 'The container has its own name. What can it still reach on the host? Here is a process of the host:'
 background 'sleep 1001'
-await '[[ $(</proc/$!/comm) = sleep ]]'
+await '[[ $(</proc/$!/cmdline) = sleep* ]]'
 run 'victim=$!; ps -o pid,args -p $victim'
 expect text 'sleep 1001'
 run '02-uts-namespace -q attack kill-host $victim'

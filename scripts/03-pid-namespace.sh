@@ -40,7 +40,7 @@ setup 'kill $victim'
 
 scene 'What the kernel shows' 0:40
 background '03-pid-namespace -q sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); grep NSpid /proc/$box/status'
 expect text $'\t1'
 say 'One process, two pids: ours, and its own. We see it, but it does not see us.'

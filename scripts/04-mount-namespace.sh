@@ -51,7 +51,7 @@ refuse '04-mount-namespace -q attack escape-chroot' STOPPED
 
 scene 'What the kernel shows' 0:40
 background '04-mount-namespace -q sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); cut -d" " -f5 /proc/$box/mountinfo | sort | fmt'
 expect text /proc
 say 'The container has no more mounts than these. And how many do we have?'

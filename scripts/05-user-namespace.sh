@@ -46,7 +46,7 @@ refuse '05-user-namespace -q attack write-sysctl net/ipv4/ip_forward' STOPPED
 
 scene 'What the kernel shows' 1:00
 background '05-user-namespace -q sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); cat /proc/$box/uid_map'
 run 'ps -o uid,pid,args -p $box'
 expect text 'sleep 1000'

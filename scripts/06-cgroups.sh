@@ -53,7 +53,7 @@ fi
 scene 'What the kernel shows' 0:50
 if has_cgroup; then
   background '06-cgroups -q --memory 64m --pids-limit 20 sleep 1000'
-  await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+  await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
   setup 'PATH=$PATH:'"'$(realpath "${BASH_SOURCE[0]%/*}")'"
   run 'box=$(pgrep -P $!); watch-cgroup.sh --once $box'
   expect text '64.0MiB'

@@ -51,7 +51,7 @@ run '07-overlayfs -q --layer one --layer two cat /etc/one /etc/both'
 expect text $'first\nsecond'
 say 'The layer on top wins. Each line of a Dockerfile makes one layer.'
 background '07-overlayfs -q --layer one --layer two sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); grep -o "lowerdir=[^,]*" /proc/$box/mountinfo'
 expect text lowerdir
 setup 'kill -KILL $box'

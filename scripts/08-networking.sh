@@ -28,7 +28,7 @@ run 'unshare --net ip -brief address'
 expect text DOWN
 say 'Lay a cable: a veth pair has two ends. One stays here, the other goes in.'
 background 'unshare --net sleep 1000'
-await 'box=$! && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$! && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$!; ip link add demo0 type veth peer name eth0 netns $box'
 run 'ip address add 198.51.100.1/24 dev demo0; ip link set demo0 up'
 run 'nsenter --target $box --net ip address add 198.51.100.2/24 dev eth0'
@@ -70,7 +70,7 @@ expect text hello
 
 scene 'What the kernel shows, and the hole' 1:00
 background '08-networking -q sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); nsenter --target $box --net ip -brief address'
 expect text eth0
 run 'ip -brief link show type bridge'

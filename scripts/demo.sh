@@ -17,10 +17,11 @@ changes. Sets up and builds first, if that has not been done yet.
   --speed N     how fast --auto plays: 1 can be followed, 0 does not wait
   --real        play on this host, as root, instead of in the playground
   --rehearse    show how long each scene took, and where you are in the talk
-  --split       play in tmux, with the live view of all namespaces beside it
+  --split       play in tmux, with a live view beside it: of all namespaces, or,
+                for step 6 alone, of the newest cgroup
   --list        list the demos and their minutes
 
-Enter continues; each demo's --help names the other keys. To look at the same host
+Enter continues; ? shows the other keys. To look at the same host
 from a second terminal: scripts/playground.sh --join. A talk with the slides plays
 selected scenes of each demo: the speaker view says which (present.sh).
 
@@ -74,9 +75,12 @@ prepare() {
   build
 }
 
-# Prints nothing if all goes well, except for a line that shows how far it is.
+# What the demos need, and no more: so the first one begins sooner. Prints nothing if
+# all goes well, except for a line that shows how far it is.
 build() {
-  local line lines=() status=''
+  local line lines=() status='' step needed
+  needed=(--bin demo-player --bin playground --bin attack --bin web-server)
+  for step in steps/[0-9][0-9]-*; do needed+=(--bin "${step##*/}"); done
   [[ -t 1 ]] || say 'building …'
   while IFS= read -r line; do
     lines+=("$line")
@@ -84,7 +88,7 @@ build() {
     [[ ! -t 1 ]] || printf '\r\e[Kbuilding · %s' "${line:0:60}"
   done < <(
     status=0
-    cargo build --workspace --bins --locked --offline 2>&1 || status=$?
+    cargo build --workspace "${needed[@]}" --locked --offline 2>&1 || status=$?
     echo "exit $status"
   )
   [[ ! -t 1 ]] || printf '\r\e[K'
@@ -120,49 +124,48 @@ menu() {
   done
 }
 
+# Not to a room: a presenter who has quit is talking.
 tell_total() { # HOW MANY
   local took=$((EPOCHSECONDS - began))
-  say "Demos played: $1. That took $(minutes "$took"); the plan is $(minutes "$planned"), and the talk has $(minutes "$talk")."
+  [[ ! $auto && ! $rehearse ]] ||
+    say "Demos played: $1. That took $(minutes "$took"); the plan is $(minutes "$planned"), and the talk has $(minutes "$talk")."
   ((!${#not_as_expected[@]})) || fail 'not as expected:' "${not_as_expected[@]}"
 }
 
 # A tmux server of its own, which ends with the demo. Side by side if there is
 # room.
-split() { # OPTIONS...
+split() {
   command -v tmux >/dev/null || fail '--split needs tmux, from the package tmux'
   [[ -t 0 && -t 1 ]] || fail '--split needs a terminal'
-  local rows columns demo pid below=-v
+  local rows columns demo pid view below=-v
   # The trap needs it after this function has returned.
   socket=$(mktemp -d)/tmux
   trap 'tmux -S "$socket" kill-server 2>/dev/null || true; rm -rf "${socket%/*}"' EXIT
   read -r rows columns < <(stty size)
   ((columns < 160)) || below=-h
-  printf -v demo '%q ' ./scripts/demo.sh "$@"
+  printf -v demo '%q ' ./scripts/demo.sh "${options[@]}" ${auto:+--auto} ${from:+--from "$from"} "${steps[@]}"
   unset TMUX
   tmux -S "$socket" -f /dev/null new-session -d -x "$columns" -y "$rows" \
     "bash -c '$demo; echo; read -rp \"Press Enter to leave \"'; tmux -S $socket kill-server"
   pid=$(tmux -S "$socket" list-panes -F '#{pane_pid}')
-  tmux -S "$socket" set-option status off \; \
-    split-window "$below" -d "./scripts/watch-namespaces.sh --playground $pid" \; attach-session || true
+  view="./scripts/watch-namespaces.sh --playground $pid"
+  [[ ${steps[*]} != 6 ]] || view="./scripts/lib/watch-newest.sh $pid"
+  tmux -S "$socket" set-option status off \; split-window "$below" -d "$view" \; attach-session || true
 }
 
 main() {
-  local steps=() options=() all=("$@") from='' auto='' real='' not_as_expected=() planned=0 step
+  local steps=() options=() from='' auto='' real='' rehearse='' split='' not_as_expected=() planned=0 step
   cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
   [[ -t 0 ]] || auto=1
   while [[ $# -gt 0 ]]; do
     case $1 in
       --auto) auto=1 ;;
       --real) real=1 && options+=("$1") ;;
-      --rehearse) options+=("$1") ;;
+      --rehearse) rehearse=1 && options+=("$1") ;;
       --speed) options+=("$1" "${2-}") && shift ;;
       --from) from=${2-} && shift ;;
       --list) find_demos && list && exit ;;
-      --split)
-        prepare
-        for step in "${!all[@]}"; do [[ ${all[step]} != --split ]] || unset "all[step]"; done
-        split "${all[@]}"
-        exit ;;
+      --split) split=1 ;;
       [0-9] | [0-9][0-9]) steps+=($((10#$1))) ;;
       -h | --help) usage && exit ;;
       *) usage >&2 && exit 2 ;;
@@ -175,6 +178,7 @@ main() {
     [[ ${scripts[step]-} ]] || fail "there is no demo $step: see --list"
   done
   prepare
+  [[ ! $split ]] || { split && exit; }
   [[ ! $auto ]] || options+=(--auto)
   began=$EPOCHSECONDS
   if [[ ! $auto && ${#steps[@]} -eq 0 ]]; then

@@ -35,7 +35,6 @@ pivot_root                   | changes the root by hand, step 04      | always  
 ip                           | shows and makes networks, step 08      | always   | iproute2       | iproute      | iproute2   | iproute2
 ps                           | shows who sees which processes         | always   | procps         | procps-ng    | procps-ng  | procps
 awk                          | reads tables, in demos and watchers    | always   | mawk           | gawk         | gawk       | gawk
-script                       | gives a demo a terminal of its own     | always   | bsdutils       | util-linux-script | util-linux | util-linux
 cc                           | links what cargo compiles              | always   | gcc libc6-dev  | gcc          | gcc        | gcc
 newuidmap newgidmap          | more than one id without root, step 05 | always   | uidmap         | shadow-utils | shadow     | shadow
 nft                          | NAT and published ports, step 08       | always   | nftables       | nftables     | nftables   | nftables

@@ -14,6 +14,8 @@ because memory ran out. The cgroup is the one in which PID lives, such as a dock
 container's (docker inspect --format '{{.State.Pid}}' NAME), or a directory below
 /sys/fs/cgroup. Default: the cgroup of this shell.
 
+  --newest       of all cgroups, the one that was made last: another one whenever
+                 there is one, and what was seen of it when it is gone
 $live_options
 USAGE
 }
@@ -73,6 +75,16 @@ find_directories() { # PID OR DIRECTORY
   for controller in memory cpu cpuacct pids; do
     directory[$controller]=$("$find" "$1" "$controller")
   done
+}
+
+find_newest() { # sets the directories; fails if there is no new one
+  local found
+  found=$(find "${mounted_at[$(hierarchy_of pids)]}" -mindepth 1 -type d -not -name init \
+    -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1)
+  [[ $found ]] || return 1
+  [[ ${found#* } != "${directory[pids]-}" ]] || return 0
+  find_directories "${found#* }"
+  cpu_before_at=0
 }
 
 # ── what the kernel shows ───────────────────────────────────────────────────
@@ -247,6 +259,10 @@ compose() { # COLUMNS
 }
 
 frame() { # COLUMNS ROWS
+  if [[ $newest ]] && ! find_newest; then
+    picture=${seen:-waiting for a cgroup …}
+    return
+  fi
   if [[ ! -d ${directory[memory]} && ! -d ${directory[pids]} ]]; then
     picture="cgroup ${directory[memory]} is gone"
     return
@@ -254,14 +270,17 @@ frame() { # COLUMNS ROWS
   [[ ! $once ]] || { measure_cpu && sleep 0.3; } # a speed takes two measurements
   measure
   picture=$(compose "$1")
+  seen=$picture
 }
 
 main() {
   local of=$$
+  newest='' seen=''
   cpu_before=0 cpu_before_at=0
   while [[ $# -gt 0 ]]; do
     case $1 in
       -h | --help) usage && exit ;;
+      --newest) newest=1 taken=1 ;;
       -*) live_option "$@" || { usage >&2 && exit 2; } ;;
       *)
         of=${1%/} taken=1
@@ -271,7 +290,8 @@ main() {
     shift "$taken"
   done
   find_hierarchies
-  find_directories "$of"
+  declare -gA directory=()
+  [[ $newest ]] || find_directories "$of"
   live_view
 }
 

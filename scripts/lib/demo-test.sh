@@ -8,7 +8,7 @@ usage() {
   cat <<'USAGE'
 usage: scripts/lib/demo-test.sh
 
-Tests scripts/lib/demo.sh and the live views, with small demos of its own. Runs as an
+Tests scripts/demo, scripts/lib/demo.sh and the live views, with small demos of its own. Runs as an
 ordinary user or as root, in the playground, too. Changes nothing on the host.
 USAGE
 }
@@ -167,7 +167,7 @@ scene 'One' 0:10
 setup 'cd /usr'
 run 'x=5'
 background 'sleep $sleeps'
-await 'kill -0 \$!'
+await '[[ \$(</proc/\$!/cmdline) = sleep* ]]'
 scene 'Two' 0:10
 run 'echo "\$PWD \$x \$(ps -o args= -p \$!)"'
 expect text '/usr 5 sleep $sleeps'
@@ -231,10 +231,17 @@ shows() { # TEXT
   eventually screen_has "$1" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
 }
 
+# The last lines of the screen.
+shows_last() { # LINES
+  eventually screen_ends_with "$1" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
+}
+
+screen_ends_with() { [[ $(terminal capture-pane -p -t 0) == *"$1" ]]; }
+
 start_in_terminal() { # NAME
   server=$((server + 1))
-  terminal -f /dev/null new-session -d -x 80 -y 24 \
-    "bash -c 'stty -g >$dir/before; $dir/$1.sh; echo status=\$?; stty -g >$dir/after; sleep 60'"
+  terminal -u -f /dev/null new-session -d -x 80 -y 24 \
+    "export LC_ALL=${locale-C.UTF-8}; bash -c 'stty -g >$dir/before; $dir/$1.sh; echo status=\$?; stty -g >$dir/after; sleep 60'"
 }
 
 test_keys() {
@@ -253,7 +260,11 @@ background 'sleep $sleeps'
 run 'fruit=pear'
 DEMO
   start_in_terminal keys
-  check 'a command waits for Enter' shows '# hostname; hostname changed'
+  check 'the keys are shown first' shows 'Enter continue · s shell · b back'
+  check 'a command waits for Enter' shows_last '# hostname; hostname changed; fruit=apple'
+  terminal send-keys -t 0 -R && type_keys '?'
+  check '? shows the keys' shows 'Enter continue · s shell · b back'
+  check '… and what waits again' shows_last '# hostname; hostname changed; fruit=apple'
   type_keys Enter
   check 'Enter runs it' shows '⏎ Two'
   type_keys g 3 Enter
@@ -263,7 +274,10 @@ DEMO
   type_keys 'echo "in shell: $fruit $(hostname)"' Enter
   check '… with the state of all scenes before' shows 'in shell: apple changed'
   type_keys C-d
-  check '… and comes back' shows 'Enter continues'
+  check '… and comes back to what waits' shows_last "changed# sleep $sleeps &"
+  type_keys Up
+  check 'a key that does nothing says so' shows 'This key does nothing. ? shows'
+  check '… and what waits is shown again' shows_last "changed# sleep $sleeps &"
   type_keys b
   check 'b goes back a scene' shows 'keys · 2/3'
   type_keys Enter
@@ -288,8 +302,18 @@ DEMO
 
   start_in_terminal keys
   shows '# hostname; hostname changed' && type_keys q
-  check 'q leaves with status 0' shows 'status=0'
+  check 'q leaves with status 0, and without a word' shows_last $'# hostname; hostname changed; fruit=apple\nstatus=0'
   check '… and leaves nothing' nothing_is_left
+  terminal kill-server
+
+  start_in_terminal keys
+  shows '# hostname; hostname changed' && rm "$dir/after" && kill -TERM "$(pgrep -of "demo-player .*$dir/keys.sh")"
+  check 'SIGTERM ends it with status 130, too' shows 'status=130'
+  check '… and leaves the terminal as it was' eventually cmp -s "$dir/before" "$dir/after"
+  terminal kill-server
+
+  locale=C start_in_terminal keys
+  check 'without UTF-8, a demo is ASCII' shows '-- keys - 1/3 - One ---'
   terminal kill-server
 }
 
@@ -302,6 +326,13 @@ leaves_a_real_host_as_it_was() {
     exit 1; rm /tmp/out; [[ $before == "$(cat /proc/self/mountinfo; ls /tmp)" ]] || exit 2
     [[ $(hostname) == playground ]] || exit 3; ! grep -qsF -f "${0%/*}/sleeps" /proc/[0-9]*/cmdline || exit 4'
   "$scripts/playground.sh" bash -c "$run" "$dir/real.sh" >"$dir/out" 2>"$dir/err"
+}
+
+ends_at_once_on_a_real_host() {
+  local run='PLAYGROUND= "$0" --real --auto </dev/null >/dev/null 2>&1 & demo=$! status=0
+    until grep -qsF -f "${0%/*}/sleeps" /proc/[0-9]*/cmdline; do sleep 0.1; done
+    kill -TERM "$demo"; wait "$demo" || status=$?; ((status == 130 && SECONDS < 30))'
+  timeout 60 "$scripts/playground.sh" bash -c "$run" "$dir/long.sh" >"$dir/out" 2>"$dir/err"
 }
 
 test_real() {
@@ -318,6 +349,7 @@ expect absent trap
 run 'mkdir mount; mount -t tmpfs none mount; touch mount/file; hostname changed'
 DEMO
   check '--real leaves no mount, file, hostname or process, and no signal ignored' leaves_a_real_host_as_it_was
+  check '--real ends at once when it is told to' ends_at_once_on_a_real_host
 }
 
 # ── live views ──────────────────────────────────────────────────────────────
@@ -353,9 +385,20 @@ counts_memory() {
   "$scripts/watch-cgroup.sh" --once >"$dir/out" 2>"$dir/err" && tells out memory cpu pids && ! grep -q $'\e' "$dir/out"
 }
 
+follows_the_newest_cgroup() {
+  "$scripts/playground.sh" bash -c 'cd /sys/fs/cgroup && { [[ ! -d pids ]] || cd pids; }
+    mkdir first && sleep 0.1 && mkdir second && "$0" --newest --once; rmdir first second' "$scripts/watch-cgroup.sh" >"$dir/out" 2>"$dir/err" &&
+    tells out '/second' && tells_nothing_of '/first'
+}
+
 test_views() {
   check 'watch-namespaces shows a hostname beside the host' sees_another_hostname
   check 'watch-cgroup shows memory, cpu and pids' counts_memory
+  if "$scripts/playground.sh" bash -c '[[ $PLAYGROUND_CGROUP == none ]]'; then
+    skip 'watch-cgroup --newest' 'needs a cgroup: root has one here'
+  else
+    check 'watch-cgroup --newest shows the one that was made last' follows_the_newest_cgroup
+  fi
   if ! command -v tmux >/dev/null; then
     skip 'live views in a terminal' 'needs tmux (./scripts/setup.sh --test installs it)'
     return
@@ -373,6 +416,7 @@ main() {
   trap 'rm -rf "$dir"' EXIT
   # The playground shows this directory inside, as that of the steps' programs.
   chmod 755 "$dir"
+  ln -s "$(realpath "${WORKSHOP_BIN:-$scripts/../target/debug}/demo-player")" "$dir/demo-player"
   ln -s "$(type -P true)" "$dir/01-chroot"
   export WORKSHOP_BIN=$dir
   echo "$sleeps" >"$dir/sleeps"

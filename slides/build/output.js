@@ -1,7 +1,7 @@
 // Reads recorded demos (asciinema's format 2), and cuts output out of them.
 //
 // A demo types its commands bold after a green prompt, and puts invisible
-// colours around what a command prints: see scripts/lib/demo.sh.
+// colours around what a command prints: see scripts/demo.
 
 const COMMAND = /\x1b\[32m[^\x1b\n]*#\x1b\[0m \x1b\[1m([^\x1b]*)\x1b\[0m\n(?:\x1b\[1;0;0m([^]*?)\x1b\[2;0;0m)?/g;
 

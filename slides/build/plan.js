@@ -25,8 +25,8 @@ const COMMANDS = `
   . "$1/lib/demo.sh"
   play() {
     local i
-    for i in "\${!kinds[@]}"; do
-      case \${kinds[i]} in run | refuse | background) printf '%s\\0' "\${texts[i]}" ;; esac
+    for ((i = 0; i < \${#words[@]}; i += 3)); do
+      case \${words[i]} in run | refuse | background) printf '%s\\0' "\${words[i + 1]}" ;; esac
     done
   }
   . "$2"`;

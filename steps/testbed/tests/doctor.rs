@@ -3,7 +3,7 @@
 //! and of this one.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -16,6 +16,8 @@ testbed::main!(
     its_json_and_its_table_say_the_same,
     it_answers_within_a_second,
     it_leaves_nothing,
+    before_anything_is_built_it_reads_and_says_so,
+    what_a_step_does_counts_more_than_what_is_read,
     what_it_says_of_the_host_is_so,
     what_it_says_of_the_playground_is_so,
     what_it_says_of_rootless_is_so,
@@ -385,6 +387,56 @@ fn it_leaves_nothing() {
     let doctor = Step::script("doctor.sh").args(["--json"]);
     let _ = watch.over_script(doctor).output();
     watch.assert_nothing_left("doctor.sh");
+}
+
+fn before_anything_is_built_it_reads_and_says_so() {
+    let asked = |variables: &[(&str, &str)]| {
+        let mut doctor = Step::script("doctor.sh").args(["--json"]);
+        doctor.command().envs(variables.iter().copied());
+        doctor.output()
+    };
+    let nowhere = "/nowhere";
+    let unbuilt = [("WORKSHOP_BIN", nowhere), ("CARGO_TARGET_DIR", nowhere)];
+    let note = "To build them: cargo build --workspace";
+    let (unbuilt, built) = (asked(&unbuilt), asked(&[]));
+    assert!(text(&unbuilt.stdout).contains(note), "{unbuilt:?}");
+    assert!(!text(&built.stdout).contains(note), "{built:?}");
+    let how = |output, step| {
+        Report::of(output).says(step, "playground", "how").to_owned()
+    };
+    for step in 1..=8 {
+        assert_eq!(how(&unbuilt, step), "read", "step {step}: {unbuilt:?}");
+        assert_eq!(how(&built, step), "tried", "step {step}: {built:?}");
+    }
+}
+
+/// One that fails in spite of all that is read, and one that works.
+fn what_a_step_does_counts_more_than_what_is_read() {
+    if needs::in_the_lab() {
+        skip("a script says the same everywhere: judged outside");
+    }
+    let programs = testbed::binary("01-chroot").with_file_name("");
+    let made = tempfile::tempdir().expect("a directory");
+    let all = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&made, all.clone()).expect("chmod");
+    for name in ["playground", "01-chroot"] {
+        symlink(programs.join(name), made.path().join(name)).expect("link");
+    }
+    for (name, script) in [
+        ("02-uts-namespace", "echo 02: its own words >&2; exit 125"),
+        ("06-cgroups", "true"),
+    ] {
+        let program = made.path().join(name);
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("write");
+        fs::set_permissions(program, all.clone()).expect("chmod");
+    }
+    let mut doctor = Step::script("doctor.sh").args(["--json"]);
+    doctor.command().env("WORKSHOP_BIN", made.path());
+    let output = doctor.output();
+    let report = Report::of(&output);
+    assert_eq!(report.says(2, "playground", "verdict"), "no", "{output:?}");
+    assert_eq!(report.says(2, "playground", "why"), "02: its own words");
+    assert_eq!(report.says(6, "playground", "verdict"), "works", "{output:?}");
 }
 
 /// What came of a step: its exit status, and everything else about it.

@@ -244,7 +244,6 @@ fn with_apt_the_lab_has_its_own_qemu() {
 /// but an error in both is not.
 const FEDORA: &str = "
     util-linux: unshare nsenter setpriv lsns mount pivot_root
-    util-linux-script: script
     iproute: ip
     procps-ng: ps
     gawk: awk
@@ -265,7 +264,7 @@ const FEDORA: &str = "
     e2fsprogs: mke2fs
     xz: xz";
 const ARCH: &str = "
-    util-linux: unshare nsenter setpriv lsns mount pivot_root script
+    util-linux: unshare nsenter setpriv lsns mount pivot_root
     iproute2: ip
     procps-ng: ps
     gawk: awk
@@ -286,7 +285,7 @@ const ARCH: &str = "
     e2fsprogs: mke2fs
     xz: xz";
 const OPENSUSE: &str = "
-    util-linux: unshare nsenter setpriv lsns mount pivot_root script
+    util-linux: unshare nsenter setpriv lsns mount pivot_root
     iproute2: ip
     procps: ps
     gawk: awk
@@ -310,7 +309,6 @@ const DEBIAN: &str = "
     util-linux: unshare nsenter setpriv lsns
     util-linux-extra: pivot_root
     mount: mount
-    bsdutils: script
     iproute2: ip
     procps: ps
     mawk: awk
