@@ -67,7 +67,7 @@ refuse "09-least-privilege -q $nest" STOPPED
 
 scene 'What the kernel shows' 0:50
 background '09-least-privilege -q sleep 1000'
-await 'box=$(pgrep -P $!) && [[ $(</proc/$box/comm) = sleep ]]'
+await 'box=$(pgrep -P $!) && [[ $(</proc/$box/cmdline) = sleep* ]]'
 run 'box=$(pgrep -P $!); grep -e ^Cap -e NoNewPrivs -e Seccomp: /proc/$box/status'
 expect text 'NoNewPrivs:	1'
 expect text 'Seccomp:	2'

@@ -24,12 +24,12 @@ scripts=$(realpath "$(dirname -- "${BASH_SOURCE[0]}")")
 . "$scripts/lib/causes.sh"
 
 ways=(playground host rootless)
-names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking)
+names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking least-privilege)
 # What each step needs beyond the step before it.
-needs=([1]=chroot 'uts ipc' pid 'mount pivot_root proc' 'user ids' cgroup overlay 'net bridge veth nft')
+needs=([1]=chroot 'uts ipc' pid 'mount pivot_root proc' 'user ids' cgroup overlay 'net bridge veth nft' seccomp)
 # The same for an ordinary user on the host: the user namespace comes first, and
 # pasta provides the network.
-rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup overlay 'net pasta')
+rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup overlay 'net pasta' seccomp)
 
 # --- Try ----------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ read_surroundings() {
     fi
     if [[ $kernel == *[Mm]icrosoft* ]]; then
         wsl=yes
-        notes+=('This is WSL. Steps 01 to 08 were not tested on it.')
+        notes+=('This is WSL. The steps were not tested on it.')
     fi
     if [[ $arch != x86_64 ]]; then
         notes+=("The workshop was tested on x86_64, not on ${arch:-this architecture}.")
@@ -202,6 +202,7 @@ find_cause() {
         bridge | veth) no_module "$key" ;;
         nft) no_nft ;;
         pasta) no_pasta ;;
+        seccomp) no_seccomp ;;
         *) return 1 ;;
     esac
 }
@@ -403,3 +404,8 @@ no_pasta() {
     fi
 }
 
+no_seccomp() {
+    [[ " $(first_line /proc/sys/kernel/seccomp/actions_avail) " != *' errno '* ]] || return 1
+    because 'this kernel has no filters for system calls (CONFIG_SECCOMP_FILTER)' \
+        'go on without one: --security-opt seccomp=unconfined' partly
+}

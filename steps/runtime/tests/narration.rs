@@ -87,7 +87,7 @@ fn flags(step: &str) -> Vec<&'static str> {
         let mut step = Step::new("06-cgroups").args(["-m", limit, "true"]);
         step.command().status().expect("start the step").success()
     };
-    let all: [(&str, &[&str]); 9] = [
+    let all: [(&str, &[&str]); 10] = [
         ("01", &["-e", "NAME=value", "-w", "/tmp"]),
         ("02", &["--hostname", "box"]),
         ("03", &["--init"]),
@@ -111,6 +111,7 @@ fn flags(step: &str) -> Vec<&'static str> {
             &["-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "53:53/udp"],
         ),
         ("08", &["--network", "bridge"]),
+        ("09", &["--cap-drop", "ALL", "--cap-add", "NET_RAW"]),
     ];
     let fits = |(since, words): &(&str, &[&str])| {
         *since <= &step[..2]

@@ -71,6 +71,7 @@ impl Machine {
                 "0::/user.slice/user-1000.slice/session-2.scope",
             ),
             ("proc/filesystems", "nodev\tproc\nnodev\toverlay\n"),
+            ("proc/sys/kernel/seccomp/actions_avail", "kill errno log allow"),
             ("proc/modules", "overlay 1 0 - Live 0x0\n"),
             ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids"),
             ("run/user/1000/bus", ""),
@@ -177,49 +178,49 @@ impl Machine {
     }
 }
 
-/// What ails the machine, and what makes it so; the verdicts for the eight
-/// steps in the playground and on the host, and for the last four, rootless
+/// What ails the machine, and what makes it so; the verdicts for the nine
+/// steps in the playground and on the host, and for the last five, rootless
 /// (works, partly, no); a part of what the doctor prints.
 type Case = (&'static str, fn(&mut Machine), &'static str, &'static str);
 
-const ALL_WELL: &str = "wwwwwwww/wwwwwwww/wwww";
+const ALL_WELL: &str = "wwwwwwwww/wwwwwwwww/wwwww";
 
 #[rustfmt::skip] // a table is read by its columns
 const CASES: &[Case] = &[
     ("nothing", |_| {}, ALL_WELL, r#""every_step_works":true"#),
     ("no user namespaces at all", |m| m.write("proc/sys/user/max_user_namespaces", "0"),
-        "nnnnnnnn/wwwwnnnn/nnnn", "sysctl -w user.max_user_namespaces=15000"),
+        "nnnnnnnnn/wwwwnnnnn/nnnnn", "sysctl -w user.max_user_namespaces=15000"),
     ("no user namespaces for users", |m| m.write("proc/sys/kernel/unprivileged_userns_clone", "0"),
-        "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        "nnnnnnnnn/wwwwwwwww/nnnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
     ("a chroot", |m| m.change("proc/self/mountinfo", "8:1 / / rw", "8:1 / /srv rw"),
-        "nnnnnnnn/wwwwnnnn/nnnn", "this is a chroot"),
+        "nnnnnnnnn/wwwwnnnnn/nnnnn", "this is a chroot"),
     ("a range with oneself in it, then another", |m| {
         m.write("etc/subuid", "1000:900:500\n1000:100000:65536");
     }, ALL_WELL, r#""every_step_works":true"#),
     ("no range but one with one's own group in it", |m| m.write("etc/subgid", "1000:900:500"),
-        "wwwwpwww/wwwwwwww/pwww", "usermod --add-subuids"),
+        "wwwwpwwww/wwwwwwwww/pwwww", "usermod --add-subuids"),
     ("AppArmor", |m| m.write("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-        "nnnnnnnn/wwwwwwww/nnnn", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
+        "nnnnnnnnn/wwwwwwwww/nnnnn", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
     ("no subordinate ids", |m| m.lacks("etc/subuid"),
-        "wwwwpwww/wwwwwwww/pwww", "usermod --add-subuids"),
+        "wwwwpwwww/wwwwwwwww/pwwww", "usermod --add-subuids"),
     ("no newuidmap", |m| m.lacks("usr/bin/newuidmap"),
-        "wwwwpwww/wwwwwwww/pwww", "newuidmap is missing"),
+        "wwwwpwwww/wwwwwwwww/pwwww", "newuidmap is missing"),
     ("no nft", |m| m.lacks("usr/sbin/nft"),
-        "wwwwwwwp/wwwwwwwp/wwww", "nft is missing"),
+        "wwwwwwwpw/wwwwwwwpw/wwwww", "nft is missing"),
     ("no pasta", |m| m.lacks("usr/bin/pasta"),
-        "wwwwwwww/wwwwwwww/wwwp", "package passt"),
+        "wwwwwwwww/wwwwwwwww/wwwpw", "package passt"),
     ("no tun", |m| m.lacks("dev/net/tun"),
-        "wwwwwwww/wwwwwwww/wwwp", "modprobe tun"),
+        "wwwwwwwww/wwwwwwwww/wwwpw", "modprobe tun"),
     ("no sudo", |m| m.lacks("usr/bin/sudo"),
-        "wwwwwwww/nnnnnnnn/wwww", "there is no sudo"),
+        "wwwwwwwww/nnnnnnnnn/wwwww", "there is no sudo"),
     ("no_new_privs", |m| m.change("proc/self/status", "NoNewPrivs:\t0", "NoNewPrivs:\t1"),
-        "wwwwpwww/nnnnnnnn/pwww", "no_new_privs is set"),
+        "wwwwpwwww/nnnnnnnnn/pwwww", "no_new_privs is set"),
     ("cpu is not delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), "memory pids"),
-        "wwwwwpww/wwwwwwww/wpww", "does not delegate cpu"),
+        "wwwwwpwww/wwwwwwwww/wpwww", "does not delegate cpu"),
     ("nothing is delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), ""),
-        "wwwwwnww/wwwwwwww/wnww", "delegate.conf"),
+        "wwwwwnwww/wwwwwwwww/wnwww", "delegate.conf"),
     ("no user session", |m| m.lacks("run/user/1000/bus"),
-        "wwwwwnww/wwwwwwww/wnww", "enable-linger"),
+        "wwwwwnwww/wwwwwwwww/wnwww", "enable-linger"),
     ("no session, an own cgroup", |m| {
         m.lacks("run/user/1000/bus");
         let own = "sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope";
@@ -227,52 +228,54 @@ const CASES: &[Case] = &[
         m.write(&format!("{own}/cgroup.procs"), "");
     }, ALL_WELL, r#""every_step_works":true"#),
     ("cgroup v1", |m| m.cgroup_v1(),
-        "wwwwwnww/wwwwwwww/wnww", "unified_cgroup_hierarchy=1"),
+        "wwwwwnwww/wwwwwwwww/wnwww", "unified_cgroup_hierarchy=1"),
     ("WSL 2 with cgroup v1", |m| {
         m.cgroup_v1();
         m.write("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2");
-    }, "wwwwwnww/wwwwwwww/wnww", ".wslconfig"),
+    }, "wwwwwnwww/wwwwwwwww/wnwww", ".wslconfig"),
     ("no cgroups", |m| m.no_v2(),
-        "wwwwwnww/wwwwwnww/wnww", "no cgroup filesystem"),
+        "wwwwwnwww/wwwwwnwww/wnwww", "no cgroup filesystem"),
     ("no memory controller", |m| m.write("sys/fs/cgroup/cgroup.controllers", "cpu pids"),
-        "wwwwwwww/wwwwwnww/wwww", "the controller memory"),
+        "wwwwwwwww/wwwwwnwww/wwwww", "the controller memory"),
     ("an old kernel", |m| {
         m.write("proc/sys/kernel/osrelease", "5.10.0-28-amd64");
         let modules = m.path("lib/modules");
         fs::rename(modules.join(KERNEL), modules.join("5.10.0-28-amd64")).expect("rename");
-    }, "wwwwwwnn/wwwwwwww/wwnn", "lets only the host's root mount an overlay"),
+    }, "wwwwwwnnn/wwwwwwwww/wwnnn", "lets only the host's root mount an overlay"),
     ("another architecture", |m| m.write("proc/sys/kernel/arch", "aarch64"),
         ALL_WELL, "tested on x86_64, not on aarch64"),
+    ("no filters for system calls", |m| m.lacks("proc/sys/kernel/seccomp/actions_avail"),
+        "wwwwwwwwp/wwwwwwwwp/wwwwp", "seccomp=unconfined"),
     ("no veth", |m| m.change(&format!("lib/modules/{KERNEL}/modules.dep"), "net/veth", "net/x"),
-        "wwwwwwwn/wwwwwwwn/wwww", "no veth module"),
+        "wwwwwwwnn/wwwwwwwnn/wwwww", "no veth module"),
     ("an upgraded kernel", |m| {
         let modules = m.path("lib/modules");
         fs::rename(modules.join(KERNEL), modules.join("6.9.0")).expect("rename");
-    }, "wwwwwwwn/wwwwwwwn/wwww", "upgraded on disk"),
+    }, "wwwwwwwnn/wwwwwwwnn/wwwww", "upgraded on disk"),
     ("no overlay", |m| m.write("proc/filesystems", "nodev\tproc\n"),
-        "wwwwwwnn/wwwwwwnn/wwnn", "no overlay module"),
+        "wwwwwwnnn/wwwwwwnnn/wwnnn", "no overlay module"),
     ("no user namespaces in the kernel", |m| m.lacks("proc/self/ns/user"),
-        "nnnnnnnn/wwwwnnnn/nnnn", "built without user namespaces"),
+        "nnnnnnnnn/wwwwnnnnn/nnnnn", "built without user namespaces"),
     ("WSL 1", |m| m.write("proc/sys/kernel/osrelease", "4.4.0-19041-Microsoft"),
-        "nnnnnnnn/wwwwnnnn/nnnn", "--set-version"),
+        "nnnnnnnnn/wwwwnnnnn/nnnnn", "--set-version"),
     ("docker", |m| { m.in_docker(); m.asked_by_root(); },
-        "nnnnnnnn/wnnnnnnn/nnnn", "--privileged"),
+        "nnnnnnnnn/wnnnnnnnn/nnnnn", "--privileged"),
     ("docker, a user", |m| m.in_docker(),
-        "nnnnnnnn/wnnnnnnn/nnnn", "seccomp filter refuses"),
+        "nnnnnnnnn/wnnnnnnnn/nnnnn", "seccomp filter refuses"),
     ("a masked /proc", |m| { m.write("run/.containerenv", ""); m.mask_proc(); },
-        "wwwnnnnn/wwwwwwww/nnnn", "hides /proc/kcore"),
+        "wwwnnnnnn/wwwwwwwww/nnnnn", "hides /proc/kcore"),
     ("/ is an overlay", |m| m.change("proc/self/mountinfo", "ext4", "overlay"),
         ALL_WELL, "step 07 needs --upper"),
     ("the playground of a user of one id", |m| {
         m.asked_by_root();
         m.write("proc/self/uid_map", "0 1000 1");
         m.variables = vec![("PLAYGROUND", "1")];
-    }, "wwwwpwww/wwwwpwww/nnnn", "its pretend host"),
+    }, "wwwwpwwww/wwwwpwwww/nnnnn", "its pretend host"),
     ("root asks, by sudo", |m| {
         m.asked_by_root();
         m.variables = vec![("SUDO_UID", "1000"), ("SUDO_GID", "1000")];
         m.lacks("etc/subgid");
-    }, "wwwwwwww/wwwwwwww/pwww", "no range for 1000"),
+    }, "wwwwwwwww/wwwwwwwww/pwwww", "no range for 1000"),
 ];
 
 /// Among them AppArmor's restriction, which no kernel here has.
@@ -404,7 +407,7 @@ fn before_anything_is_built_it_reads_and_says_so() {
     let how = |output, step| {
         Report::of(output).says(step, "playground", "how").to_owned()
     };
-    for step in 1..=8 {
+    for step in 1..=9 {
         assert_eq!(how(&unbuilt, step), "read", "step {step}: {unbuilt:?}");
         assert_eq!(how(&built, step), "tried", "step {step}: {built:?}");
     }
