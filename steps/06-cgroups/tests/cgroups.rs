@@ -126,8 +126,13 @@ fn the_process_is_in_its_cgroup_before_its_first_instruction() {
     needs_cgroups();
     let step = Step::telling_all(STEP).args(ALL).args(["--pause", "true"]);
     let mut terminal = step.on_terminal();
-    // An ordinary user's runtime first becomes systemd-run, by an execve too.
-    while !terminal.shows("⏎").contains("execve(\"") {
+    // An ordinary user's runtime first becomes systemd-run, by an execve too:
+    // that is the host's.
+    let is_the_commands = |told: String| {
+        told.lines()
+            .any(|line| line.contains("inside") && line.contains("execve("))
+    };
+    while !is_the_commands(terminal.shows("⏎")) {
         terminal.types("\n");
     }
     let child = proc::children(terminal.pid())[0];

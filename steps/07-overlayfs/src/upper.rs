@@ -130,9 +130,8 @@ pub fn warn_without_attributes(container: &Inside, upper: &Path) {
     }
 }
 
-const NO_ATTRIBUTES: &str = "a directory of a lower layer can't be removed \
-    (EIO): the upper layer takes no user attributes (a tmpfs does since Linux \
-    6.6); `--upper DIR` on a disk does";
+const NO_ATTRIBUTES: &str = "lower directories can't be removed (EIO): no user \
+    attributes (a tmpfs has them since Linux 6.6); use `--upper DIR`";
 
 /// What is left in the work directory is of no use to anybody. The kernel made
 /// a directory there that not even its owner may read.

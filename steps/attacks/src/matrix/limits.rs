@@ -125,28 +125,23 @@ pub fn lift_limit(place: Place) -> Verdict {
     need_other_ids()?;
     need_command("setpriv")?;
     let _nsdelegate = Nsdelegate::take_away()?;
-    let made = Made::in_all_hierarchies(&token());
-    for directory in &made.0 {
-        let files = fs::read_dir(directory).expect("a cgroup").flatten();
-        for file in files.map(|it| it.path()).chain([directory.clone()]) {
-            chown(file, Some(USER), Some(USER)).expect("chown");
-        }
-    }
     let cache = Cache::new();
     chown(cache.path(), Some(USER), Some(USER)).expect("chown");
-    let script = format!(
-        "{}exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\"",
-        made.joins()
-    );
-    let limited = |command: &[&str]| {
+    let limited = |made: &Made, command: &[&str]| {
+        let script = format!(
+            "{}exec setpriv --reuid {USER} --regid {USER} --clear-groups \"$@\"",
+            made.joins()
+        );
         let step = place.step().args(["--pids-limit", "20", "--"]);
         cache.for_step(step.args(command)).in_shell(&script)
     };
-    let probe = limited(&["true"]).output();
+    let probe = limited(&Made::of(USER), &["true"]).output();
     if !probe.status.success() {
         return impossible("no cgroup is an ordinary user's to make here");
     }
-    let attack = Staying::of(limited(&["attack", "lift-limit", STAY]));
+    // Others: where controllers were passed on, nobody may join any more.
+    let made = Made::of(USER);
+    let attack = Staying::of(limited(&made, &["attack", "lift-limit", STAY]));
     let limit = of_its_cgroup(&attack.container, "pids.max");
     attack.judge(limit.expect("a limit").trim() == "max")
 }
@@ -224,6 +219,18 @@ impl Made {
             usable.then_some(directory)
         };
         Made(parents.iter().filter_map(made).collect())
+    }
+
+    /// The same, and an ordinary user's.
+    fn of(user: u32) -> Made {
+        let made = Made::in_all_hierarchies(&token());
+        for directory in &made.0 {
+            let files = fs::read_dir(directory).expect("a cgroup").flatten();
+            for file in files.map(|it| it.path()).chain([directory.clone()]) {
+                chown(file, Some(user), Some(user)).expect("chown");
+            }
+        }
+        made
     }
 
     /// A script that puts the shell into them.
