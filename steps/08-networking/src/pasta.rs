@@ -63,15 +63,18 @@ impl Pasta {
             words.pop();
             words.extend(OPENED.map(str::to_owned));
             let script = format!("{OPENED_FOR_IT}{ENDS_WITH_US}");
-            let started = container.call(
-                "execve(\"pasta\", …)",
-                "it may not open the container's namespaces (AppArmor): we do",
-                format!(
-                    "{} 8</proc/{pid}/ns/user 9</proc/{pid}/ns/net",
-                    shell(&words)
-                ),
-                || spawn(&script, iter::once(&pid).chain(&words)),
-            )?;
+            let shell = format!(
+                "{} 8</proc/{pid}/ns/user 9</proc/{pid}/ns/net",
+                shell(&words)
+            );
+            let started = container.routine(|| {
+                container.call(
+                    "execve(\"pasta\", …)",
+                    "it may not open the container's namespaces (AppArmor): we do",
+                    shell,
+                    || spawn(&script, iter::once(&pid).chain(&words)),
+                )
+            })?;
             outcome = Pasta::wait(started)?;
         }
         let why = match outcome {

@@ -51,7 +51,10 @@ impl Opened {
             Ok(value) if value > most => {}
             _ => return Ok(Opened(None)),
         }
-        if !needs::in_the_lab() || !needs::in_first_user_namespace() {
+        if !needs::in_the_lab()
+            || !needs::in_first_user_namespace()
+            || !needs::is_root()
+        {
             let (name, value) = (sysctl.replace('/', "."), value.trim());
             return impossible(format!(
                 "this machine closes it ({name} is {value}); root of the lab \
