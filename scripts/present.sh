@@ -15,8 +15,9 @@ deck is slides/dist: open its index.html in a browser, or copy it anywhere.
   --build     only build the deck
   --pdf FILE  print the deck to FILE, one slide per page, without serving it
 
-In the browser, the arrow keys go through the slides. S opens the speaker view,
-T switches between light and dark, F is full screen, O shows all slides, ? all keys.
+In the browser, Space, the right arrow and a clicker go along the talk, and the down
+arrow goes into details. S opens the speaker view, T switches between light and dark,
+F is full screen, O shows all slides, ? all keys.
 
 Needs node (18 or newer) and npm; --pdf needs chromium, or the browser that CHROMIUM
 names. ./scripts/setup.sh --slides installs what is missing.

@@ -30,7 +30,7 @@ for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']),
       fragments += here.fragments > 0;
       wrong.push(...await page.evaluate(inspect, { contrast: width === 1280 }));
     }
-    assert.deepEqual([...seen], ids, 'the key that goes on leads to every slide');
+    assert.deepEqual([...seen], ids, 'the keys that go on lead to every slide');
     assert.equal(fragments, await page.$$eval('.slides section:not(.stack)', (all) => all.reduce(
       (sum, slide) => sum + new Set([...slide.querySelectorAll('.fragment')].map((one) => one.dataset.fragmentIndex)).size, 0)));
     assert.deepEqual([...new Set(wrong)], []);
