@@ -54,6 +54,9 @@ const BROKEN = {
   'a block over another': (slide) => { slide.querySelector('.verdicts').style.marginTop = '-300px'; },
   'letters of 15.0 px': (slide) => { slide.querySelector('h2').style.fontSize = '15px'; },
   contrast: (slide) => { slide.querySelector('h2').style.color = '#bbb'; },
+  'through a wall': (slide) => { slide.querySelector('.walls').classList.add('visible'); },
+  'broken inside a word': (slide) => { Object.assign(slide.querySelector('.output .word:nth-child(2)').style, { whiteSpace: 'normal', display: 'inline-block', width: '7ch' }); },
+  'letters of 22.0 px': (slide) => { slide.querySelector('.picture .l').style.fontSize = '22px'; },
   'too small': (slide) => { Object.assign(slide.querySelector('.output').style, { height: '20px', overflow: 'hidden' }); },
   'nothing to read': (slide) => { slide.innerHTML = ''; },
 };
