@@ -1,11 +1,12 @@
 // The cutters, and what makes the build fail.
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { webAddress } from '../build/address.js';
+import { addressOf, webAddress } from '../build/address.js';
 import { cutItem, cutItems, fold, highlight, stepsOf } from '../build/code.js';
 import { assemble } from '../build/deck.js';
 import { checkMatrix } from '../build/matrix.js';
@@ -160,10 +161,10 @@ test('before and after, each step is attacked by the same program, in the same w
   for (let step = 1; step <= 9; step += 1) {
     const slide = html.match(new RegExp(`<section id="step-0${step}"[^]*?</section>`))[0];
     const [before, after, ...more] = [...slide.matchAll(/<div class="typed">([^]*?)<\/div>/g)].map(([, typed]) => typed.replace(/<[^>]*>/g, ''));
-    const attack = (typed) => typed.match(/(^|(\d\d)-\S+ .*)(attack .*)$/);
-    assert.equal(attack(before)[3], attack(after)[3], `step ${step}`);
-    assert.equal(Number(attack(before)[2] ?? 0), step - 1);
-    assert.equal(Number(attack(after)[2]), step);
+    const attack = (typed) => typed.match(/^(?:(\d\d)-\S+ .*)?(attack .*)$/) ?? [typed, NaN, typed];
+    assert.equal(attack(before)[2], attack(after)[2], `step ${step}`);
+    assert.equal(Number(attack(before)[1] ?? 0), step - 1);
+    assert.equal(Number(attack(after)[1]), step);
     assert.deepEqual(more, []);
   }
 });
@@ -175,6 +176,22 @@ test('where the workshop is cloned from: for everybody, and without a password',
   }
   assert.equal(webAddress('https://host.example:8443/w.git'), 'https://host.example:8443/w');
   for (const none of ['', '/srv/w.git', '../w', 'file:///srv/w', 'C:\\w', 'box:w.git']) assert.equal(webAddress(none), '', none);
+  const checkout = join(broken, 'checkout');
+  const git = (...words) => execFileSync('git', ['-C', checkout, ...words], { stdio: 'ignore' });
+  mkdirSync(checkout);
+  const given = process.env.WORKSHOP_URL;
+  try {
+    delete process.env.WORKSHOP_URL;
+    git('init');
+    assert.equal(addressOf(checkout), '', 'no remote');
+    git('remote', 'add', 'origin', 'git@host.example:you/w.git');
+    assert.equal(addressOf(checkout), 'https://host.example/you/w');
+    process.env.WORKSHOP_URL = 'https://other.example/w';
+    assert.equal(addressOf(checkout), 'https://other.example/w');
+  } finally {
+    delete process.env.WORKSHOP_URL;
+    if (given !== undefined) process.env.WORKSHOP_URL = given;
+  }
 });
 
 test('the matrix on its slide is that of the attacks', () => {

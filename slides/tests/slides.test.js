@@ -38,6 +38,22 @@ for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']),
   });
 }
 
+test('the process in the container stands within its wall', async () => {
+  const { page } = await watched(browser);
+  await show(page, web, { query: '?print-pdf' });
+  const stands = await page.$$eval('section:not(.stack)[id^="step-0"] > .picture svg', (pictures) => pictures.flatMap((svg) => {
+    const walls = [...svg.querySelectorAll('.walls')].map((wall) => wall.getBBox());
+    return [...svg.querySelectorAll('.proc')].filter(({ nextElementSibling: name }) => name?.textContent === 'sh').map((one) => {
+      const { x, y, width, height } = one.getBBox();
+      const within = walls.some((wall) => x > wall.x && y > wall.y && x + width < wall.x + wall.width && y + height < wall.y + wall.height);
+      return [svg.closest('section').id, within];
+    });
+  }));
+  assert(stands.length >= 6, 'there are such pictures');
+  assert.deepEqual(stands.filter(([id, within]) => !within && /^step-\d\d$/.test(id)), []);
+  await page.close();
+});
+
 test('every slide on paper', async () => {
   const { page, wrong } = await watched(browser);
   await show(page, web, { query: '?print-pdf', id: 'step-01-demo' });
