@@ -52,17 +52,17 @@ run 'for n in uts ipc pid mnt net user; do
   echo $(readlink /proc/{$$,$box}/ns/$n)
 done'
 expect text 'uts:['
-say 'The first four numbers differ, the last two are the same. That is a container: a process that has some numbers of its own. Each step of this workshop changes one more.'
+say 'The first four numbers differ, the last two are the same. Each number is one view that can be its own. What it may do, and how much it gets, can be chosen as well. Each step of this workshop changes one more thing.'
 setup 'for n in uts ipc pid mnt; do ! [ /proc/$$/ns/$n -ef /proc/$box/ns/$n ] || exit; done'
 setup 'for n in net user; do [ /proc/$$/ns/$n -ef /proc/$box/ns/$n ] || exit; done'
 
 scene 'Go in, without a runtime' 0:40
-say 'If that is all, you don'"'"'t need docker to enter a container. The list is enough.'
+say 'You don'"'"'t need docker to enter a container. The list is enough.'
 run 'nsenter --target $box --mount --uts --pid ps'
 expect text 'sleep 1000'
 run 'nsenter --target $box --uts hostname'
 expect text box
-say 'docker exec does the same.'
+say 'docker exec does this, and more: what it starts is also in the container'"'"'s cgroup, and has its capabilities, its seccomp filter and its security label. nsenter brought ours.'
 
 scene 'Docker and podman' 0:30
 if pid=$(running_container); then

@@ -10,7 +10,9 @@ demo 'A root directory of its own'
 scene 'The question' 0:30
 say 'You run a program that somebody else wrote. Which of your files can it read? Every file that it can name.'
 run 'cat /etc/hostname'
-run 'sh -c "wc -l < /etc/passwd"'
+say 'Here is a program that reads a file of the host:'
+run 'attack read-host-file'
+expect text WORKED
 say 'Can we take the names away?'
 
 scene 'By hand' 1:00

@@ -29,7 +29,7 @@ if has_cgroup; then
   expect text pids.max
   run 'echo 20 > $cgroup/pids.max'
   say 'Write a pid to cgroup.procs, and that process is in the cgroup, with all its future children.'
-  refuse 'sh -c "echo \$\$ > $cgroup/cgroup.procs; exec attack fork-bomb"' STOPPED
+  refuse 'sh -c "echo \$\$ > $cgroup/cgroup.procs; exec attack fork-bomb 200"' STOPPED
   setup 'rmdir $cgroup'
 else
   say "$no_cgroup"
@@ -40,7 +40,7 @@ if has_cgroup; then
   say 'One flag for each limit, with docker'"'"'s names.'
   run '06-cgroups --pids-limit 20 true'
   expect text mkdir
-  refuse '06-cgroups -q --pids-limit 20 attack fork-bomb' STOPPED
+  refuse '06-cgroups -q --pids-limit 20 attack fork-bomb 200' STOPPED
   say 'Too many processes: fork fails. Too much memory: the kernel kills the container, and the runtime says why.'
   refuse '06-cgroups -q --memory 32m attack hog-memory 64' 'memory limit'
   expect status 137

@@ -15,8 +15,12 @@ deck is slides/dist: open its index.html in a browser, or copy it anywhere.
   --build     only build the deck
   --pdf FILE  print the deck to FILE, one slide per page, without serving it
 
-In the browser, the arrow keys go through the slides. S opens the speaker view,
-T switches between light and dark, F is full screen, O shows all slides, ? all keys.
+The last slide shows the address to clone from, and a code for phones: WORKSHOP_URL
+if that is set, else where the git remote "origin" is. Without one it shows neither.
+
+In the browser, Space, the right arrow and a clicker go along the talk, and the down
+arrow goes into details. S opens the speaker view, T switches between light and dark,
+F is full screen, O shows all slides, ? all keys.
 
 Needs node (18 or newer) and npm; --pdf needs chromium, or the browser that CHROMIUM
 names. ./scripts/setup.sh --slides installs what is missing.
@@ -41,9 +45,11 @@ install() {
   end_moving
 }
 
-# The built deck is up to date: nothing that goes into it is newer.
+# The built deck is up to date: nothing that goes into it is newer, and it says
+# where the workshop is cloned from.
 is_built() {
-  [[ -s dist/index.html && ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests \) -prune \
+  [[ -s dist/index.html ]] && grep -qF "data-address=\"$(node build/address.js)\"" dist/index.html &&
+    [[ ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests \) -prune \
     -o -newer dist/index.html -print -quit) ]]
 }
 

@@ -4,8 +4,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { parse } from 'node-html-parser';
+import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
-import { checkCast, cutOutput, cutWords, readCast, toHtml } from './output.js';
+import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
 import { wall } from './wall.js';
@@ -70,12 +71,23 @@ export function assemble(root) {
       const verdict = given ?? output.join('\n').match(/WORKED|STOPPED/)?.[0].toLowerCase() ?? '';
       return `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : ''}>`
         + `${label ? `<figcaption>${label}</figcaption>` : ''}`
-        + `<div class="typed">${toHtml(command)}</div><pre>${output.map(toHtml).join('\n')}</pre></figure>`;
+        + `<div class="typed">${wholeWords(command)}</div><pre>${output.map(wholeWords).join('\n')}</pre></figure>`;
     },
 
     'deck-attacks': () => String(readMatrix().attacks.length),
 
     'deck-matrix': ({ from, to }) => `<div class="matrix">${matrixTables(readMatrix(), from, to)}</div>`,
+
+    // The address, for whoever wants to type it or to hold up a phone; without
+    // one, what stands in its place.
+    'deck-clone': (_, { innerHTML: instead }) => {
+      const address = addressOf(root);
+      const clone = `git clone ${address}`;
+      const size = Math.max(24, Math.min(30, Math.floor(900 / (0.6 * clone.length))));
+      const commands = [clone, `cd ${basename(address)}`, './scripts/setup.sh', './scripts/demo.sh'].map((one) => `<code>${one}</code>`);
+      const shown = address ? `${qrCode(address)}<p class="commands" style="font-size:${size}px">${commands.join('')}</p>` : instead;
+      return `<div class="clone" data-address="${address}">${shown}</div>`;
+    },
 
     'deck-cast': ({ demo }) => {
       const [name, { header, scenes: marks, duration }] = castOf(demo);
@@ -93,7 +105,7 @@ export function assemble(root) {
       const group = parse(read(file), { comment: false, blockTextElements: { pre: true } });
       if (group.querySelector('pre')) throw new Error('no code and no output is typed into a slide: cut it');
       for (const [tag, make] of Object.entries(elements)) {
-        for (const element of group.querySelectorAll(tag)) element.replaceWith(make(element.attributes));
+        for (const element of group.querySelectorAll(tag)) element.replaceWith(make(element.attributes, element));
       }
       return group;
     } catch (error) {

@@ -59,8 +59,11 @@ export function cutWords(cast, command, match, add) {
 const SGR = { 1: 'bold', 2: 'dim', 31: 'red', 32: 'green', 33: 'yellow', 34: 'blue', 35: 'magenta', 36: 'cyan' };
 const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
+// Nobody can type a command that is broken inside a word: each stays on one line.
+export const wholeWords = (text) => toHtml(text, (part) => part.replace(/\S+/g, '<span class="word">$&</span>'));
+
 // The colours of a terminal, as classes.
-export function toHtml(text) {
+export function toHtml(text, wrap = (part) => part) {
   let classes = [];
   return text.split(/(\x1b\[[0-9;]*[A-Za-z])/).map((part) => {
     const codes = part.match(/^\x1b\[([0-9;]*)m$/)?.[1];
@@ -71,7 +74,7 @@ export function toHtml(text) {
       }
       return '';
     }
-    if (!part || !classes.length) return escape(part);
-    return `<span class="${classes.join(' ')}">${escape(part)}</span>`;
+    const shown = wrap(escape(part));
+    return part && classes.length ? `<span class="${classes.join(' ')}">${shown}</span>` : shown;
   }).join('');
 }

@@ -4,6 +4,7 @@ import 'reveal.js/reveal.css';
 import './style.css';
 import { followCasts } from './casts.js';
 import { followLight } from './light.js';
+import { forgetDetails, mainLine } from './line.js';
 import { chooseTheme, toggleTheme } from './theme.js';
 
 chooseTheme();
@@ -20,11 +21,16 @@ const deck = new Reveal(document.querySelector('.reveal'), {
   backgroundTransition: 'none',
   slideNumber: false,
   controlsTutorial: false,
+  // A phone held upright shows a small slide, and no page to scroll.
+  scrollActivationWidth: null,
+  // What a slide without data-timing takes; without it, there is no pacing clock.
+  defaultTiming: 0,
   pdfSeparateFragments: false,
   pdfMaxPagesPerSlide: 1,
   plugins: [Notes],
 });
 
+forgetDetails(deck);
 followLight(deck);
 followCasts(deck);
 const ready = () => {
@@ -32,7 +38,7 @@ const ready = () => {
   document.documentElement.dataset.ready = 'yes';
 };
 deck.on('pdf-ready', ready);
-deck.initialize().then(() => {
+deck.initialize({ keyboard: mainLine(deck) }).then(() => {
   deck.addKeyBinding({ keyCode: 84, key: 'T', description: 'Light or dark' }, toggleTheme);
   if (!deck.isPrintView()) ready();
 });

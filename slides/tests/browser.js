@@ -72,13 +72,17 @@ export const place = (page) => page.evaluate(() => {
 export const arrives = (page, id) => page.waitForFunction(
   (wanted) => document.querySelector('section.present:not(.stack)')?.id === wanted, id);
 
-// All slides and all their fragments, through the key that moves on.
+// All slides and all their fragments: down through the details, then on.
 export async function* walk(page) {
   let here = await place(page);
   for (;;) {
     yield here;
-    await page.keyboard.press('Space');
-    const next = await place(page);
+    await page.keyboard.press('ArrowDown');
+    let next = await place(page);
+    if (next.id === here.id && next.fragments === here.fragments) {
+      await page.keyboard.press('Space');
+      next = await place(page);
+    }
     if (next.id === here.id && next.fragments === here.fragments) return;
     here = next;
   }

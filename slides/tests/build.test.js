@@ -1,10 +1,12 @@
 // The cutters, and what makes the build fail.
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { addressOf, webAddress } from '../build/address.js';
 import { cutItem, cutItems, fold, highlight, stepsOf } from '../build/code.js';
 import { assemble } from '../build/deck.js';
 import { checkMatrix } from '../build/matrix.js';
@@ -146,12 +148,49 @@ test('everything asked for is there', () => {
   }
   assert.equal(html.match(/class="output worked/g).length, 9);
   assert.equal(html.match(/class="output stopped/g).length, 9);
-  assert.equal(html.match(/class="bold red">WORKED</g).length, 8, 'and one plain cat');
-  assert.equal(html.match(/class="bold green">STOPPED</g).length, 9);
+  assert.equal(html.match(/class="bold red"><span class="word">WORKED</g).length, 9);
+  assert.equal(html.match(/class="bold green"><span class="word">STOPPED</g).length, 9);
   for (let step = 1; step <= 9; step += 1) {
     const walls = html.match(new RegExp(`<section id="step-0${step}"[^]*?</svg>`))[0];
     const kinds = [...walls.matchAll(/class="brick (\w+)"/g)].map(([, kind]) => kind).join(' ');
     assert.equal(kinds, [...Array(step - 1).fill('laid'), 'new', ...Array(9 - step).fill('open')].join(' '));
+  }
+});
+
+test('before and after, each step is attacked by the same program, in the same way', () => {
+  for (let step = 1; step <= 9; step += 1) {
+    const slide = html.match(new RegExp(`<section id="step-0${step}"[^]*?</section>`))[0];
+    const [before, after, ...more] = [...slide.matchAll(/<div class="typed">([^]*?)<\/div>/g)].map(([, typed]) => typed.replace(/<[^>]*>/g, ''));
+    const attack = (typed) => typed.match(/^(?:(\d\d)-\S+ .*)?(attack .*)$/) ?? [typed, NaN, typed];
+    assert.equal(attack(before)[2], attack(after)[2], `step ${step}`);
+    assert.equal(Number(attack(before)[1] ?? 0), step - 1);
+    assert.equal(Number(attack(after)[1]), step);
+    assert.deepEqual(more, []);
+  }
+});
+
+test('where the workshop is cloned from: for everybody, and without a password', () => {
+  for (const remote of ['https://host.example/you/w', 'https://host.example/you/w.git', 'https://you:secret@host.example/you/w.git/',
+    'git@host.example:you/w.git', 'ssh://git@host.example:2222/you/w.git', 'https://host.example/you/w\n']) {
+    assert.equal(webAddress(remote), 'https://host.example/you/w', remote);
+  }
+  assert.equal(webAddress('https://host.example:8443/w.git'), 'https://host.example:8443/w');
+  for (const none of ['', '/srv/w.git', '../w', 'file:///srv/w', 'C:\\w', 'box:w.git']) assert.equal(webAddress(none), '', none);
+  const checkout = join(broken, 'checkout');
+  const git = (...words) => execFileSync('git', ['-C', checkout, ...words], { stdio: 'ignore' });
+  mkdirSync(checkout);
+  const given = process.env.WORKSHOP_URL;
+  try {
+    delete process.env.WORKSHOP_URL;
+    git('init');
+    assert.equal(addressOf(checkout), '', 'no remote');
+    git('remote', 'add', 'origin', 'git@host.example:you/w.git');
+    assert.equal(addressOf(checkout), 'https://host.example/you/w');
+    process.env.WORKSHOP_URL = 'https://other.example/w';
+    assert.equal(addressOf(checkout), 'https://other.example/w');
+  } finally {
+    delete process.env.WORKSHOP_URL;
+    if (given !== undefined) process.env.WORKSHOP_URL = given;
   }
 });
 
@@ -192,8 +231,8 @@ const FACTS = {
   '08-networking': 'eth0 eth0',
   '09-least-privilege': '1000',
   'cgroup-trees': 'v1 v2',
-  history: '1979 V7 1983 4.2BSD 2000 4 2002 2.4.19 2005 10 2006 2.6.19 2008 2.6.24 2009 2.6.29 2013 3.8 2015 2016 v2 4.5 4.6 2020 5.6',
-  image: 'debian:12 3 2 1',
+  history: '1979 V7 2000 4 2005 10 2005 1999 2.2 2001 2.4 2002 2.4.19 2005 2.6.12 2006 2.6.19 2008 2.6.24 2009 2.6.29 2012 3.5 2013 3.8 2014 3.18 2016 v2 4.5 2020 5.6 2008 2013 2014 2015',
+  image: 'shop:1.4 3 2 1 debian:12',
   system: '1 1',
   'three-questions': '41 14',
   title: '1 2 3 4 5 6 7 8 9',

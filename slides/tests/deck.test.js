@@ -6,8 +6,10 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { arrives, dist, file, open, place, show, slides, watched, web } from './browser.js';
+import { inspect } from './inspect.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 const present = join(slides, '../scripts/present.sh');
@@ -115,6 +117,41 @@ test('the speaker view has the notes, and plays nothing', async () => {
   assert.deepEqual(wrong, []);
   await notes.close();
   await page.close();
+});
+
+const ADDRESS = 'https://git.example/you/container-workshop';
+
+test('the last slide says where to clone it from, and a phone can read it', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'slides-address-'));
+  try {
+    const build = (url) => promisify(execFile)('npx', ['vite', 'build', '--logLevel', 'warn', '--emptyOutDir', '--outDir', directory],
+      { cwd: slides, env: { ...process.env, WORKSHOP_URL: url } });
+    await build(`${ADDRESS}.git`);
+    const { page, wrong } = await watched(browser);
+    await show(page, pathToFileURL(join(directory, 'index.html')).href, { query: '?theme=dark', id: 'next' });
+    assert.match(await page.locator('#next .commands').innerText(), new RegExp(`git clone ${ADDRESS}\\n`));
+    assert.deepEqual(await page.evaluate(inspect, { contrast: true }), []);
+    const seen = (await page.locator('#next').screenshot()).toString('base64');
+    await page.addScriptTag({ path: createRequire(import.meta.url).resolve('jsqr') });
+    const read = await page.evaluate(async (png) => {
+      const picture = new Image();
+      picture.src = `data:image/png;base64,${png}`;
+      await picture.decode();
+      const canvas = Object.assign(document.createElement('canvas'), { width: picture.width, height: picture.height });
+      const context = canvas.getContext('2d');
+      context.drawImage(picture, 0, 0);
+      return window.jsQR(context.getImageData(0, 0, canvas.width, canvas.height).data, canvas.width, canvas.height)?.data;
+    }, seen);
+    assert.equal(read, ADDRESS);
+    assert.deepEqual(wrong, []);
+    await build('/srv/workshop.git');
+    await show(page, pathToFileURL(join(directory, 'index.html')).href, { id: 'next' });
+    assert.equal(await page.locator('#next .clone > svg').count(), 0, 'a path leads nobody anywhere');
+    assert.equal(await page.locator('#next .clone .picture').count(), 1);
+    await page.close();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('opened as a file, it is ready within a second and complete', async () => {

@@ -69,7 +69,31 @@ export function inspect({ contrast, id }) {
   for (const { element } of texts) {
     const matrix = element.getScreenCTM?.();
     const size = parseFloat(getComputedStyle(element).fontSize) * (matrix ? Math.hypot(matrix.a, matrix.b) / scale : 1);
-    if (size < 19.99) tell(`letters of ${size.toFixed(1)} px`, element);
+    // Code and the matrix are pointed at; the rest is read in the last row.
+    const least = element.closest('.source pre, .matrix, header .wall') ? 20 : 24;
+    if (size < least - 0.01) tell(`letters of ${size.toFixed(1)} px`, element);
+  }
+
+  // ── words that can't be typed as they stand ──
+  for (const { element } of texts) {
+    if (!element.closest('.typed, .output pre, code')) continue;
+    for (const node of element.childNodes) {
+      for (const { index, 0: word } of node.nodeType === Node.TEXT_NODE ? node.data.matchAll(/\S+/g) : []) {
+        const range = document.createRange();
+        range.setStart(node, index);
+        range.setEnd(node, index + word.length);
+        if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) tell(`broken inside a word, ${word}`, element);
+      }
+    }
+  }
+
+  // ── an attack that goes through a wall: there must be a hole in it, or no wall ──
+  const walls = [...slide.querySelectorAll('.walls')].filter(shown);
+  for (const strike of walls.length ? slide.querySelectorAll('.strike') : []) {
+    const points = shown(strike) ? Array.from({ length: strike.getTotalLength() / 2 }, (_, at) => strike.getPointAtLength(2 * at)) : [];
+    if (walls.some((wall) => wall.ownerSVGElement === strike.ownerSVGElement && points.some((point) => wall.isPointInStroke(point)))) {
+      wrong.push(`#${slide.id}: an attack through a wall: ${strike.getAttribute('d')}`);
+    }
   }
 
   // ── contrast ──

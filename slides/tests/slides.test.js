@@ -30,13 +30,29 @@ for (const [[width, height], theme] of [...SIZES.map((size) => [size, 'light']),
       fragments += here.fragments > 0;
       wrong.push(...await page.evaluate(inspect, { contrast: width === 1280 }));
     }
-    assert.deepEqual([...seen], ids, 'the key that goes on leads to every slide');
+    assert.deepEqual([...seen], ids, 'the keys that go on lead to every slide');
     assert.equal(fragments, await page.$$eval('.slides section:not(.stack)', (all) => all.reduce(
       (sum, slide) => sum + new Set([...slide.querySelectorAll('.fragment')].map((one) => one.dataset.fragmentIndex)).size, 0)));
     assert.deepEqual([...new Set(wrong)], []);
     await page.close();
   });
 }
+
+test('the process in the container stands within its wall', async () => {
+  const { page } = await watched(browser);
+  await show(page, web, { query: '?print-pdf' });
+  const stands = await page.$$eval('section:not(.stack)[id^="step-0"] > .picture svg', (pictures) => pictures.flatMap((svg) => {
+    const walls = [...svg.querySelectorAll('.walls')].map((wall) => wall.getBBox());
+    return [...svg.querySelectorAll('.proc')].filter(({ nextElementSibling: name }) => name?.textContent === 'sh').map((one) => {
+      const { x, y, width, height } = one.getBBox();
+      const within = walls.some((wall) => x > wall.x && y > wall.y && x + width < wall.x + wall.width && y + height < wall.y + wall.height);
+      return [svg.closest('section').id, within];
+    });
+  }));
+  assert(stands.length >= 6, 'there are such pictures');
+  assert.deepEqual(stands.filter(([id, within]) => !within && /^step-\d\d$/.test(id)), []);
+  await page.close();
+});
 
 test('every slide on paper', async () => {
   const { page, wrong } = await watched(browser);
@@ -54,6 +70,9 @@ const BROKEN = {
   'a block over another': (slide) => { slide.querySelector('.verdicts').style.marginTop = '-300px'; },
   'letters of 15.0 px': (slide) => { slide.querySelector('h2').style.fontSize = '15px'; },
   contrast: (slide) => { slide.querySelector('h2').style.color = '#bbb'; },
+  'through a wall': (slide) => { slide.querySelector('.walls').classList.add('visible'); },
+  'broken inside a word': (slide) => { Object.assign(slide.querySelector('.output .word:nth-child(2)').style, { whiteSpace: 'normal', display: 'inline-block', width: '7ch' }); },
+  'letters of 22.0 px': (slide) => { slide.querySelector('.picture .l').style.fontSize = '22px'; },
   'too small': (slide) => { Object.assign(slide.querySelector('.output').style, { height: '20px', overflow: 'hidden' }); },
   'nothing to read': (slide) => { slide.innerHTML = ''; },
 };
