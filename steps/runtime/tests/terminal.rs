@@ -212,8 +212,11 @@ fn the_hosts_terminal_is_set_as_before() {
         assert_eq!(status, 0, "{step}");
         for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
             let status = 128 + number;
-            let traps =
-                format!("trap 'exit {status}' {name}; echo ready; read x");
+            // A `read` that is about to begin would miss the signal.
+            let traps = format!(
+                "trap 'exit {status}' {name}; echo ready; \
+                 while :; do sleep 0.01; done"
+            );
             let ended =
                 before_and_after(Step::new(step).sh(&traps), |terminal| {
                     terminal.shows("ready");
