@@ -115,8 +115,7 @@ impl Filter {
         hold.next().map_or(self.otherwise, |rule| rule.action)
     }
 
-    /// The program. It looks for a call from the lowest number to the highest;
-    /// neighbours with the same answer share it.
+    /// The program.
     ///
     /// # Errors
     /// When it would be longer than the kernel accepts.
@@ -129,16 +128,7 @@ impl Filter {
             jump(libc::BPF_JGE, X32, 0, 1),
             answer(NO_SUCH_CALL),
         ];
-        for (end, rules) in self.ranges() {
-            let block = self.block(rules);
-            // Only this jump can go further than 255 instructions.
-            let length = block.len().try_into()?;
-            if let Some(end) = end {
-                program.push(jump(libc::BPF_JGE, end, 0, 1));
-                program.push(instruction(libc::BPF_JMP | libc::BPF_JA, length));
-            }
-            program.extend(block);
-        }
+        program.extend(self.search(&self.ranges()));
         ensure!(
             program.len() <= LONGEST,
             "the seccomp profile makes a filter of {} instructions, and the \
@@ -148,20 +138,36 @@ impl Filter {
         Ok(program)
     }
 
-    /// Calls in a row with the same rules, each row with the number behind it.
-    fn ranges(&self) -> Vec<(Option<u32>, &[Rule])> {
+    /// Calls in a row with the same rules, each row by its first number.
+    fn ranges(&self) -> Vec<(u32, &[Rule])> {
         let none: &[Rule] = &[];
-        let mut ranges: Vec<(Option<u32>, &[Rule])> = vec![];
-        let last = self.calls.last_key_value().map_or(0, |(last, _)| *last);
-        for number in 0..=last {
+        let mut ranges = vec![(0, none)];
+        let behind = self.calls.last_key_value().map_or(0, |(it, _)| it + 1);
+        for number in 0..=behind {
             let rules = self.calls.get(&number).map_or(none, Vec::as_slice);
-            match ranges.last_mut() {
-                Some((end, same)) if *same == rules => *end = Some(number + 1),
-                _ => ranges.push((Some(number + 1), rules)),
+            if ranges.last().is_none_or(|(_, same)| *same != rules) {
+                ranges.push((number, rules));
             }
         }
-        ranges.push((None, none));
         ranges
+    }
+
+    /// Finds the range of a call by halves, since the kernel goes this way at
+    /// each call: is its number in the lower half, or in the upper one?
+    fn search(&self, ranges: &[(u32, &[Rule])]) -> Vec<Instruction> {
+        let [(_, rules)] = ranges else {
+            let (lower, upper) = ranges.split_at(ranges.len() / 2);
+            let from = upper.first().map_or(0, |(first, _)| *first);
+            let (lower, upper) = (self.search(lower), self.search(upper));
+            let over = lower.len() as u32;
+            // Only the second jump can go further than 255 instructions.
+            let choice = vec![
+                jump(libc::BPF_JGE, from, 0, 1),
+                instruction(libc::BPF_JMP | libc::BPF_JA, over),
+            ];
+            return [choice, lower, upper].concat();
+        };
+        self.block(rules)
     }
 
     /// What to do once the call's number is found.

@@ -1,5 +1,6 @@
 //! What /proc and /sys show of the machine, and what can be changed there.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -54,17 +55,14 @@ impl Feature for SystemPaths {
         if self.unconfined {
             return Ok(());
         }
-        let there = |path: &&(&str, &str)| Path::new(path.0).exists();
-        let mut masked = MASKED.iter().filter(there);
-        if let Some((path, what)) = masked.next() {
-            cover(container, path, what)?;
-        }
-        // The others do the same at another path: they are counted.
+        // One is told. The others do the same at another path: they are counted.
+        let [(path, what), others @ ..] = &MASKED;
+        cover(container, path, what)?;
         container.routine(|| {
-            for (path, what) in masked {
+            for (path, what) in others {
                 cover(container, path, what)?;
             }
-            for (path, what) in READ_ONLY.iter().filter(there) {
+            for (path, what) in &READ_ONLY {
                 make_read_only(container, path, what)?;
             }
             Ok(())
@@ -72,13 +70,15 @@ impl Feature for SystemPaths {
     }
 }
 
-/// Over a file goes /dev/null, and over a directory an empty one.
+/// Over a file goes /dev/null, and over a directory an empty one, where this
+/// kernel has it.
 fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
     let flags = MsFlags::MS_RDONLY
         | MsFlags::MS_NOSUID
         | MsFlags::MS_NODEV
         | MsFlags::MS_NOEXEC;
-    match Path::new(path).is_dir() {
+    let Ok(there) = fs::metadata(path) else { return Ok(()) };
+    match there.is_dir() {
         true => Mount::new("tmpfs", flags, "size=0,mode=755"),
         false => Mount::bind(Path::new("/dev/null"), MsFlags::empty()),
     }
@@ -88,6 +88,9 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
 
 /// A path that is bound to itself is a mount, and has flags of its own.
 fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
+    if !Path::new(path).exists() {
+        return Ok(());
+    }
     let itself = Mount::bind(Path::new(path), MsFlags::empty());
     itself.make(container, path, what)?;
     remount_with(MsFlags::MS_RDONLY, container, path, "and read-only")?;
