@@ -43,7 +43,15 @@ pub struct Cgroups {
 
     #[arg(skip)]
     cgroup: Option<Cgroup>,
+
+    /// To be divided inside.
+    #[arg(skip)]
+    delegated: bool,
 }
+
+/// Whether a part of the container's cgroup is root's to divide, and who root
+/// is outside, if not ourselves.
+type HandedOver = Option<Option<(Uid, Gid)>>;
 
 impl Feature for Cgroups {
     // Before there is a process: a limit that comes later finds the memory
@@ -51,10 +59,11 @@ impl Feature for Cgroups {
     fn before(
         &mut self,
         runtime: &Narrator,
-        _: Option<(Uid, Gid)>,
+        owner: Option<(Uid, Gid)>,
     ) -> Result<()> {
-        match self.make(runtime) {
+        match self.make(runtime, self.delegated.then_some(owner)) {
             Ok(cgroup) => self.cgroup = Some(cgroup),
+            Err(error) if self.delegated => return Err(error),
             Err(error) => {
                 runtime.note(Side::Host, self.limits.do_without(error)?)
             }
@@ -91,8 +100,15 @@ impl Feature for Cgroups {
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
-        let show = if self.is_v2 { v2::mount } else { v1::mount };
-        container.routine(|| place::show(container, show))
+        container.routine(|| {
+            place::show(container, |container| match &self.cgroup {
+                _ if self.is_v2 => v2::mount(container, self.delegated),
+                Some(Cgroup::V1(its)) => {
+                    v1::mount(container, its.handed_over())
+                }
+                _ => v1::mount(container, &[]),
+            })
+        })
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {
@@ -101,16 +117,27 @@ impl Feature for Cgroups {
 
     fn after(&mut self, _container: &Host, _exit: Exit) -> Result<()> {
         match &self.cgroup {
-            Some(cgroup) => cgroup.tell_of_memory(&self.limits),
-            None => Ok(()),
+            Some(cgroup) if !self.delegated => cgroup.tell_of_memory(&self.limits),
+            _ => Ok(()),
         }
     }
 }
 
 impl Cgroups {
-    fn make(&mut self, runtime: &Narrator) -> Result<Cgroup> {
+    /// The same, and root inside may divide what it gets: an init does.
+    #[must_use]
+    pub fn delegated(self) -> Cgroups {
+        Cgroups { delegated: true, ..self }
+    }
+
+    fn make(
+        &mut self,
+        runtime: &Narrator,
+        handed_over: HandedOver,
+    ) -> Result<Cgroup> {
         let trees = Trees::read()?;
         self.is_v2 = v2::has_controllers(&trees)?;
-        Cgroup::make(self.is_v2, runtime, &trees, &self.limits)
+        let limits = &self.limits;
+        Cgroup::make(self.is_v2, runtime, &trees, limits, handed_over)
     }
 }

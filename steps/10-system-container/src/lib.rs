@@ -1,0 +1,126 @@
+#![forbid(unsafe_code)]
+//! A whole machine.
+//!
+//! So far a container was made for one program. Now it gets what a machine has:
+//! an init, which starts services, lets people log in, and makes containers of
+//! its own. Such an init wants to mount, to divide its cgroup and to become
+//! other users. So it keeps the powers that step 09 takes away, and the user
+//! namespace is the wall: they count inside, and nowhere else.
+//!
+//! What an init expects to find is written down in
+//! [systemd's Container Interface](https://systemd.io/CONTAINER_INTERFACE/).
+
+mod device;
+mod etc;
+mod init;
+pub mod kept;
+mod machine_id;
+mod own_root;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use mount_namespace::{Mount, NewRoot};
+use nix::mount::MsFlags;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{Gid, Pid, Uid};
+use runtime::process::Exit;
+use runtime::{
+    Boot, End, Feature, Inside, Narrator, RootDirectory, Variable,
+};
+
+pub use device::Devices;
+pub use init::StopSignal;
+
+/// What an init finds, and how the runtime looks after it.
+#[derive(Debug, clap::Args)]
+pub struct SystemContainer {
+    /// Signal that asks the init to stop [default: the one that it knows]
+    #[arg(long, value_name = "SIGNAL", value_parser = init::parse)]
+    stop_signal: Option<StopSignal>,
+
+    /// The root directory is ours: the host's /usr and a few files.
+    #[arg(skip)]
+    own: Option<own_root::Source>,
+}
+
+impl Feature for SystemContainer {
+    fn root_directory(
+        &mut self,
+        runtime: &Narrator,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<Option<RootDirectory>> {
+        let (source, root) = own_root::open(runtime, owner)?;
+        self.own = Some(source);
+        Ok(root)
+    }
+
+    fn boot(&self, command: &[OsString]) -> Option<&dyn Boot> {
+        init::is_one(command).then_some(self)
+    }
+
+    // Before the pivot, while the host's /usr can be seen, and before volumes,
+    // which cover what is mounted here.
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        let root = NewRoot::ahead(container)?;
+        if let Some(source) = &self.own {
+            source.mount(container, &root)?;
+        }
+        let tmpfs = |mode| {
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+            Mount::new("tmpfs", flags, mode)
+        };
+        let run = root.system_directory("run")?;
+        let why = "what runs leaves its traces here: empty at each boot";
+        tmpfs("mode=755").make(container, run, why)?;
+        let tmp = root.system_directory("tmp")?;
+        tmpfs("mode=1777").make(container, tmp, "gone with the machine")?;
+        machine_id::give_one(container, &root)
+    }
+}
+
+/// The init itself: found when the new root is entered, and told what it is in.
+#[derive(Debug)]
+pub struct Init;
+
+impl Feature for Init {
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        let run = statvfs("/run").map(|it| it.flags());
+        if run.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY)) {
+            bail!("/run is read-only, and no init can start so: no -v there");
+        }
+        container.default_command = init::find();
+        container.note(
+            "container=workshop in its environment: an init leaves clocks, \
+             disks and the kernel alone where it finds that",
+        );
+        container.variables.push(Variable::new("container", "workshop"));
+        Ok(())
+    }
+}
+
+impl Boot for SystemContainer {
+    fn stop_signal(&self, first: Pid) -> i32 {
+        self.stop_signal.unwrap_or_else(|| init::stop_signal_of(first)).0
+    }
+
+    fn where_to_look(&self, first: Pid) -> String {
+        init::where_to_look(first)
+    }
+
+    // In a PID namespace reboot(2) ends PID 1, by a signal that says which way
+    // (reboot(2), "Behavior inside PID namespaces").
+    fn end(&self, exit: Exit) -> End {
+        init::end(exit)
+    }
+}
+
+/// Where a program inside looks for the id of its machine.
+const MACHINE_ID: &str = "/etc/machine-id";
+/// Where the host's programs and libraries are.
+const USR: &str = "/usr";
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|it| it.is_dir())
+}
