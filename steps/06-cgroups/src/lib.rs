@@ -63,7 +63,6 @@ impl Feature for Cgroups {
     ) -> Result<()> {
         match self.make(runtime, self.delegated.then_some(owner)) {
             Ok(cgroup) => self.cgroup = Some(cgroup),
-            Err(error) if self.delegated => return Err(error),
             Err(error) => {
                 runtime.note(Side::Host, self.limits.do_without(error)?)
             }

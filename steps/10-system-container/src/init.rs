@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
+use anyhow::{Result, bail};
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::unistd::{AccessFlags, Pid, access};
@@ -21,11 +22,36 @@ const INITS: [&str; 5] = [
 
 /// The init of the root directory that we are in, or the name that all of them
 /// have: if it is not there, that is told.
-pub fn find() -> Vec<OsString> {
+///
+/// # Errors
+/// When it would end at once: systemd must divide its cgroup.
+pub fn find() -> Result<Vec<OsString>> {
     let executable = |path: &&str| access(*path, AccessFlags::X_OK).is_ok();
-    let found = INITS.into_iter().find(executable);
-    vec![found.unwrap_or("/sbin/init").into()]
+    let found = INITS.into_iter().find(executable).unwrap_or(INITS[2]);
+    let is_systemd = fs::canonicalize(found).is_ok_and(|it| {
+        it.file_name().is_some_and(|name| name == "systemd")
+    });
+    if is_systemd && !CGROUPS.into_iter().any(may_divide) {
+        bail!("{found}: {NO_CGROUP}");
+    }
+    Ok(vec![found.into()])
 }
+
+/// Where systemd looks for the cgroups by which it knows its services.
+const CGROUPS: [&str; 2] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup"];
+
+/// A directory with a file that every cgroup has, both to be written.
+fn may_divide(place: &str) -> bool {
+    let may = |path: &Path| access(path, AccessFlags::W_OK).is_ok();
+    let place = Path::new(place);
+    may(place) && may(&place.join("cgroup.procs"))
+}
+
+const NO_CGROUP: &str = "systemd ends at once where it may not divide its \
+    cgroup, and none is yours to hand on. Where systemd is the host's init \
+    and has cgroup v2: log in anew, or start this with `systemd-run --user \
+    --scope -p Delegate=yes`. Else as root, with sudo, or in root's \
+    playground. busybox's init needs none: --rootfs DIR";
 
 /// Whether a command boots a system: none was named, or an init was. By its
 /// name, as with podman.

@@ -90,7 +90,7 @@ impl Feature for Init {
         if run.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY)) {
             bail!("/run is read-only, and no init can start so: no -v there");
         }
-        container.default_command = init::find();
+        container.default_command = init::find()?;
         container.note(
             "container=workshop in its environment: an init leaves clocks, \
              disks and the kernel alone where it finds that",
