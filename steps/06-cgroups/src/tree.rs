@@ -19,6 +19,8 @@ use runtime::{
 pub const DIVIDES: [&str; 5] =
     ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"];
 
+const BELOW: &str = "below its limits";
+
 /// The part of a container's cgroup that its root may divide.
 const HANDED_OVER: &str = "inside";
 
@@ -79,40 +81,23 @@ impl Directory {
         runtime: &Narrator,
         owner: Option<(Uid, Gid)>,
     ) -> Result<PathBuf, Failure> {
-        runtime.of_newest(|| self.hand_over_now(runtime, owner))
-    }
-
-    fn hand_over_now(
-        &self,
-        runtime: &Narrator,
-        owner: Option<(Uid, Gid)>,
-    ) -> Result<PathBuf, Failure> {
         let path = self.path.join(HANDED_OVER);
-        runtime.call(
-            Side::Host,
-            format!("mkdir({path:?})"),
-            "a cgroup to divide, below the limits",
-            shell(["mkdir".as_ref(), path.as_os_str()]),
-            || fs::create_dir(&path),
-        )?;
-        let Some((uid, gid)) = owner else { return Ok(path) };
-        for name in DIVIDES {
-            let file = path.join(name);
-            if !file.exists() {
-                continue;
-            }
-            runtime.call(
-                Side::Host,
-                format!("chown({file:?}, {uid}, {gid})"),
-                "and it belongs to root inside",
-                shell([
-                    "chown".as_ref(),
-                    format!("{uid}:{gid}").as_ref(),
-                    file.as_os_str(),
-                ]),
-                || chown(&file, Some(uid.as_raw()), Some(gid.as_raw())),
-            )?;
-        }
+        let mkdir = format!("mkdir({path:?})");
+        let Some((uid, gid)) = owner else {
+            let shell = shell(["mkdir".as_ref(), path.as_os_str()]);
+            runtime.call(Side::Host, mkdir, BELOW, shell, || {
+                fs::create_dir(&path)
+            })?;
+            return Ok(path);
+        };
+        let (uid, gid) = (uid.as_raw(), gid.as_raw());
+        let call = format!("{mkdir}, chown({uid}, {gid})");
+        runtime.call(Side::Host, call, BELOW, "", || {
+            fs::create_dir(&path)?;
+            let files = DIVIDES.map(|name| path.join(name)).into_iter();
+            let mut there = files.filter(|file| file.exists());
+            there.try_for_each(|file| chown(file, Some(uid), Some(gid)))
+        })?;
         Ok(path)
     }
 

@@ -99,7 +99,6 @@ impl Cgroup {
         let (name, (_, parent)) = services.with_context(|| {
             format!("no cgroups for an init: {}", tree::NO_TREE)
         })?;
-        cgroup.add(runtime, "CGROUP", name, &parent, owner)?;
         for (controller, short, is_asked, limit) in all {
             let made = trees
                 .place(Some(controller))
@@ -107,7 +106,8 @@ impl Cgroup {
                     format!("no {controller} cgroup: {}", tree::NO_TREE)
                 })
                 .and_then(|(_, parent)| {
-                    cgroup.add(runtime, short, controller, &parent, owner)
+                    let directory = Directory::make(runtime, short, &parent)?;
+                    cgroup.add(runtime, directory, controller, owner)
                 });
             match made {
                 Err(error) if is_asked => return Err(error),
@@ -121,18 +121,18 @@ impl Cgroup {
                 }
             }
         }
+        let directory = Directory::make(runtime, "CGROUP", &parent)?;
+        runtime.of_newest(|| cgroup.add(runtime, directory, name, owner))?;
         Ok(cgroup)
     }
 
     fn add(
         &mut self,
         runtime: &Narrator,
-        short: &'static str,
+        directory: Directory,
         controller: &str,
-        parent: &Path,
         owner: Option<(Uid, Gid)>,
     ) -> Result<()> {
-        let directory = Directory::make(runtime, short, parent)?;
         self.places.push(directory.hand_over(runtime, owner)?);
         self.directories.push(directory);
         self.handed_over.push(controller.to_owned());

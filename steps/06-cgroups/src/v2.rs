@@ -61,7 +61,8 @@ impl Cgroup {
             return Ok(Cgroup { directory, inside: None });
         };
         runtime.routine(|| enable(runtime, directory.path()))?;
-        let path = directory.hand_over(runtime, owner)?;
+        let path =
+            runtime.of_newest(|| directory.hand_over(runtime, owner))?;
         let open = File::open(&path);
         let open =
             open.map_err(|e| Failure::of(format!("open({path:?})"), e))?;

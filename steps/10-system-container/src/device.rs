@@ -114,10 +114,12 @@ impl Feature for Devices {
 /// Groups do not come along: what the host opens to a group is closed inside.
 fn refusal(source: &Path) -> String {
     let mode = fs::metadata(source).map_or(0, |it| it.mode() & 0o777);
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let root = map.split_whitespace().nth(1).unwrap_or("UID");
+    let source = source.display();
     format!(
-        "{}: its mode is {mode:o}, and root inside is neither its owner nor in \
-         its group: `sudo setfacl -m u:UID:rw` on the host opens it",
-        source.display()
+        "{source}: its mode is {mode:o}, and root inside is neither its owner \
+         nor in its group; this opens it: `sudo setfacl -m u:{root}:rw {source}`"
     )
 }
 

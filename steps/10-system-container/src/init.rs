@@ -116,10 +116,10 @@ pub fn where_to_look(first: Pid) -> String {
         false => " --preserve-credentials",
     };
     format!(
-        "10 s, and not a word on the console. PID 1 is {first} here: \
-         `cat /proc/{first}/status` shows its state, `nsenter -t {first} -a\
-         {kept} sh` leads inside (there: journalctl -b, ps). Ctrl-C on \
-         another terminal: kill {}",
+        "10 s without a word from PID 1, which is {first} here: \
+         `cat /proc/{first}/status` shows its state; `nsenter -t {first} -a\
+         {kept} sh` leads inside, where `ps` and `journalctl -b` tell more; \
+         `kill {}` stops it",
         std::process::id()
     )
 }

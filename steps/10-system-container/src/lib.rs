@@ -72,15 +72,18 @@ impl Feature for SystemContainer {
             Mount::new("tmpfs", flags, mode)
         };
         let run = root.system_directory("run")?;
-        let why = "what runs leaves its traces here: empty at each boot";
+        let why = "empty at boot";
         tmpfs("mode=755").make(container, run, why)?;
         let tmp = root.system_directory("tmp")?;
-        tmpfs("mode=1777").make(container, tmp, "gone with the machine")?;
-        machine_id::give_one(container, &root)
+        tmpfs("mode=1777").make(container, tmp, why)?;
+        machine_id::give_one(container, &root)?;
+        container.note("container=workshop, by which an init knows where it is");
+        container.variables.push(Variable::new("container", "workshop"));
+        Ok(())
     }
 }
 
-/// The init itself: found when the new root is entered, and told what it is in.
+/// The init itself, once the new root is entered.
 #[derive(Debug)]
 pub struct Init;
 
@@ -91,11 +94,6 @@ impl Feature for Init {
             bail!("/run is read-only, and no init can start so: no -v there");
         }
         container.default_command = init::find()?;
-        container.note(
-            "container=workshop in its environment: an init leaves clocks, \
-             disks and the kernel alone where it finds that",
-        );
-        container.variables.push(Variable::new("container", "workshop"));
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, bail};
 use mount_namespace::NewRoot;
-use runtime::{Inside, Variable, shell};
+use runtime::{Inside, Variable};
 
 use crate::MACHINE_ID;
 
@@ -31,9 +31,9 @@ pub fn give_one(container: &mut Inside, root: &NewRoot) -> Result<()> {
     let file = scratch.join("machine-id");
     let line = format!("{id}\n");
     container.call(
-        format!("write({file:?}, {line:?})"),
-        "it is no other machine, and each boot is a new one",
-        format!("echo {id} > {}", shell([&file])),
+        format!("write(\"machine-id\", \"{id}\")"),
+        "its own",
+        "",
         || fs::write(&file, &line),
     )?;
     container.files.push((file, MACHINE_ID.into()));

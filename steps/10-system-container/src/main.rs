@@ -34,11 +34,11 @@ struct Cli {
     #[command(flatten)]
     overlay: Overlayfs,
     #[command(flatten)]
-    network: Network,
-    #[command(flatten)]
     system: SystemContainer,
     #[command(flatten)]
     devices: Devices,
+    #[command(flatten)]
+    network: Network,
     #[command(flatten)]
     pivot: PivotRoot,
     #[command(flatten)]
@@ -58,9 +58,9 @@ fn main() -> ExitCode {
         .with(cli.pid)
         .with(cli.mount)
         .with(cli.overlay)
-        .with(cli.network)
         .with(cli.system)
         .with(cli.devices)
+        .with(cli.network)
         .with(cli.pivot)
         .with(cli.locks)
         .with(cli.cgroups.delegated())

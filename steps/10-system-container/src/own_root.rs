@@ -76,7 +76,7 @@ impl Source {
 fn show(container: &mut Inside, root: &NewRoot, path: &Path) -> Result<()> {
     let place = root.place(path, true)?;
     let flags = MsFlags::MS_REC;
-    let why = "an init, and all its programs: the host's own";
+    let why = "the host's programs";
     Mount::bind(path, flags).make(container, place, why)?;
     // Unless we are the host's root ourselves, with a single id.
     let place = container.rootfs.join(path.strip_prefix("/")?);

@@ -6,14 +6,18 @@ use nix::errno::Errno;
 use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
-use crate::feature::Boot;
+use crate::container::program;
+use crate::failure::Failure;
+use crate::feature::{Boot, End};
 use crate::narration::{Narrator, Side};
 use crate::other_process::status;
-use crate::process::Child;
+use crate::process::{Child, Exit};
 use crate::terminal::Terminal;
 
 /// For so long a console may be black before we say where to look.
 const SILENCE: Duration = Duration::from_secs(10);
+/// An init that ends by itself so soon did not come up.
+const SOON: Duration = Duration::from_secs(1);
 /// How often we look whether PID 1 listens by now.
 const OFTEN: u8 = 50;
 
@@ -66,7 +70,8 @@ impl<'a> Booted<'a> {
         if left.is_zero() {
             self.settled = true;
             let where_to_look = self.boot.where_to_look(child.pid());
-            self.say(terminal, &where_to_look);
+            let text = where_to_look;
+            say(terminal, || Narrator::error(&program(), &text));
             return timeout;
         }
         let left = PollTimeout::try_from(left + Duration::from_millis(1));
@@ -92,16 +97,41 @@ impl<'a> Booted<'a> {
         let number = self.boot.stop_signal(child.pid());
         self.stop = Stop::Asked(number);
         let told = "PID 1 is asked to stop; ask again, and it is killed";
-        self.say(terminal, told);
+        say(terminal, || self.narrator.note_now(Side::Host, told));
         Ok(())
     }
 
-    fn say(&self, terminal: &mut Option<&mut Terminal>, text: &str) {
-        let say = || self.narrator.note_now(Side::Host, text);
-        match terminal {
-            Some(terminal) => terminal.meanwhile(say),
-            None => say(),
+    /// What its end means. Whoever asked it to stop does not want it anew.
+    ///
+    /// # Errors
+    /// When it can't have been a system that ended so soon.
+    pub fn end(&self, exit: Exit) -> Result<End, Failure> {
+        let lived = self.began.elapsed();
+        match self.boot.end(exit) {
+            End::Again if self.stop != Stop::No => Ok(End::Over(Exit::Code(0))),
+            End::Over(end)
+                if end == exit && self.stop == Stop::No && lived < SOON =>
+            {
+                Err(Failure::Told {
+                    status: exit.status(),
+                    message: format!(
+                        "the init ended after {:.1} s, with {exit}: no system \
+                         came up; what it said is above, and --all shows what \
+                         was made for it",
+                        lived.as_secs_f32()
+                    ),
+                })
+            }
+            end => Ok(end),
         }
+    }
+}
+
+/// The terminal is the person's while we say something.
+fn say(terminal: &mut Option<&mut Terminal>, words: impl FnOnce()) {
+    match terminal {
+        Some(terminal) => terminal.meanwhile(words),
+        None => words(),
     }
 }
 

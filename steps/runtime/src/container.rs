@@ -168,9 +168,15 @@ impl Container {
         }
         let started = wait_for_start(&ours, &signals)?;
         let alarm = self.features.iter().find_map(|it| it.feature.alarm());
-        let booted = self.boot().map(|boot| Booted::new(boot, &narrator));
-        let terminal = terminal.as_mut();
-        let exit = accompany(&mut child, &signals, alarm, terminal, booted)?;
+        let mut booted = self.boot().map(|boot| Booted::new(boot, &narrator));
+        let exit = accompany(
+            &mut child,
+            &signals,
+            alarm,
+            terminal.as_mut(),
+            booted.as_mut(),
+        )?;
+        let end = booted.map(|booted| booted.end(exit)).transpose();
         ours.heed()?;
         for Part { step, feature } in &mut self.features {
             narrator.part(step, || feature.after(&host, exit))?;
@@ -178,8 +184,7 @@ impl Container {
         if !started {
             bail!("the container's first process died early: {exit}");
         }
-        let end = self.boot().map(|boot| boot.end(exit));
-        Ok(end.unwrap_or(End::Over(exit)))
+        Ok(end?.unwrap_or(End::Over(exit)))
     }
 
     /// How the command is looked after, if it is the init of a whole system.

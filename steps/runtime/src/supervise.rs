@@ -55,7 +55,7 @@ pub fn accompany(
     signals: &Signals,
     mut alarm: Option<BorrowedFd>,
     mut terminal: Option<&mut Terminal>,
-    mut booted: Option<Booted>,
+    mut booted: Option<&mut Booted>,
 ) -> Result<Exit> {
     match &mut terminal {
         Some(terminal) => terminal.go_raw(),
