@@ -8,6 +8,7 @@
 //! Namespaces decide what a process sees; this decides what it gets.
 
 pub mod delegation;
+mod devices;
 mod hierarchy;
 mod limits;
 mod place;
@@ -28,6 +29,7 @@ use runtime::{
 };
 
 use hierarchy::Cgroup;
+pub use devices::DeviceRules;
 pub use limits::Limits;
 use tree::Trees;
 

@@ -7,19 +7,27 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, bail};
+use cgroups::DeviceRules;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
-use runtime::{Because, Failure, Feature, Inside};
+use nix::sys::stat::{major, minor};
+use nix::unistd::{AccessFlags, Gid, Uid, access};
+use runtime::{Because, Failure, Feature, Inside, Narrator};
 
 /// Devices of the host, shown inside.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Devices {
     /// Hand a device of the host through; r, w and m (mknod) are what root allows
     #[arg(long = "device", value_name = "SRC[:DST[:rwm]]",
           value_parser = OsStringValueParser::new().try_map(Device::parse))]
     devices: Vec<Device>,
+
+    #[arg(skip)]
+    rules: Option<DeviceRules>,
 }
+
+/// Read, write, make nodes.
+const ALL: &str = "rwm";
 
 /// One `--device`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +47,7 @@ impl Device {
         let is_access = |it: &OsStr| {
             !it.is_empty() && it.as_bytes().iter().all(|b| b"rwm".contains(b))
         };
-        let all = OsStr::new("rwm");
+        let all = OsStr::new(ALL);
         let (source, destination, access) = match parts[..] {
             [source] => (source, source, all),
             [source, access] if is_access(access) => (source, source, access),
@@ -70,6 +78,17 @@ impl Device {
             access: access.to_string_lossy().into_owned(),
         })
     }
+
+    /// As the devices controller reads it.
+    fn rule(&self) -> (String, &str) {
+        let (kind, number) = match fs::metadata(&self.source) {
+            Ok(it) if it.file_type().is_block_device() => ('b', it.rdev()),
+            Ok(it) => ('c', it.rdev()),
+            Err(_) => ('c', 0),
+        };
+        let (major, minor) = (major(number), minor(number));
+        (format!("{kind} {major}:{minor}"), &self.access)
+    }
 }
 
 /// A device, and nothing else.
@@ -92,6 +111,36 @@ fn there(source: &Path) -> Result<PathBuf, String> {
 }
 
 impl Feature for Devices {
+    // What may be opened at all: whatever nodes come to be inside, by a volume
+    // or a filesystem that somebody mounts there, they open nothing else.
+    fn before(
+        &mut self,
+        runtime: &Narrator,
+        _: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        if self.devices.is_empty() {
+            return Ok(());
+        }
+        let rules: Vec<_> = self.devices.iter().map(Device::rule).collect();
+        self.rules =
+            runtime.routine(|| DeviceRules::make(runtime, &rules))?;
+        let part = self.devices.iter().find(|it| it.access != ALL);
+        match (part, &self.rules) {
+            (Some(Device { source, access, .. }), None) => bail!(
+                "--device {}: …:{access}: the kernel refuses the rest only by \
+                 the devices controller of cgroup v1, which is root's and is \
+                 not here: leave :{access} out",
+                source.display()
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn first(&self, container: &Inside) -> Result<()> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        Ok(container.routine(|| rules.enter(container))?)
+    }
+
     // No mknod(2) in a user namespace, whatever capability root has there: the
     // node of the host is shown, with the host's permissions.
     fn inside(&self, container: &mut Inside) -> Result<()> {
