@@ -12,7 +12,7 @@ use runtime::Inside;
 const FILES: [(&str, &str); 15] = [
     ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("resolv.conf", ""),
-    // Laid over, for each container anew.
+    // Written for each container anew.
     ("machine-id", ""),
     ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
     ("subuid", LENT),

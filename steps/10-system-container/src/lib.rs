@@ -89,6 +89,9 @@ pub struct Init;
 
 impl Feature for Init {
     fn inside(&self, container: &mut Inside) -> Result<()> {
+        if !container.boots {
+            return Ok(());
+        }
         let run = statvfs("/run").map(|it| it.flags());
         if run.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY)) {
             bail!("/run is read-only, and no init can start so: no -v there");

@@ -6,7 +6,8 @@ use std::os::fd::AsRawFd;
 
 use anyhow::{Context, Result, bail};
 use mount_namespace::NewRoot;
-use runtime::{Inside, Variable};
+use nix::errno::Errno;
+use runtime::{Failure, Inside, Variable};
 
 use crate::MACHINE_ID;
 
@@ -24,19 +25,33 @@ pub fn give_one(container: &mut Inside, root: &NewRoot) -> Result<()> {
     let uuid = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]];
     let uuid = uuid.join("-");
     container.variables.push(Variable::new("container_uuid", uuid));
-    let Some(scratch) = container.scratch.clone().filter(|_| there.is_none())
-    else {
+    if there.is_some() {
         return Ok(());
-    };
-    let file = scratch.join("machine-id");
+    }
+    let target = root.place(MACHINE_ID.as_ref(), false)?;
+    let place = target.path();
+    if !fs::metadata(&place).is_ok_and(|it| it.is_file()) {
+        bail!("{MACHINE_ID} of the root directory is no file: take it away");
+    }
     let line = format!("{id}\n");
-    container.call(
-        format!("write(\"machine-id\", \"{id}\")"),
+    let written = container.call(
+        format!("write({:?}, {id:?})", &MACHINE_ID[1..]),
         "its own",
         "",
-        || fs::write(&file, &line),
-    )?;
-    container.files.push((file, MACHINE_ID.into()));
+        || fs::write(&place, &line),
+    );
+    match (written, &container.scratch) {
+        // It belongs to nobody that is known inside: then one is laid over it.
+        (
+            Err(Failure::Call { errno: Errno::EACCES | Errno::EOVERFLOW, .. }),
+            Some(scratch),
+        ) => {
+            let file = scratch.join("machine-id");
+            fs::write(&file, &line).context("write(machine-id)")?;
+            container.files.push((file, MACHINE_ID.into()));
+        }
+        (written, _) => written?,
+    }
     Ok(())
 }
 

@@ -269,6 +269,7 @@ impl Container {
         umask(Mode::empty());
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
+        inside.boots = own.boots;
         inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
         let narrator = own.narrator;
         for Part { step, feature } in &self.features {
@@ -522,12 +523,14 @@ fn describe_clone(
     )
 }
 
-/// The same command line once more: nothing of the first time is left.
+/// The same command line once more, when nothing of the first time is left: a
+/// feature may have left a process behind to tidy up, and it would be ours.
 fn begin_anew() -> u8 {
     use std::os::unix::process::CommandExt;
     let mut words = std::env::args_os();
     let mut anew = std::process::Command::new("/proc/self/exe");
     anew.arg0(words.next().unwrap_or_default()).args(words);
+    while nix::sys::wait::wait().is_ok() {}
     let _ = SigSet::empty().thread_set_mask();
     let error = Failure::of("execve(\"/proc/self/exe\")", anew.exec());
     Narrator::error(&program(), &error.to_string());

@@ -224,6 +224,8 @@ pub struct Inside<'a> {
     pub read_only: bool,
     /// Files that features made, and where they shall lie in the new root.
     pub files: Vec<(PathBuf, PathBuf)>,
+    /// Whether the command is the init of a whole system.
+    pub boots: bool,
     /// What runs inside where nobody named a command.
     pub default_command: Vec<OsString>,
     /// Variables for it, unless the user sets them.
@@ -249,6 +251,7 @@ impl<'a> Inside<'a> {
             scratch: None,
             read_only: false,
             files: Vec::new(),
+            boots: false,
             default_command: vec!["/bin/sh".into()],
             variables: Vec::new(),
             init: None,
