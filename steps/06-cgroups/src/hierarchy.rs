@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 use runtime::{Failure, Narrator};
 
-use crate::HandedOver;
+use crate::handed_over::HandedOver;
 use crate::limits::Limits;
 use crate::tree::Trees;
 use crate::{v1, v2};

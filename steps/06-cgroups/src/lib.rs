@@ -9,6 +9,7 @@
 
 pub mod delegation;
 mod devices;
+mod handed_over;
 mod hierarchy;
 mod limits;
 mod place;
@@ -28,10 +29,9 @@ use runtime::{
     Side,
 };
 
-use hierarchy::Cgroup;
 pub use devices::DeviceRules;
+use hierarchy::Cgroup;
 pub use limits::Limits;
-use tree::Trees;
 
 /// Limits, and the namespace that hides the tree above them.
 #[derive(Debug, clap::Args)]
@@ -50,10 +50,6 @@ pub struct Cgroups {
     #[arg(skip)]
     delegated: bool,
 }
-
-/// Whether a part of the container's cgroup is root's to divide, and who root
-/// is outside, if not ourselves.
-type HandedOver = Option<Option<(Uid, Gid)>>;
 
 impl Feature for Cgroups {
     // Before there is a process: a limit that comes later finds the memory
@@ -101,15 +97,7 @@ impl Feature for Cgroups {
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
-        container.routine(|| {
-            place::show(container, |container| match &self.cgroup {
-                _ if self.is_v2 => v2::mount(container, self.delegated),
-                Some(Cgroup::V1(its)) => {
-                    v1::mount(container, its.handed_over())
-                }
-                _ => v1::mount(container, &[]),
-            })
-        })
+        container.routine(|| self.show(container))
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {
@@ -118,27 +106,8 @@ impl Feature for Cgroups {
 
     fn after(&mut self, _container: &Host, _exit: Exit) -> Result<()> {
         match &self.cgroup {
-            Some(cgroup) if !self.delegated => cgroup.tell_of_memory(&self.limits),
-            _ => Ok(()),
+            Some(cgroup) => cgroup.tell_of_memory(&self.limits),
+            None => Ok(()),
         }
-    }
-}
-
-impl Cgroups {
-    /// The same, and root inside may divide what it gets: an init does.
-    #[must_use]
-    pub fn delegated(self) -> Cgroups {
-        Cgroups { delegated: true, ..self }
-    }
-
-    fn make(
-        &mut self,
-        runtime: &Narrator,
-        handed_over: HandedOver,
-    ) -> Result<Cgroup> {
-        let trees = Trees::read()?;
-        self.is_v2 = v2::has_controllers(&trees)?;
-        let limits = &self.limits;
-        Cgroup::make(self.is_v2, runtime, &trees, limits, handed_over)
     }
 }

@@ -16,9 +16,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::{Gid, Uid};
 use runtime::{Failure, Inside, Narrator, Side, shell};
 
+use crate::handed_over::HandedOver;
 use crate::limits::{Limits, PERIOD};
 use crate::place::{self, PLACE};
-use crate::HandedOver;
 use crate::tree::{self, Directory, Trees, write};
 
 /// The container's cgroups.
@@ -76,8 +76,7 @@ impl Cgroup {
         limits: &Limits,
         owner: Option<(Uid, Gid)>,
     ) -> Result<Cgroup> {
-        type Limit =
-            fn(&Narrator, &Directory, &Limits) -> Result<(), Failure>;
+        type Limit = fn(&Narrator, &Directory, &Limits) -> Result<(), Failure>;
         let all: [(&str, &str, bool, Limit); 3] = [
             ("memory", "MEM", limits.memory().is_some(), limit_memory),
             ("cpu", "CPU", limits.quota().is_some(), limit_processor),

@@ -17,9 +17,9 @@ use nix::sys::signal::SigSet;
 use nix::unistd::geteuid;
 use runtime::{Because, Birthplace, Failure, Inside, Narrator, Side, shell};
 
+use crate::handed_over::HandedOver;
 use crate::limits::{Limits, PERIOD};
 use crate::place::{self, PLACE};
-use crate::HandedOver;
 use crate::tree::{self, Directory, Trees, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
@@ -61,8 +61,7 @@ impl Cgroup {
             return Ok(Cgroup { directory, inside: None });
         };
         runtime.routine(|| enable(runtime, directory.path()))?;
-        let path =
-            runtime.of_newest(|| directory.hand_over(runtime, owner))?;
+        let path = runtime.of_newest(|| directory.hand_over(runtime, owner))?;
         let open = File::open(&path);
         let open =
             open.map_err(|e| Failure::of(format!("open({path:?})"), e))?;
@@ -79,7 +78,9 @@ impl Cgroup {
 
     /// Whether the kernel killed a process for want of memory.
     pub fn was_out_of_memory(&self) -> bool {
-        self.directory.count("memory.events", "oom_kill") > 0
+        // In a whole machine, it was one program of many.
+        self.inside.is_none()
+            && self.directory.count("memory.events", "oom_kill") > 0
     }
 }
 
@@ -249,10 +250,8 @@ const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
 
 /// Shows the tree inside: its root is now our own cgroup.
 pub fn mount(container: &Inside, writable: bool) -> Result<()> {
-    Mount::new("cgroup2", place::flags(writable), "").after(["mkdir", "-p", PLACE]).make(
-        container,
-        PLACE,
-        "shows what is counted",
-    )?;
+    Mount::new("cgroup2", place::flags(writable), "")
+        .after(["mkdir", "-p", PLACE])
+        .make(container, PLACE, "shows what is counted")?;
     Ok(())
 }

@@ -143,8 +143,10 @@ mod tests {
     fn what_is_added_and_dropped_is_as_with_docker() {
         let all = CapabilitySet::all();
         let (chown, raw) = (CapabilitySet::CHOWN, CapabilitySet::NET_RAW);
-        let kept =
-            |cap_drop, cap_add| Capabilities { cap_drop, cap_add, standard: super::standard() }.kept();
+        let kept = |cap_drop, cap_add| {
+            Capabilities { cap_drop, cap_add, standard: super::standard() }
+                .kept()
+        };
         let standard = kept(vec![], vec![]);
         assert!(standard.contains(chown) && !standard.contains(raw));
         assert_eq!(kept(vec![chown], vec![]), standard - chown);

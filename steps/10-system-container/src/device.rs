@@ -65,7 +65,8 @@ impl Device {
         let destination = Path::new(destination);
         let climbs =
             destination.components().any(|it| it == Component::ParentDir);
-        if !destination.starts_with("/dev") || climbs
+        if !destination.starts_with("/dev")
+            || climbs
             || destination == Path::new("/dev")
         {
             return Err(format!(
@@ -122,8 +123,7 @@ impl Feature for Devices {
             return Ok(());
         }
         let rules: Vec<_> = self.devices.iter().map(Device::rule).collect();
-        self.rules =
-            runtime.routine(|| DeviceRules::make(runtime, &rules))?;
+        self.rules = runtime.routine(|| DeviceRules::make(runtime, &rules))?;
         let part = self.devices.iter().find(|it| it.access != ALL);
         match (part, &self.rules) {
             (Some(Device { source, access, .. }), None) => bail!(
@@ -148,7 +148,9 @@ impl Feature for Devices {
             let Device { source, destination, .. } = device;
             let same = |it: &Device| it.destination == *destination;
             if self.devices[..number].iter().any(same) {
-                bail!("--device: two devices at {destination:?}; leave one out");
+                bail!(
+                    "--device: two devices at {destination:?}; leave one out"
+                );
             }
             container.files.push((source.clone(), destination.clone()));
             let both = AccessFlags::R_OK | AccessFlags::W_OK;
@@ -179,9 +181,8 @@ mod tests {
     #[test]
     fn a_device_has_a_place_and_an_access_as_with_docker() {
         let parse = |text: &str| {
-            Device::parse(text.into()).map(|it| {
-                (it.destination.display().to_string(), it.access)
-            })
+            Device::parse(text.into())
+                .map(|it| (it.destination.display().to_string(), it.access))
         };
         let is = |place: &str, access: &str| Ok((place.into(), access.into()));
         assert_eq!(parse("/dev/null"), is("/dev/null", "rwm"));
@@ -189,9 +190,16 @@ mod tests {
         assert_eq!(parse("/dev/null:/dev/a/b"), is("/dev/a/b", "rwm"));
         assert_eq!(parse("/dev/null:/dev/a:rw"), is("/dev/a", "rw"));
         for bad in [
-            "", "/dev/nothing", "/etc/passwd", "/dev", "/dev/null:/etc/a",
-            "/dev/null:/dev", "/dev/null:/dev/../a", "/dev/null:/dev/a:x",
-            "/dev/null:/dev/a:", "/dev/null:/dev/a:r:w",
+            "",
+            "/dev/nothing",
+            "/etc/passwd",
+            "/dev",
+            "/dev/null:/etc/a",
+            "/dev/null:/dev",
+            "/dev/null:/dev/../a",
+            "/dev/null:/dev/a:x",
+            "/dev/null:/dev/a:",
+            "/dev/null:/dev/a:r:w",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

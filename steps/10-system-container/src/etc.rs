@@ -7,18 +7,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use runtime::Inside;
 
-/// Besides the accounts: a name, and what is in it. A name that ends with `/` is
-/// no file.
+/// Besides the accounts: a name, and what is in it.
 const FILES: [(&str, &str); 15] = [
     ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("resolv.conf", ""),
     // Written for each container anew.
     ("machine-id", ""),
-    ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"),
+    (
+        "nsswitch.conf",
+        "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
+    ),
     ("subuid", LENT),
     ("subgid", LENT),
     ("shells", "/bin/sh\n/bin/bash\n"),
-    ("profile", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPS1='\\u@\\h:\\w\\$ '\nexport PATH\n"),
+    (
+        "profile",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPS1='\\u@\\h:\\w\\$ '\nexport PATH\n",
+    ),
     ("pam.d/other", PAM),
     ("pam.d/login", PAM),
     ("pam.d/systemd-user", PAM),

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use nix::libc;
 use nix::sys::signal::Signal;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, Pid, access};
 use runtime::End;
 use runtime::process::Exit;
@@ -26,11 +27,14 @@ const INITS: [&str; 5] = [
 /// # Errors
 /// When it would end at once: systemd must divide its cgroup.
 pub fn find() -> Result<Vec<OsString>> {
+    let run = statvfs("/run").map(|it| it.flags());
+    if run.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY)) {
+        bail!("/run is read-only, and no init can start so: no -v there");
+    }
     let executable = |path: &&str| access(*path, AccessFlags::X_OK).is_ok();
     let found = INITS.into_iter().find(executable).unwrap_or(INITS[2]);
-    let is_systemd = fs::canonicalize(found).is_ok_and(|it| {
-        it.file_name().is_some_and(|name| name == "systemd")
-    });
+    let is_systemd = fs::canonicalize(found)
+        .is_ok_and(|it| it.file_name().is_some_and(|name| name == "systemd"));
     if is_systemd && !CGROUPS.into_iter().any(may_divide) {
         bail!("{found}: {NO_CGROUP}");
     }

@@ -18,17 +18,13 @@ mod machine_id;
 mod own_root;
 
 use std::ffi::OsString;
-use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use mount_namespace::{Mount, NewRoot};
 use nix::mount::MsFlags;
-use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{Gid, Pid, Uid};
 use runtime::process::Exit;
-use runtime::{
-    Boot, End, Feature, Inside, Narrator, RootDirectory, Variable,
-};
+use runtime::{Boot, End, Feature, Inside, Narrator, RootDirectory, Variable};
 
 pub use device::Devices;
 pub use init::StopSignal;
@@ -77,7 +73,8 @@ impl Feature for SystemContainer {
         let tmp = root.system_directory("tmp")?;
         tmpfs("mode=1777").make(container, tmp, why)?;
         machine_id::give_one(container, &root)?;
-        container.note("container=workshop, by which an init knows where it is");
+        container
+            .note("container=workshop, by which an init knows where it is");
         container.variables.push(Variable::new("container", "workshop"));
         Ok(())
     }
@@ -89,14 +86,9 @@ pub struct Init;
 
 impl Feature for Init {
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        if !container.boots {
-            return Ok(());
+        if container.boots {
+            container.default_command = init::find()?;
         }
-        let run = statvfs("/run").map(|it| it.flags());
-        if run.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY)) {
-            bail!("/run is read-only, and no init can start so: no -v there");
-        }
-        container.default_command = init::find()?;
         Ok(())
     }
 }
@@ -119,9 +111,3 @@ impl Boot for SystemContainer {
 
 /// Where a program inside looks for the id of its machine.
 const MACHINE_ID: &str = "/etc/machine-id";
-/// Where the host's programs and libraries are.
-const USR: &str = "/usr";
-
-fn is_directory(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|it| it.is_dir())
-}

@@ -43,7 +43,9 @@ pub fn give_one(container: &mut Inside, root: &NewRoot) -> Result<()> {
     match (written, &container.scratch) {
         // It belongs to nobody that is known inside: then one is laid over it.
         (
-            Err(Failure::Call { errno: Errno::EACCES | Errno::EOVERFLOW, .. }),
+            Err(Failure::Call {
+                errno: Errno::EACCES | Errno::EOVERFLOW, ..
+            }),
             Some(scratch),
         ) => {
             let file = scratch.join("machine-id");

@@ -12,7 +12,7 @@ use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid};
 use runtime::{CachedDirectory, Inside, Narrator, RootDirectory, give};
 
-use crate::{USR, etc, is_directory};
+use crate::etc;
 
 /// Counts up when what is written below changes.
 const RECIPE: u32 = 1;
@@ -26,6 +26,8 @@ pub enum Source {
     Busybox,
 }
 
+/// Where the host's programs and libraries are.
+const USR: &str = "/usr";
 /// Where an init of systemd lies on each machine that has one.
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -43,8 +45,7 @@ pub fn open(
     if !Path::new(SYSTEMD).exists() {
         return Ok((Source::Busybox, None));
     }
-    let host = |name: &&str| Path::new("/").join(name);
-    let beside = BESIDE.iter().map(|name| host(name));
+    let beside = BESIDE.iter().map(|name| Path::new("/").join(name));
     let shown = beside.filter(|path| is_directory(path));
     let shown = shown.chain([USR.into()]).collect();
     let family = match owner {
@@ -65,9 +66,9 @@ impl Source {
     pub fn mount(&self, container: &mut Inside, root: &NewRoot) -> Result<()> {
         match self {
             Source::Busybox => etc::lay_inittab(container),
-            Source::Host(directories) => directories
-                .iter()
-                .try_for_each(|it| show(container, root, it)),
+            Source::Host(directories) => {
+                directories.iter().try_for_each(|it| show(container, root, it))
+            }
         }
     }
 }
@@ -103,6 +104,10 @@ fn fill(root: &Path) -> Result<()> {
         }
     }
     etc::fill(root)
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|it| it.is_dir())
 }
 
 /// A name that differs whenever the root directory would.

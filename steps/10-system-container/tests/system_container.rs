@@ -34,6 +34,7 @@ testbed::main!(
     a_command_runs_in_it_without_an_init,
     after_sigkill_the_next_start_sweeps,
     what_can_not_boot_is_told_in_one_line,
+    without_a_cgroup_systemd_does_not_even_begin,
     an_init_that_dies_at_once_is_told,
     a_console_that_stays_black_says_where_to_look,
 );
@@ -162,8 +163,11 @@ fn systemd_reaches_multi_user_with_a_bus_and_a_login() {
     });
     let failed = inside(&machine, "systemctl --failed --no-legend").1;
     assert_eq!(state, "running", "{failed}");
-    assert_eq!(fs::read_to_string(format!("/proc/{}/comm", machine.pid()))
-        .expect("its name"), "systemd\n");
+    assert_eq!(
+        fs::read_to_string(format!("/proc/{}/comm", machine.pid()))
+            .expect("its name"),
+        "systemd\n"
+    );
     assert_eq!(stop(machine).0, 0);
 }
 
@@ -272,7 +276,8 @@ fn a_request_in_the_first_moment_is_heard() {
 }
 
 fn who_asks_twice_does_not_wait() {
-    let root = root_with_init(script("#!/bin/sh\necho up\nsleep 1000\n".into()));
+    let root =
+        root_with_init(script("#!/bin/sh\necho up\nsleep 1000\n".into()));
     let mut machine = of_root(&root).start();
     assert_eq!(machine.line(), "up");
     machine.signal(Signal::SIGTERM);
@@ -314,7 +319,8 @@ fn busybox_starts_and_stops_too() {
 fn each_machine_has_an_id_of_its_own() {
     let own = root_with_init(script(
         "#!/bin/sh\necho $container $container_uuid $(cat /etc/machine-id)\n\
-         sleep 2\n".into(),
+         sleep 2\n"
+            .into(),
     ));
     let mut seen = vec![];
     for _ in 0..3 {
@@ -323,7 +329,10 @@ fn each_machine_has_an_id_of_its_own() {
         let [container, uuid, id] = words[..] else { panic!("{said}") };
         assert_eq!(container, "workshop");
         assert_eq!(uuid.replace('-', ""), id);
-        assert_eq!(uuid.split('-').map(str::len).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert_eq!(
+            uuid.split('-').map(str::len).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
         assert!(id.bytes().all(|it| it.is_ascii_hexdigit()), "{id}");
         assert!(!seen.contains(&id.to_owned()), "{id} twice");
         seen.push(id.to_owned());
@@ -358,7 +367,8 @@ fn the_hosts_programs_are_there_and_nobody_changes_them() {
         "stat -Lc %s {same}; for place in {same} /usr/lib/systemd/systemd; do \
          chmod 777 $place 2>/dev/null || echo no; done; \
          mount -o remount,rw /usr 2>/dev/null; touch /usr/{} 2>/dev/null || \
-         echo no", token()
+         echo no",
+        token()
     ));
     assert_eq!(said.stdout(), format!("{host}\nno\nno\nno"));
 }
@@ -366,9 +376,12 @@ fn the_hosts_programs_are_there_and_nobody_changes_them() {
 fn it_divides_its_cgroup_and_can_not_lift_its_limits() {
     needs_systemd();
     let count = random(200, 400);
-    let machine = boot(
-        Step::new(STEP).args(["--pids-limit", &count.to_string(), "-m", "512m"]),
-    );
+    let machine = boot(Step::new(STEP).args([
+        "--pids-limit",
+        &count.to_string(),
+        "-m",
+        "512m",
+    ]));
     let own = cgroups(machine.runtime());
     assert!(!own.is_empty(), "no cgroup");
     let limit = |name: &str| {
@@ -392,7 +405,8 @@ fn it_divides_its_cgroup_and_can_not_lift_its_limits() {
     assert!(below, "{own:?}");
     // A bomb ends there.
     let bomb = format!(
-        "for i in $(seq {}); do sleep 20 & done 2>/dev/null; true", count * 2
+        "for i in $(seq {}); do sleep 20 & done 2>/dev/null; true",
+        count * 2
     );
     inside(&machine, &bomb);
     let now = limit("pids.current").expect("a count");
@@ -413,9 +427,12 @@ fn containers_run_in_it_with_limits_of_their_own() {
     let ids = ids.expect("a map");
     let (count, word) = (random(20, 60), token());
     let run = |command: &str| {
-        let (status, said) = inside(&machine, &format!(
-            "systemd-run --pipe --wait --quiet --property=Delegate=yes {command}"
-        ));
+        let (status, said) = inside(
+            &machine,
+            &format!(
+                "systemd-run --pipe --wait --quiet --property=Delegate=yes {command}"
+            ),
+        );
         assert_eq!(status, 0, "{command}: {said}");
         said
     };
@@ -502,7 +519,8 @@ fn what_can_not_boot_is_told_in_one_line() {
     is_told(asked(&["--device", "/dev/not-there"]), 125, "no such device");
     is_told(asked(&["--device", "/etc/passwd:/dev/x"]), 125, "is no device");
     is_told(asked(&["--device", "/dev/null:/etc/x"]), 125, "not below /dev");
-    let twice = ["--device", "/dev/null:/dev/a", "--device", "/dev/zero:/dev/a"];
+    let twice =
+        ["--device", "/dev/null:/dev/a", "--device", "/dev/zero:/dev/a"];
     is_told(asked(&twice), 125, "two devices");
     is_told(asked(&["--stop-signal", "SIGNOT"]), 125, "no such signal");
     let empty = shared();
@@ -514,6 +532,26 @@ fn what_can_not_boot_is_told_in_one_line() {
         fs::write(place, hosts).expect("write");
         is_told(of_root(&none), 125, "it is taken");
     }
+}
+
+fn without_a_cgroup_systemd_does_not_even_begin() {
+    if !Path::new(SYSTEMD).exists() {
+        skip("needs systemd on the host");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let somebody = || {
+        let mut step = Step::new(STEP).as_somebody(home.path());
+        step.command().env_remove("XDG_RUNTIME_DIR");
+        step
+    };
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if !needs::is_root() && own.contains("user@") {
+        skip("needs an ordinary user without a cgroup");
+    }
+    is_told(somebody(), 125, "may not divide its cgroup");
+    // It is the init that needs one, and no other command.
+    let word = token();
+    assert_eq!(somebody().sh(&format!("echo {word}")).stdout(), word);
 }
 
 fn an_init_that_dies_at_once_is_told() {

@@ -145,13 +145,11 @@ impl Command {
         }
         Err(match refused {
             Some(path) => not_executable(&path, why_refused(&path)),
-            None if self.is_default => not_found(
-                format!(
-                    "the root directory has no {}: name a command that it \
+            None if self.is_default => not_found(format!(
+                "the root directory has no {}: name a command that it \
                      has, or leave out --rootfs",
-                    name.display()
-                )
-            ),
+                name.display()
+            )),
             None => not_found(format!(
                 "command {name:?} not found in the container: its root directory is not \
                  the host's (PATH inside is {:?})",

@@ -200,9 +200,8 @@ impl Container {
     ) -> Result<RootDirectory> {
         for Part { step, feature } in &mut self.features {
             if self.rootfs.is_none()
-                && let Some(own) = narrator.part(step, || {
-                    feature.root_directory(narrator, owner)
-                })?
+                && let Some(own) = narrator
+                    .part(step, || feature.root_directory(narrator, owner))?
             {
                 return Ok(own);
             }

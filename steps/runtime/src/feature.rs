@@ -10,9 +10,9 @@ use anyhow::Result;
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Pid, Uid};
 
+use crate::command::Variable;
 use crate::failure::Failure;
 use crate::narration::{Narrator, Side};
-use crate::command::Variable;
 use crate::process::{Exit, Instruction};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;

@@ -127,8 +127,7 @@ impl Terminal {
         fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
             .map_err(refused)?;
         let host = io::stdout().as_fd().try_clone_to_owned();
-        let host =
-            host.map_err(|e| Failure::of("dup(2) of stdout", e))?.into();
+        let host = host.map_err(|e| Failure::of("dup(2) of stdout", e))?.into();
         Ok(Terminal {
             master: Some(File::from(pty.master)),
             slave: pty.slave,
