@@ -9,9 +9,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use system_container::kept;
 use testbed::{
-    Running, Step, binary, copy_default_root, eventually, needs, proc, skip,
-    token,
+    Running, Step, binary, checkout, copy_default_root, eventually, needs,
+    proc, skip, token,
 };
 
 testbed::main!(
@@ -32,6 +33,8 @@ testbed::main!(
     containers_run_in_it_with_limits_of_their_own,
     a_device_is_handed_through_and_no_more_of_it_than_asked_for,
     a_command_runs_in_it_without_an_init,
+    root_inside_keeps_what_the_table_says,
+    the_table_beside_09_is_that_of_the_two_steps,
     after_sigkill_the_next_start_sweeps,
     what_can_not_boot_is_told_in_one_line,
     without_a_cgroup_systemd_does_not_even_begin,
@@ -58,10 +61,20 @@ fn needs_systemd() {
 /// A machine whose console has shown the login.
 fn boot(step: Step) -> Running {
     let mut machine = step.start();
+    shows_a_login(&mut machine);
+    machine
+}
+
+fn shows_a_login(machine: &mut Running) {
+    let mut empty = 0;
     loop {
-        if machine.line().contains(LOGIN) {
-            return machine;
+        let line = machine.line();
+        if line.contains(LOGIN) {
+            return;
         }
+        // At its end, there is nothing but nothing.
+        empty = if line.is_empty() { empty + 1 } else { 0 };
+        assert!(empty < 50, "it ended without a login");
     }
 }
 
@@ -214,7 +227,7 @@ fn reboot_inside_boots_it_again_as_another_machine() {
     let id = inside(&machine, "cat /etc/machine-id; touch /run/here").1;
     let runtime = machine.runtime();
     inside(&machine, "systemctl reboot");
-    while !machine.line().contains(LOGIN) {}
+    shows_a_login(&mut machine);
     assert_eq!(machine.runtime(), runtime);
     let (status, said) = inside(&machine, "cat /etc/machine-id; ls /run/here");
     assert_ne!(status, 0, "what was in /run is still there");
@@ -267,6 +280,11 @@ fn a_request_in_the_first_moment_is_heard() {
             let _ = machine.pid();
         }
         sleep(Duration::from_millis(milliseconds));
+        if milliseconds == 20 {
+            // It has begun, and does not listen yet.
+            let name = format!("/proc/{}/comm", machine.pid());
+            while fs::read_to_string(&name).expect("its name") != "systemd\n" {}
+        }
         machine.signal(Signal::SIGTERM);
         let status = machine.ended();
         // Before there is an init, the runtime itself ends by it.
@@ -307,6 +325,11 @@ fn busybox_starts_and_stops_too() {
 
     let mut console = of_root(&root).on_terminal();
     console.shows(&word);
+    // Ctrl-C ends what runs there, and neither the shell nor the machine.
+    console.types("sleep 999\n");
+    sleep(Duration::from_millis(300));
+    console.types(format!("\x03echo {word}''=$?\n"));
+    console.shows(&format!("{word}=130"));
     console.types("reboot\n");
     console.shows("Requesting system reboot");
     console.shows(&word);
@@ -486,6 +509,37 @@ fn a_command_runs_in_it_without_an_init() {
     let output = Step::new(STEP).sh(&script).output();
     assert_eq!(output.status.code(), Some(code as i32));
     assert_eq!(output.stdout, format!("{word}\n1\n").as_bytes());
+}
+
+fn root_inside_keeps_what_the_table_says() {
+    let read =
+        "grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs|Seccomp):' /proc/1/status";
+    let said = Step::new(STEP).sh(read).stdout();
+    let known = kept::kept().iter_names().map(|(_, set)| set.bits());
+    let kept = format!("{:016x}", known.fold(0, |all, bit| all | bit));
+    let values: Vec<_> =
+        said.lines().filter_map(|it| it.split_once(":\t")).collect();
+    let all = ["CapPrm", "CapEff", "CapBnd"].map(|name| (name, &*kept));
+    assert_eq!(
+        values,
+        [&all[..], &[("NoNewPrivs", "0"), ("Seccomp", "0")]].concat()
+    );
+}
+
+/// `LESSONS=overwrite` puts it right.
+fn the_table_beside_09_is_that_of_the_two_steps() {
+    let page = checkout().join("steps/10-system-container/README.md");
+    let text = fs::read_to_string(&page).expect("the lesson");
+    let begin = "<!-- generated: beside step 09 -->\n";
+    let (before, rest) = text.split_once(begin).expect("a place for it");
+    let (there, after) = rest.split_once("<!-- end -->").expect("its end");
+    let table = kept::beside_09();
+    if there != table && std::env::var_os("LESSONS").is_some() {
+        let text = format!("{before}{begin}{table}<!-- end -->{after}");
+        fs::write(&page, text).expect("write the lesson");
+    } else {
+        assert_eq!(there, table, "LESSONS=overwrite puts it right");
+    }
 }
 
 fn after_sigkill_the_next_start_sweeps() {
