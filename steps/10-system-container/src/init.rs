@@ -121,7 +121,7 @@ pub fn where_to_look(first: Pid) -> String {
     };
     format!(
         "10 s without a word from PID 1, which is {first} here: \
-         `cat /proc/{first}/status` shows its state; `nsenter -t {first} -a\
+         `cat /proc/{first}/status` shows its state; `nsenter -t {first} -U -m -p\
          {kept} sh` leads inside, where `ps` and `journalctl -b` tell more; \
          `kill {}` stops it",
         std::process::id()
