@@ -50,6 +50,18 @@ impl NewRoot {
         Ok(NewRoot { directory, refusal })
     }
 
+    /// The same directory, for a feature that mounts in it before it is entered.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn ahead(container: &Inside) -> Result<NewRoot, Failure> {
+        let path = &container.rootfs;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = openat(AT_FDCWD, path, flags, Mode::empty())
+            .map_err(|errno| Failure::of(format!("open({path:?})"), errno))?;
+        Ok(NewRoot { directory, refusal: container.refusal.clone() })
+    }
+
     /// A directory that belongs to the system, /proc for one: made if it is
     /// not there, and refused if it is a link. Nobody has a reason for one.
     pub fn system_directory(&self, name: &str) -> Result<Target, Failure> {

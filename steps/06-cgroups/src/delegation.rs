@@ -23,7 +23,7 @@ use runtime::{Channel, Inside, Line, leave_terminal};
 use user_namespace::powers;
 
 use crate::place::PLACE;
-use crate::tree::{Trees, put};
+use crate::tree::{DIVIDES, Trees, put, remove_tree};
 use crate::v2::scope;
 
 /// A cgroup of each hierarchy.
@@ -229,7 +229,7 @@ impl Delegation {
             let _ = put(&directory.join("cgroup.kill"), "1");
         }
         for _ in 0..2000 {
-            all().for_each(|directory| remove_tree(directory));
+            all().for_each(|directory| drop(remove_tree(directory)));
             if !all().any(|directory| directory.exists()) {
                 return;
             }
@@ -237,10 +237,6 @@ impl Delegation {
         }
     }
 }
-
-/// The files of a cgroup with which it is divided; the first is itself.
-const DIVIDES: [&str; 5] =
-    ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"];
 
 /// Where a process is in each hierarchy, we go, if it is in a cgroup that a
 /// [`Delegation`] of this prefix made.
@@ -330,19 +326,9 @@ fn remove_leftovers(parent: &Path, prefix: &str) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let pid = name.strip_prefix(prefix);
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            remove_tree(&entry.path());
+            let _ = remove_tree(&entry.path());
         }
     }
-}
-
-/// The files of a cgroup go with it.
-fn remove_tree(directory: &Path) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|it| it.is_dir()) {
-            remove_tree(&entry.path());
-        }
-    }
-    let _ = fs::remove_dir(directory);
 }
 
 fn half_of_the_memory() -> Result<u64> {

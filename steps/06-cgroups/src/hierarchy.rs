@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 use runtime::{Failure, Narrator};
 
+use crate::handed_over::HandedOver;
 use crate::limits::Limits;
 use crate::tree::Trees;
 use crate::{v1, v2};
@@ -24,10 +25,13 @@ impl Cgroup {
         runtime: &Narrator,
         trees: &Trees,
         limits: &Limits,
+        handed_over: HandedOver,
     ) -> Result<Cgroup> {
         match is_v2 {
-            true => v2::Cgroup::make(runtime, trees, limits).map(Cgroup::V2),
-            false => v1::Cgroup::make(runtime, trees, limits).map(Cgroup::V1),
+            true => v2::Cgroup::make(runtime, trees, limits, handed_over)
+                .map(Cgroup::V2),
+            false => v1::Cgroup::make(runtime, trees, limits, handed_over)
+                .map(Cgroup::V1),
         }
     }
 

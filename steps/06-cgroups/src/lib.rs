@@ -8,6 +8,8 @@
 //! Namespaces decide what a process sees; this decides what it gets.
 
 pub mod delegation;
+mod devices;
+mod handed_over;
 mod hierarchy;
 mod limits;
 mod place;
@@ -27,9 +29,9 @@ use runtime::{
     Side,
 };
 
+pub use devices::DeviceRules;
 use hierarchy::Cgroup;
 pub use limits::Limits;
-use tree::Trees;
 
 /// Limits, and the namespace that hides the tree above them.
 #[derive(Debug, clap::Args)]
@@ -43,6 +45,10 @@ pub struct Cgroups {
 
     #[arg(skip)]
     cgroup: Option<Cgroup>,
+
+    /// To be divided inside.
+    #[arg(skip)]
+    delegated: bool,
 }
 
 impl Feature for Cgroups {
@@ -51,9 +57,9 @@ impl Feature for Cgroups {
     fn before(
         &mut self,
         runtime: &Narrator,
-        _: Option<(Uid, Gid)>,
+        owner: Option<(Uid, Gid)>,
     ) -> Result<()> {
-        match self.make(runtime) {
+        match self.make(runtime, self.delegated.then_some(owner)) {
             Ok(cgroup) => self.cgroup = Some(cgroup),
             Err(error) => {
                 runtime.note(Side::Host, self.limits.do_without(error)?)
@@ -91,8 +97,7 @@ impl Feature for Cgroups {
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)?;
         // Not by looking at the tree: the host's is out of sight by now.
-        let show = if self.is_v2 { v2::mount } else { v1::mount };
-        container.routine(|| place::show(container, show))
+        container.routine(|| self.show(container))
     }
 
     fn alarm(&self) -> Option<BorrowedFd<'_>> {
@@ -104,13 +109,5 @@ impl Feature for Cgroups {
             Some(cgroup) => cgroup.tell_of_memory(&self.limits),
             None => Ok(()),
         }
-    }
-}
-
-impl Cgroups {
-    fn make(&mut self, runtime: &Narrator) -> Result<Cgroup> {
-        let trees = Trees::read()?;
-        self.is_v2 = v2::has_controllers(&trees)?;
-        Cgroup::make(self.is_v2, runtime, &trees, &self.limits)
     }
 }

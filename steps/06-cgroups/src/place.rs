@@ -17,6 +17,14 @@ pub const QUIET: MsFlags = MsFlags::MS_RDONLY
     .union(MsFlags::MS_NODEV)
     .union(MsFlags::MS_NOEXEC);
 
+/// Written to by an init that divides what was handed over to it.
+pub fn flags(writable: bool) -> MsFlags {
+    match writable {
+        true => QUIET - MsFlags::MS_RDONLY,
+        false => QUIET,
+    }
+}
+
 /// Shows the tree there, as `mount` does.
 pub fn show(
     container: &Inside,

@@ -3,16 +3,26 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Gid, Uid};
 use runtime::{
     Because, Birthplace, Failure, Narrator, Side, kernel_file, shell,
 };
+
+/// The files of a cgroup with which it is divided; the first is itself.
+pub const DIVIDES: [&str; 5] =
+    ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks"];
+
+const BELOW: &str = "below its limits";
+
+/// The part of a container's cgroup that its root may divide.
+const HANDED_OVER: &str = "inside";
 
 /// Before the number of the runtime that a cgroup belongs to.
 const PREFIX: &str = "container-";
@@ -51,9 +61,44 @@ impl Directory {
         Ok(made)
     }
 
+    /// Its name in the tree.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// For a process that shall begin here (v2).
     pub fn birthplace(&self) -> Birthplace<'_> {
         Birthplace { path: &self.path, directory: self.in_use.as_fd() }
+    }
+
+    /// A cgroup in it for whoever is root inside, to divide further. Its own
+    /// limits stay out of their reach: they are those of this one.
+    ///
+    /// # Errors
+    /// As mkdir(2) and chown(2).
+    pub fn hand_over(
+        &self,
+        runtime: &Narrator,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<PathBuf, Failure> {
+        let path = self.path.join(HANDED_OVER);
+        let mkdir = format!("mkdir({path:?})");
+        let Some((uid, gid)) = owner else {
+            let shell = shell(["mkdir".as_ref(), path.as_os_str()]);
+            runtime.call(Side::Host, mkdir, BELOW, shell, || {
+                fs::create_dir(&path)
+            })?;
+            return Ok(path);
+        };
+        let (uid, gid) = (uid.as_raw(), gid.as_raw());
+        let call = format!("{mkdir}, chown({uid}, {gid})");
+        runtime.call(Side::Host, call, BELOW, "", || {
+            fs::create_dir(&path)?;
+            let files = DIVIDES.map(|name| path.join(name)).into_iter();
+            let mut there = files.filter(|file| file.exists());
+            there.try_for_each(|file| chown(file, Some(uid), Some(gid)))
+        })?;
+        Ok(path)
     }
 
     /// One of its files.
@@ -75,7 +120,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let end = Instant::now() + Duration::from_secs(2);
-        while is_busy(fs::remove_dir(&self.path)) && Instant::now() < end {
+        while is_busy(remove_tree(&self.path)) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -133,9 +178,7 @@ fn make_and_lock(
 /// A runtime that was killed could not take its cgroup away. The kernel
 /// removes none that has processes.
 fn sweep(parent: &Path) {
-    // A directory has one link for each directory in it, and two of its own
-    // (inode(7)). To ask for their number is quicker than for their names.
-    if fs::metadata(parent).is_ok_and(|it| it.nlink() == 2) {
+    if !has_some_below(parent) {
         return;
     }
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -144,9 +187,31 @@ fn sweep(parent: &Path) {
             Flock::lock(directory, FlockArg::LockExclusiveNonblock).is_err()
         };
         if is_ours && File::open(entry.path()).is_ok_and(|dir| !in_use(dir)) {
-            let _ = fs::remove_dir(entry.path());
+            let _ = remove_tree(&entry.path());
         }
     }
+}
+
+/// With those below it, which an init inside may have made. The files of a
+/// cgroup go with it.
+///
+/// # Errors
+/// As rmdir(2).
+pub fn remove_tree(directory: &Path) -> io::Result<()> {
+    if has_some_below(directory) {
+        for entry in fs::read_dir(directory)?.flatten() {
+            if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                remove_tree(&entry.path())?;
+            }
+        }
+    }
+    fs::remove_dir(directory)
+}
+
+/// A directory has one link for each directory in it, and two of its own
+/// (inode(7)). To ask for their number is quicker than for their names.
+fn has_some_below(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|it| it.nlink() != 2)
 }
 
 /// What mkdir(2) means when it refuses.

@@ -7,22 +7,28 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use runtime::{Failure, Inside, Narrator, shell};
+use nix::unistd::{Gid, Uid};
+use runtime::{Failure, Inside, Narrator, Side, shell};
 
+use crate::handed_over::HandedOver;
 use crate::limits::{Limits, PERIOD};
-use crate::place::{self, PLACE, QUIET};
+use crate::place::{self, PLACE};
 use crate::tree::{self, Directory, Trees, write};
 
 /// The container's cgroups.
 #[derive(Debug)]
 pub struct Cgroup {
-    directories: [Directory; 3],
+    directories: Vec<Directory>,
+    /// Where we go: in each of them, or in a part of it that is root's inside.
+    places: Vec<PathBuf>,
+    /// What is shown inside, and may be written there.
+    handed_over: Vec<String>,
     /// With a limit only: that of a cgroup above us is told here, too.
     out_of_memory: Option<EventFd>,
 }
@@ -33,7 +39,11 @@ impl Cgroup {
         runtime: &Narrator,
         trees: &Trees,
         limits: &Limits,
+        handed_over: HandedOver,
     ) -> Result<Cgroup> {
+        if let Some(owner) = handed_over {
+            return Cgroup::hand_over(runtime, trees, limits, owner);
+        }
         let make = |controller: &str, short| {
             let place = trees.place(Some(controller));
             let (_, parent) = place.with_context(|| {
@@ -51,15 +61,98 @@ impl Cgroup {
         limit_processor(runtime, &cpu, limits)?;
         let pids = make("pids", "PIDS")?;
         limit_pids(runtime, &pids, limits)?;
-        Ok(Cgroup { directories: [memory, cpu, pids], out_of_memory })
+        let directories = vec![memory, cpu, pids];
+        let places =
+            directories.iter().map(|it| it.path().to_owned()).collect();
+        Ok(Cgroup { directories, places, handed_over: vec![], out_of_memory })
+    }
+
+    /// The same for a whole machine: with a part that its init may divide, in
+    /// the hierarchy without controllers too, by which it knows its services.
+    /// When memory runs out, one program is killed, as everywhere.
+    fn hand_over(
+        runtime: &Narrator,
+        trees: &Trees,
+        limits: &Limits,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<Cgroup> {
+        type Limit = fn(&Narrator, &Directory, &Limits) -> Result<(), Failure>;
+        let all: [(&str, &str, bool, Limit); 3] = [
+            ("memory", "MEM", limits.memory().is_some(), limit_memory),
+            ("cpu", "CPU", limits.quota().is_some(), limit_processor),
+            ("pids", "PIDS", limits.pids().is_some(), limit_pids),
+        ];
+        let mut cgroup = Cgroup {
+            directories: vec![],
+            places: vec![],
+            handed_over: vec![],
+            out_of_memory: None,
+        };
+        let named = |name: &&str| trees.place(Some(*name)).is_some();
+        let services = match trees.place(None) {
+            Some(place) => Some(("", place)),
+            None => Some("name=systemd")
+                .filter(named)
+                .and_then(|it| Some((it, trees.place(Some(it))?))),
+        };
+        let (name, (_, parent)) = services.with_context(|| {
+            format!("no cgroups for an init: {}", tree::NO_TREE)
+        })?;
+        for (controller, short, is_asked, limit) in all {
+            let made = trees
+                .place(Some(controller))
+                .with_context(|| {
+                    format!("no {controller} cgroup: {}", tree::NO_TREE)
+                })
+                .and_then(|(_, parent)| {
+                    let directory = Directory::make(runtime, short, &parent)?;
+                    cgroup.add(runtime, directory, controller, owner)
+                });
+            match made {
+                Err(error) if is_asked => return Err(error),
+                Err(error) => runtime.note(
+                    Side::Host,
+                    format!("without {controller} cgroups: {error:#}"),
+                ),
+                Ok(()) => {
+                    let made = cgroup.directories.last();
+                    made.map_or(Ok(()), |it| limit(runtime, it, limits))?;
+                }
+            }
+        }
+        let directory = Directory::make(runtime, "CGROUP", &parent)?;
+        runtime.of_newest(|| cgroup.add(runtime, directory, name, owner))?;
+        Ok(cgroup)
+    }
+
+    fn add(
+        &mut self,
+        runtime: &Narrator,
+        directory: Directory,
+        controller: &str,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<()> {
+        self.places.push(directory.hand_over(runtime, owner)?);
+        self.directories.push(directory);
+        self.handed_over.push(controller.to_owned());
+        Ok(())
+    }
+
+    /// What to show of it inside.
+    pub fn handed_over(&self) -> &[String] {
+        &self.handed_over
     }
 
     /// Puts ourselves there. By `tasks`, which is for one thread: one that
     /// moves itself stops nobody. To move another, by `cgroup.procs`, the
     /// kernel first stops all forks of the machine, for milliseconds.
     pub fn enter(&self, container: &Inside) -> Result<()> {
-        let enter = |directory: &Directory| {
-            let tasks = directory.file("tasks");
+        let enter = |place: &PathBuf| {
+            let tasks = place.join("tasks");
+            let tasks = match tasks.exists() {
+                true => tasks,
+                false => place.join("cgroup.procs"),
+            };
             container.call(
                 format!("write({tasks:?}, \"0\")"),
                 "we enter it, and so will all our children",
@@ -67,7 +160,9 @@ impl Cgroup {
                 || tree::put(&tasks, "0"),
             )
         };
-        let [first, others @ ..] = &self.directories;
+        let Some((first, others)) = self.places.split_first() else {
+            return Ok(());
+        };
         enter(first)?;
         container.routine(|| others.iter().try_for_each(enter))?;
         Ok(())
@@ -152,7 +247,7 @@ fn watch(memory: &Directory) -> Result<EventFd> {
 }
 
 /// Shows the trees inside: the root of each is now our own cgroup.
-pub fn mount(container: &Inside) -> Result<()> {
+pub fn mount(container: &Inside, handed_over: &[String]) -> Result<()> {
     let tmpfs = Mount::new("tmpfs", MsFlags::MS_NOSUID, "mode=755,size=64k");
     tmpfs.after(["mkdir", "-p", PLACE]).make(
         container,
@@ -160,16 +255,24 @@ pub fn mount(container: &Inside) -> Result<()> {
         "a place for one tree per controller",
     )?;
     let trees = tree::read("/proc/self/cgroup")?;
+    let writable = !handed_over.is_empty();
     for controllers in trees.lines().filter_map(|line| line.split(':').nth(1)) {
-        if controllers
-            .split(',')
-            .any(|name| ["memory", "cpu", "pids"].contains(&name))
-        {
-            let place = Path::new(PLACE).join(controllers);
+        let is_shown = |name| match writable {
+            true => handed_over.iter().any(|it| it == name),
+            false => ["memory", "cpu", "pids"].contains(&name),
+        };
+        if controllers.split(',').any(is_shown) {
+            let (kind, name) = match controllers {
+                // By this name systemd finds it, and misses no v1 tree.
+                "" => ("cgroup2", "systemd"),
+                named => ("cgroup", named.trim_start_matches("name=")),
+            };
+            let place = Path::new(PLACE).join(name);
             fs::create_dir(&place)
                 .with_context(|| format!("mkdir({place:?})"))?;
             let mkdir = [Path::new("mkdir"), &place];
-            Mount::new("cgroup", QUIET, controllers).after(mkdir).make(
+            let flags = place::flags(writable);
+            Mount::new(kind, flags, controllers).after(mkdir).make(
                 container,
                 &place,
                 "shows what is counted",

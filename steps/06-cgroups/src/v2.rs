@@ -4,7 +4,8 @@
 pub mod scope;
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,9 @@ use nix::sys::signal::SigSet;
 use nix::unistd::geteuid;
 use runtime::{Because, Birthplace, Failure, Inside, Narrator, Side, shell};
 
+use crate::handed_over::HandedOver;
 use crate::limits::{Limits, PERIOD};
-use crate::place::{PLACE, QUIET};
+use crate::place::{self, PLACE};
 use crate::tree::{self, Directory, Trees, write};
 
 /// Whether the controllers of this host are here, and not in a v1 hierarchy.
@@ -34,7 +36,11 @@ pub fn has_controllers(trees: &Trees) -> Result<bool, Failure> {
 
 /// The container's cgroup.
 #[derive(Debug)]
-pub struct Cgroup(Directory);
+pub struct Cgroup {
+    directory: Directory,
+    /// Where the first process begins, if it is root's to divide.
+    inside: Option<(PathBuf, File)>,
+}
 
 impl Cgroup {
     /// Makes it, with its limits.
@@ -42,31 +48,46 @@ impl Cgroup {
         runtime: &Narrator,
         trees: &Trees,
         limits: &Limits,
+        handed_over: HandedOver,
     ) -> Result<Cgroup> {
-        if limits.any() {
+        let controls = limits.any() || handed_over.is_some();
+        if controls {
             ask_systemd_for_delegation(runtime)?;
         }
-        let parent = parent(runtime, trees, limits)?;
+        let parent = parent(runtime, trees, controls)?;
         let directory = Directory::make(runtime, "CGROUP", &parent)?;
-        limit(runtime, &directory, limits)?;
-        Ok(Cgroup(directory))
+        limit(runtime, &directory, limits, handed_over.is_none())?;
+        let Some(owner) = handed_over else {
+            return Ok(Cgroup { directory, inside: None });
+        };
+        runtime.routine(|| enable(runtime, directory.path()))?;
+        let path = runtime.of_newest(|| directory.hand_over(runtime, owner))?;
+        let open = File::open(&path);
+        let open =
+            open.map_err(|e| Failure::of(format!("open({path:?})"), e))?;
+        Ok(Cgroup { directory, inside: Some((path, open)) })
     }
 
     /// Where the container's first process begins.
     pub fn birthplace(&self) -> Birthplace<'_> {
-        self.0.birthplace()
+        match &self.inside {
+            None => self.directory.birthplace(),
+            Some((path, open)) => Birthplace { path, directory: open.as_fd() },
+        }
     }
 
     /// Whether the kernel killed a process for want of memory.
     pub fn was_out_of_memory(&self) -> bool {
-        self.0.count("memory.events", "oom_kill") > 0
+        // In a whole machine, it was one program of many.
+        self.inside.is_none()
+            && self.directory.count("memory.events", "oom_kill") > 0
     }
 }
 
 /// One file kills all that live here, forks in flight included.
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        let _ = fs::write(self.0.file("cgroup.kill"), "1");
+        let _ = fs::write(self.directory.file("cgroup.kill"), "1");
     }
 }
 
@@ -74,6 +95,7 @@ fn limit(
     runtime: &Narrator,
     directory: &Directory,
     limits: &Limits,
+    all_or_none: bool,
 ) -> Result<(), Failure> {
     let set = |file: &str, value: String, why| {
         write(runtime, &directory.file(file), &value, why).because(
@@ -88,8 +110,12 @@ fn limit(
                 let why = "or else the rest goes to the disk";
                 set("memory.swap.max", "0".into(), why)?;
             }
-            let why = "half a container is no use: kill all or none";
-            set("memory.oom.group", "1".into(), why)
+            // On a whole machine, one program is killed, as everywhere.
+            if all_or_none {
+                let why = "half a container is no use: kill all or none";
+                set("memory.oom.group", "1".into(), why)?;
+            }
+            Ok::<(), Failure>(())
         })?;
     }
     if let Some(quota) = limits.quota() {
@@ -110,7 +136,7 @@ fn limit(
 fn parent(
     runtime: &Narrator,
     trees: &Trees,
-    limits: &Limits,
+    controls: bool,
 ) -> Result<PathBuf> {
     let (top, own) = trees
         .place(None)
@@ -121,7 +147,7 @@ fn parent(
         _ => own,
     };
     // To be counted takes no controller, and nobody needs to move for it.
-    if limits.any() {
+    if controls {
         runtime.routine(|| {
             make_room(runtime, &parent)?;
             enable(runtime, &parent)
@@ -223,11 +249,9 @@ fn ask_systemd_for_delegation(runtime: &Narrator) -> Result<()> {
 const ASKED: &str = "CONTAINER_WORKSHOP_SCOPE";
 
 /// Shows the tree inside: its root is now our own cgroup.
-pub fn mount(container: &Inside) -> Result<()> {
-    Mount::new("cgroup2", QUIET, "").after(["mkdir", "-p", PLACE]).make(
-        container,
-        PLACE,
-        "shows what is counted",
-    )?;
+pub fn mount(container: &Inside, writable: bool) -> Result<()> {
+    Mount::new("cgroup2", place::flags(writable), "")
+        .after(["mkdir", "-p", PLACE])
+        .make(container, PLACE, "shows what is counted")?;
     Ok(())
 }

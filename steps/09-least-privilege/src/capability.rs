@@ -19,6 +19,10 @@ pub struct Capabilities {
     /// Leave this capability to root inside, or ALL
     #[arg(long, value_name = "NAME", value_parser = parse)]
     cap_add: Vec<CapabilitySet>,
+
+    /// What it keeps where nothing is asked for.
+    #[arg(skip = standard())]
+    standard: CapabilitySet,
 }
 
 /// What root inside keeps by default, and which programs need it. It is podman's
@@ -37,7 +41,17 @@ pub const KEPT: [(CapabilitySet, &str); 11] = [
     (CapabilitySet::SYS_CHROOT, "sshd, postfix: lock themselves up"),
 ];
 
+fn standard() -> CapabilitySet {
+    KEPT.iter().map(|(capability, _)| *capability).collect()
+}
+
 impl Capabilities {
+    /// Another list to begin with.
+    #[must_use]
+    pub fn beginning_with(self, standard: CapabilitySet) -> Capabilities {
+        Capabilities { standard, ..self }
+    }
+
     /// What root inside keeps. As with docker, ALL counts first, wherever it
     /// stands: `--cap-add CHOWN --cap-drop ALL` leaves CHOWN.
     #[must_use]
@@ -47,13 +61,11 @@ impl Capabilities {
         };
         let all = CapabilitySet::all();
         let (added, dropped) = (union(&self.cap_add), union(&self.cap_drop));
-        let standard: CapabilitySet =
-            KEPT.iter().map(|(capability, _)| *capability).collect();
         match (added == all, dropped == all) {
             (_, true) if added != all => added,
             (true, false) => all - dropped,
             (true, true) => all,
-            _ => (standard - dropped) | added,
+            _ => (self.standard - dropped) | added,
         }
     }
 }
@@ -131,8 +143,10 @@ mod tests {
     fn what_is_added_and_dropped_is_as_with_docker() {
         let all = CapabilitySet::all();
         let (chown, raw) = (CapabilitySet::CHOWN, CapabilitySet::NET_RAW);
-        let kept =
-            |cap_drop, cap_add| Capabilities { cap_drop, cap_add }.kept();
+        let kept = |cap_drop, cap_add| {
+            Capabilities { cap_drop, cap_add, standard: super::standard() }
+                .kept()
+        };
         let standard = kept(vec![], vec![]);
         assert!(standard.contains(chown) && !standard.contains(raw));
         assert_eq!(kept(vec![chown], vec![]), standard - chown);

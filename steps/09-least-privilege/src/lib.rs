@@ -30,7 +30,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-pub use capability::Capabilities;
+pub use capability::{Capabilities, KEPT};
 pub use keyring::SessionKeyring;
 pub use options::SecurityOptions;
 pub use paths::SystemPaths;

@@ -29,6 +29,12 @@ pub struct Variable {
 }
 
 impl Variable {
+    /// Of a feature.
+    #[must_use]
+    pub fn new(name: &str, value: impl Into<OsString>) -> Variable {
+        Variable { name: name.into(), value: Some(value.into()) }
+    }
+
     /// # Errors
     /// A text for the person who typed it, when there is no name.
     pub fn parse(text: OsString) -> Result<Variable, String> {
@@ -90,7 +96,7 @@ fn home_in(table: &[u8], uid: Uid) -> OsString {
 pub struct Command {
     argv: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
-    /// Nobody asked for it: it is the default `/bin/sh`.
+    /// Nobody asked for it: it is the default.
     is_default: bool,
 }
 
@@ -100,6 +106,7 @@ impl Command {
     #[must_use]
     pub fn new(
         argv: &[OsString],
+        default: &[OsString],
         variables: &[Variable],
         home: OsString,
     ) -> Command {
@@ -110,8 +117,7 @@ impl Command {
             env.extend(value.clone().map(|value| (name.clone(), value)));
         }
         let is_default = argv.is_empty();
-        let argv =
-            if is_default { vec!["/bin/sh".into()] } else { argv.to_vec() };
+        let argv = if is_default { default } else { argv }.to_vec();
         Command { argv, env, is_default }
     }
 
@@ -139,11 +145,11 @@ impl Command {
         }
         Err(match refused {
             Some(path) => not_executable(&path, why_refused(&path)),
-            None if self.is_default => not_found(
-                "the root directory has no /bin/sh: name a command that it has, \
-                 or leave out --rootfs"
-                    .into(),
-            ),
+            None if self.is_default => not_found(format!(
+                "the root directory has no {}: name a command that it \
+                     has, or leave out --rootfs",
+                name.display()
+            )),
             None => not_found(format!(
                 "command {name:?} not found in the container: its root directory is not \
                  the host's (PATH inside is {:?})",
@@ -274,7 +280,8 @@ mod tests {
     fn the_last_value_of_a_variable_counts() {
         let variables =
             ["PATH=/a", "PATH=/b"].map(|v| Variable::parse(v.into()).unwrap());
-        let command = Command::new(&[], &variables, "/".into());
+        let command =
+            Command::new(&[], &["/bin/sh".into()], &variables, "/".into());
         assert_eq!(command.path_variable(), "/b");
         assert_eq!(command.argv, ["/bin/sh"]);
     }

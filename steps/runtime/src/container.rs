@@ -19,13 +19,14 @@ use nix::unistd::{
     setresuid, setsid,
 };
 
+use crate::boot::Booted;
 use crate::channel::Message;
 use crate::command::{Command, Variable, home_of};
 use crate::failure::{Because, Failure, NO_MORE_NAMESPACES, status_of, told};
-use crate::feature::{Birthplace, Feature, Host, Init, Inside};
+use crate::feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 use crate::line::Line;
 use crate::narration::{Narrator, Side};
-use crate::process::{self, Child, Exit, Instruction};
+use crate::process::{self, Child, Instruction};
 use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
@@ -97,7 +98,8 @@ impl Container {
     #[must_use]
     pub fn run(self) -> ExitCode {
         ExitCode::from(match self.live() {
-            Ok(exit) => exit.status(),
+            Ok(End::Over(exit)) => exit.status(),
+            Ok(End::Again) => begin_anew(),
             Err(error) => {
                 Narrator::error(&program(), &told(&error));
                 status_of(&error)
@@ -106,7 +108,7 @@ impl Container {
     }
 
     /// The parent's side of the story.
-    fn live(mut self) -> Result<Exit> {
+    fn live(mut self) -> Result<End> {
         process::close_on_exec_above_stderr()
             .context("close_range(3, ~0, CLOEXEC)")?;
         process::default_signals_but(Signal::SIGPIPE);
@@ -118,10 +120,12 @@ impl Container {
         for Part { step, feature } in &mut self.features {
             narrator.part(step, || feature.before(&narrator, owner))?;
         }
-        let rootfs =
-            RootDirectory::open(&narrator, self.rootfs.as_deref(), owner)?;
+        let rootfs = self.root_directory(&narrator, owner)?;
         narrator.name("ROOT", rootfs.path());
-        let mut terminal = Terminal::open()?;
+        let mut terminal = match self.boot() {
+            Some(_) => Some(Terminal::console()?),
+            None => Terminal::open()?,
+        };
         if let Some(terminal) = &terminal {
             // Its group, too: the host's "tty" has no number inside, and what
             // belongs to nobody can't be handed on to `--user`.
@@ -135,6 +139,7 @@ impl Container {
             rootfs: rootfs.path(),
             refusal: rootfs.refusal(owner),
             terminal: terminal.as_ref(),
+            boots: self.boot().is_some(),
             signals: &signals,
         };
         let mut child = self.start(&inheritance)?;
@@ -163,7 +168,15 @@ impl Container {
         }
         let started = wait_for_start(&ours, &signals)?;
         let alarm = self.features.iter().find_map(|it| it.feature.alarm());
-        let exit = accompany(&mut child, &signals, alarm, terminal.as_mut())?;
+        let mut booted = self.boot().map(|boot| Booted::new(boot, &narrator));
+        let exit = accompany(
+            &mut child,
+            &signals,
+            alarm,
+            terminal.as_mut(),
+            booted.as_mut(),
+        )?;
+        let end = booted.map(|booted| booted.end(exit)).transpose();
         ours.heed()?;
         for Part { step, feature } in &mut self.features {
             narrator.part(step, || feature.after(&host, exit))?;
@@ -171,7 +184,29 @@ impl Container {
         if !started {
             bail!("the container's first process died early: {exit}");
         }
-        Ok(exit)
+        Ok(end?.unwrap_or(End::Over(exit)))
+    }
+
+    /// How the command is looked after, if it is the init of a whole system.
+    fn boot(&self) -> Option<&dyn Boot> {
+        self.features.iter().find_map(|it| it.feature.boot(&self.command))
+    }
+
+    /// The one that was asked for, or a feature's own, or the usual one.
+    fn root_directory(
+        &mut self,
+        narrator: &Narrator,
+        owner: Option<(Uid, Gid)>,
+    ) -> Result<RootDirectory> {
+        for Part { step, feature } in &mut self.features {
+            if self.rootfs.is_none()
+                && let Some(own) = narrator
+                    .part(step, || feature.root_directory(narrator, owner))?
+            {
+                return Ok(own);
+            }
+        }
+        RootDirectory::open(narrator, self.rootfs.as_deref(), owner)
     }
 
     /// One clone(2), with the namespaces of all features: here the ways part.
@@ -233,6 +268,7 @@ impl Container {
         umask(Mode::empty());
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
+        inside.boots = own.boots;
         inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
         let narrator = own.narrator;
         for Part { step, feature } in &self.features {
@@ -246,7 +282,10 @@ impl Container {
             .routine_after(step::FIRST, || enter(&self.workdir, &inside))?;
 
         let uid = inside.user.map_or(geteuid(), |(uid, _)| uid);
-        let command = Command::new(&self.command, &self.env, home_of(uid));
+        let variables = [inside.variables.as_slice(), &self.env].concat();
+        let default = &inside.default_command;
+        let home = home_of(uid);
+        let command = Command::new(&self.command, default, &variables, home);
         let path = command.find()?;
         own.become_user(inside.user)?;
         for Part { step, feature } in &self.features {
@@ -287,6 +326,7 @@ struct Inheritance<'a> {
     rootfs: &'a Path,
     refusal: String,
     terminal: Option<&'a Terminal>,
+    boots: bool,
     signals: &'a Signals,
 }
 
@@ -319,7 +359,9 @@ impl Inheritance<'_> {
         filter: Option<Vec<Instruction>>,
     ) -> Result<u8> {
         setsid().context("setsid()")?;
-        if let Some(terminal) = self.terminal {
+        // An init leaves that to the login that it starts: nobody could take
+        // it away from PID 1.
+        if let Some(terminal) = self.terminal.filter(|_| !self.boots) {
             terminal.control().context("ioctl(terminal, TIOCSCTTY)")?;
         }
         self.line.of_the_child().die_with_the_other_side()?;
@@ -478,6 +520,20 @@ fn describe_clone(
         format!("clone3({} | SIGCHLD, {path:?})", flags.join(" | ")),
         format!("( echo 0 > {procs}; exec {shell} )"),
     )
+}
+
+/// The same command line once more, when nothing of the first time is left: a
+/// feature may have left a process behind to tidy up, and it would be ours.
+fn begin_anew() -> u8 {
+    use std::os::unix::process::CommandExt;
+    let mut words = std::env::args_os();
+    let mut anew = std::process::Command::new("/proc/self/exe");
+    anew.arg0(words.next().unwrap_or_default()).args(words);
+    while nix::sys::wait::wait().is_ok() {}
+    let _ = SigSet::empty().thread_set_mask();
+    let error = Failure::of("execve(\"/proc/self/exe\")", anew.exec());
+    Narrator::error(&program(), &error.to_string());
+    error.status()
 }
 
 /// The name that we were called by, for messages.

@@ -1,5 +1,6 @@
 //! The shape that all kernel features of the workshop share.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,9 +10,11 @@ use anyhow::Result;
 use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Pid, Uid};
 
+use crate::command::Variable;
 use crate::failure::Failure;
 use crate::narration::{Narrator, Side};
 use crate::process::{Exit, Instruction};
+use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
 
 /// One kernel feature of a container: its command-line flags, and what it does
@@ -33,6 +36,24 @@ pub trait Feature {
         _owner: Option<(Uid, Gid)>,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// The root directory, where nobody named one and it is not the usual one.
+    ///
+    /// # Errors
+    /// Any: told, and nothing begins.
+    fn root_directory(
+        &mut self,
+        _runtime: &Narrator,
+        _owner: Option<(Uid, Gid)>,
+    ) -> Result<Option<RootDirectory>> {
+        Ok(None)
+    }
+
+    /// How the container is looked after, if `command` (or no command) boots it
+    /// like a machine.
+    fn boot(&self, _command: &[OsString]) -> Option<&dyn Boot> {
+        None
     }
 
     /// The cgroup (v2) in which clone(2) puts the container's first process.
@@ -95,6 +116,28 @@ pub trait Feature {
     fn owner(&self) -> Option<(Uid, Gid)> {
         None
     }
+}
+
+/// What is special about a command that is the init of a whole system. Its
+/// terminal is the console, even where nobody sits at one.
+pub trait Boot {
+    /// The number of the signal by which it is asked to end.
+    fn stop_signal(&self, first: Pid) -> i32;
+
+    /// Where to look when it has not said a word for a while.
+    fn where_to_look(&self, first: Pid) -> String;
+
+    /// What the end of PID 1 means.
+    fn end(&self, exit: Exit) -> End;
+}
+
+/// What the end of PID 1 means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// This is the exit status.
+    Over(Exit),
+    /// It asked to be started anew.
+    Again,
 }
 
 /// A cgroup, by its name and by a descriptor that is open.
@@ -181,6 +224,12 @@ pub struct Inside<'a> {
     pub read_only: bool,
     /// Files that features made, and where they shall lie in the new root.
     pub files: Vec<(PathBuf, PathBuf)>,
+    /// Whether the command is the init of a whole system.
+    pub boots: bool,
+    /// What runs inside where nobody named a command.
+    pub default_command: Vec<OsString>,
+    /// Variables for it, unless the user sets them.
+    pub variables: Vec<Variable>,
     /// Set by a feature that wants to stay as PID 1.
     pub init: Option<Init>,
     /// The ids that the command runs with, if not those of its first process.
@@ -202,6 +251,9 @@ impl<'a> Inside<'a> {
             scratch: None,
             read_only: false,
             files: Vec::new(),
+            boots: false,
+            default_command: vec!["/bin/sh".into()],
+            variables: Vec::new(),
             init: None,
             user: None,
             filter: None,

@@ -64,6 +64,7 @@
 //! after clone(2) no lock is held by nobody; [`process`] has the only `unsafe`
 //! of the workshop.
 
+mod boot;
 mod cache;
 mod channel;
 mod command;
@@ -98,12 +99,12 @@ pub use failure::{
     Because, Failure, NO_MORE_NAMESPACES, NOT_EXECUTABLE, NOT_FOUND,
     RUNTIME_FAILED, told,
 };
-pub use feature::{Birthplace, Feature, Host, Init, Inside};
+pub use feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 pub use kernel_file::kernel_file;
 pub use known::begin_as_known;
 pub use line::Line;
 pub use narration::{Narrator, Side, Told};
 pub use quote::shell;
-pub use rootfs::RootDirectory;
+pub use rootfs::{RootDirectory, give};
 pub use signals::Signals;
 pub use terminal::leave_terminal;

@@ -147,6 +147,12 @@ impl<'a> Narrator<'a> {
         }
     }
 
+    /// What an earlier step's feature does because a later one asked for it: told
+    /// as the later one's.
+    pub fn of_newest<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.while_counting(None, work)
+    }
+
     /// What every step does: routine, but in the `first` that does it.
     pub(crate) fn routine_after<T>(
         &self,

@@ -82,6 +82,13 @@ impl RootDirectory {
         Ok(RootDirectory { path, _cached: None })
     }
 
+    /// One that somebody else made.
+    #[must_use]
+    pub fn made_of(cached: CachedDirectory) -> RootDirectory {
+        let path = cached.path().to_owned();
+        RootDirectory { path, _cached: Some(cached) }
+    }
+
     /// Its absolute path on the host, without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -123,12 +130,15 @@ impl RootDirectory {
         let recipe = sources.recipe();
         let cached = CachedDirectory::open(runtime, &family, &recipe, make)
             .context("make the default root directory")?;
-        let path = cached.path().to_owned();
-        Ok(RootDirectory { path, _cached: Some(cached) })
+        Ok(RootDirectory::made_of(cached))
     }
 }
 
-fn give(path: &Path, owner: (Uid, Gid)) -> Result<()> {
+/// All of it becomes theirs.
+///
+/// # Errors
+/// As lchown(2).
+pub fn give(path: &Path, owner: (Uid, Gid)) -> Result<()> {
     lchown(path, Some(owner.0.as_raw()), Some(owner.1.as_raw()))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in fs::read_dir(path)? {

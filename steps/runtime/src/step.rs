@@ -2,7 +2,7 @@
 //! whole, and counts the calls of those before it.
 
 /// The crate in which a feature is, and how its step is called.
-const STEPS: [(&str, &str); 9] = [
+const STEPS: [(&str, &str); 10] = [
     ("chroot", "01 chroot"),
     ("uts_namespace", "02 UTS namespace"),
     ("pid_namespace", "03 PID namespace"),
@@ -12,6 +12,7 @@ const STEPS: [(&str, &str); 9] = [
     ("overlayfs", "07 overlayfs"),
     ("networking", "08 networking"),
     ("least_privilege", "09 least privilege"),
+    ("system_container", "10 system container"),
 ];
 
 /// The one whose lesson the working directory is.

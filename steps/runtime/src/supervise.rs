@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use crate::boot::Booted;
 use crate::channel::{Channel, Message};
 use crate::failure::Failure;
 use crate::process::{Child, Exit};
@@ -54,6 +55,7 @@ pub fn accompany(
     signals: &Signals,
     mut alarm: Option<BorrowedFd>,
     mut terminal: Option<&mut Terminal>,
+    mut booted: Option<&mut Booted>,
 ) -> Result<Exit> {
     match &mut terminal {
         Some(terminal) => terminal.go_raw(),
@@ -68,9 +70,12 @@ pub fn accompany(
             }
             return Ok(exit);
         }
-        let timeout = terminal
+        let mut timeout = terminal
             .as_mut()
             .map_or(PollTimeout::NONE, |t| t.look_for_the_foreground());
+        if let Some(booted) = &mut booted {
+            timeout = booted.look_after(child, &mut terminal, timeout);
+        }
         let ours = [Some(signals.as_fd()), alarm].into_iter().flatten();
         let mut fds: Vec<_> =
             ours.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -81,6 +86,12 @@ pub fn accompany(
             child.signal(Signal::SIGKILL as i32).context("kill()")?;
         }
         while let Some(number) = next(signals)? {
+            if let Some(booted) = &mut booted
+                && Signals::end(number).is_some()
+            {
+                booted.stop(child, &mut terminal).context("kill()")?;
+                continue;
+            }
             match (Signal::try_from(number), &mut terminal) {
                 (Ok(Signal::SIGWINCH), Some(terminal)) => terminal.resize(),
                 (Ok(Signal::SIGCONT), Some(terminal)) => terminal.go_raw(),

@@ -46,6 +46,10 @@ pub struct Terminal {
     keyboard: Option<File>,
     /// Typed, and not yet taken by the command's side.
     typed: Vec<u8>,
+    /// Whether somebody both types and reads there.
+    person: bool,
+    /// Whether the command's side ever said anything.
+    spoke: bool,
 }
 
 impl Terminal {
@@ -90,9 +94,65 @@ impl Terminal {
             raw: false,
             keyboard: keyboard.map(File::from),
             typed: Vec::new(),
+            person: replaces[0] && replaces[1],
+            spoke: false,
         };
         terminal.resize();
         Ok(Some(terminal))
+    }
+
+    /// A console for a machine that boots: where nobody sits at a terminal, its
+    /// words go to stdout, and nothing is typed.
+    ///
+    /// # Errors
+    /// As openpty(3), tcgetattr(3).
+    pub fn console() -> Result<Terminal, Failure> {
+        if io::stdin().is_terminal()
+            && io::stdout().is_terminal()
+            && let Some(mut terminal) = Terminal::open()?
+        {
+            terminal.replaces = [true; 3];
+            return Ok(terminal);
+        }
+        let refused = |e| Failure::of("openpty()", e);
+        let pty = openpty(None, None).map_err(refused)?;
+        let mut quiet = tcgetattr(&pty.slave).map_err(refused)?;
+        quiet.local_flags.remove(LocalFlags::ECHO);
+        quiet.output_flags.remove(OutputFlags::OPOST);
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &quiet).map_err(refused)?;
+        for fd in [&pty.master, &pty.slave] {
+            let flag = FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC);
+            fcntl(fd, flag).map_err(refused)?;
+        }
+        fcntl(&pty.master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+            .map_err(refused)?;
+        let host = io::stdout().as_fd().try_clone_to_owned();
+        let host = host.map_err(|e| Failure::of("dup(2) of stdout", e))?.into();
+        Ok(Terminal {
+            master: Some(File::from(pty.master)),
+            slave: pty.slave,
+            replaces: [true; 3],
+            host,
+            before: quiet,
+            raw: false,
+            keyboard: None,
+            typed: Vec::new(),
+            person: false,
+            spoke: false,
+        })
+    }
+
+    /// Whether the command's side ever said anything.
+    #[must_use]
+    pub fn spoke(&self) -> bool {
+        self.spoke
+    }
+
+    /// While `tell` speaks to the person, their terminal is as it was.
+    pub fn meanwhile(&mut self, tell: impl FnOnce()) {
+        self.restore();
+        tell();
+        self.go_raw();
     }
 
     /// The path of the container's end on the host.
@@ -167,7 +227,7 @@ impl Terminal {
     }
 
     fn has_a_person(&self) -> bool {
-        self.replaces[0] && self.replaces[1]
+        self.person
     }
 
     fn restore(&mut self) {
@@ -261,6 +321,7 @@ impl Terminal {
         let mut bytes = [0; 4096];
         match self.master.as_mut().map(|master| master.read(&mut bytes)) {
             Some(Ok(length)) => {
+                self.spoke |= length > 0;
                 let _ = self.host.write_all(&bytes[..length]);
                 length
             }

@@ -9,7 +9,7 @@ use testbed::checkout;
 use crate::page::{Link, Page, all_pages, slug};
 
 /// Where links may lead: places that stay.
-const HOSTS: [&str; 13] = [
+const HOSTS: [&str; 14] = [
     "man7.org",
     "docs.kernel.org",
     "lwn.net",
@@ -23,6 +23,7 @@ const HOSTS: [&str; 13] = [
     "www.cni.dev",
     "passt.top",
     "rustup.rs",
+    "systemd.io",
 ];
 
 /// Texts that are no name of their target, and the end of where they lead.

@@ -1,0 +1,123 @@
+//! A root directory for an init, without a download: the host's /usr, and a
+//! handful of files.
+
+use std::fs::{self, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use mount_namespace::{Mount, NewRoot};
+use nix::mount::MsFlags;
+use nix::unistd::{Gid, Uid};
+use runtime::{CachedDirectory, Inside, Narrator, RootDirectory, give};
+
+use crate::etc;
+
+/// Counts up when what is written below changes.
+const RECIPE: u32 = 1;
+
+/// What the root directory is made of.
+#[derive(Debug)]
+pub enum Source {
+    /// systemd, and all else that this machine has: from these directories.
+    Host(Vec<PathBuf>),
+    /// The usual one, whose busybox has an init.
+    Busybox,
+}
+
+/// Where the host's programs and libraries are.
+const USR: &str = "/usr";
+/// Where an init of systemd lies on each machine that has one.
+const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+
+/// What the host has beside /usr: links into it, or on old ones directories.
+const BESIDE: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// The one of this machine; `None` is the usual one.
+///
+/// # Errors
+/// Whatever can go wrong while files are written.
+pub fn open(
+    runtime: &Narrator,
+    owner: Option<(Uid, Gid)>,
+) -> Result<(Source, Option<RootDirectory>)> {
+    if !Path::new(SYSTEMD).exists() {
+        return Ok((Source::Busybox, None));
+    }
+    let beside = BESIDE.iter().map(|name| Path::new("/").join(name));
+    let shown = beside.filter(|path| is_directory(path));
+    let shown = shown.chain([USR.into()]).collect();
+    let family = match owner {
+        Some((uid, gid)) => format!("system-{uid}-{gid}"),
+        None => "system".to_owned(),
+    };
+    let make = |root: &Path| {
+        fill(root)?;
+        owner.map_or(Ok(()), |owner| give(root, owner))
+    };
+    let cached = CachedDirectory::open(runtime, &family, &recipe(), make)
+        .context("make the root directory of a system")?;
+    Ok((Source::Host(shown), Some(RootDirectory::made_of(cached))))
+}
+
+impl Source {
+    /// Shows the host's directories, or what busybox's init shall do.
+    pub fn mount(&self, container: &mut Inside, root: &NewRoot) -> Result<()> {
+        match self {
+            Source::Busybox => etc::lay_inittab(container),
+            Source::Host(directories) => {
+                directories.iter().try_for_each(|it| show(container, root, it))
+            }
+        }
+    }
+}
+
+/// Whoever owns the host's files is nobody inside: no root there changes them.
+fn show(container: &mut Inside, root: &NewRoot, path: &Path) -> Result<()> {
+    let place = root.place(path, true)?;
+    let flags = MsFlags::MS_REC;
+    let why = "the host's programs";
+    Mount::bind(path, flags).make(container, place, why)?;
+    // Unless we are the host's root ourselves, with a single id.
+    let place = container.rootfs.join(path.strip_prefix("/")?);
+    container.read_only |= fs::metadata(place)?.uid() == 0;
+    Ok(())
+}
+
+fn fill(root: &Path) -> Result<()> {
+    let directories = "usr dev etc home mnt opt proc root run srv sys tmp var";
+    for directory in directories.split(' ') {
+        fs::create_dir(root.join(directory))
+            .with_context(|| format!("mkdir {directory}"))?;
+    }
+    fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777))?;
+    fs::set_permissions(root.join("root"), Permissions::from_mode(0o700))?;
+    for name in BESIDE {
+        let host = Path::new("/").join(name);
+        match fs::read_link(&host) {
+            Ok(target) => symlink(target, root.join(name))?,
+            Err(_) if is_directory(&host) => {
+                fs::create_dir(root.join(name))?;
+            }
+            Err(_) => {}
+        }
+    }
+    etc::fill(root)
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|it| it.is_dir())
+}
+
+/// A name that differs whenever the root directory would.
+fn recipe() -> String {
+    let mut hasher = DefaultHasher::new();
+    RECIPE.hash(&mut hasher);
+    for path in [USR, "/etc/ld.so.cache", "/etc/passwd", "/etc/group"] {
+        let there = fs::metadata(path)
+            .map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
+        (path, there.ok()).hash(&mut hasher);
+    }
+    format!("{:08x}", hasher.finish() as u32)
+}

@@ -1,0 +1,630 @@
+#![forbid(unsafe_code)]
+//! Claims of step 10, judged from outside.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use system_container::kept;
+use testbed::{
+    Running, Step, binary, checkout, copy_default_root, eventually, needs,
+    proc, skip, token,
+};
+
+testbed::main!(
+    systemd_reaches_multi_user_with_a_bus_and_a_login,
+    a_person_at_the_console_is_root_and_ctrl_c_is_for_the_program,
+    poweroff_inside_ends_it_with_status_0,
+    reboot_inside_boots_it_again_as_another_machine,
+    an_exit_status_of_its_own_is_passed_on,
+    whoever_stops_the_runtime_halts_the_system,
+    another_signal_can_stop_it,
+    a_request_in_the_first_moment_is_heard,
+    who_asks_twice_does_not_wait,
+    busybox_starts_and_stops_too,
+    each_machine_has_an_id_of_its_own,
+    what_is_in_run_and_tmp_is_its_own,
+    the_hosts_programs_are_there_and_nobody_changes_them,
+    it_divides_its_cgroup_and_can_not_lift_its_limits,
+    containers_run_in_it_with_limits_of_their_own,
+    a_device_is_handed_through_and_no_more_of_it_than_asked_for,
+    a_command_runs_in_it_without_an_init,
+    root_inside_keeps_what_the_table_says,
+    the_table_beside_09_is_that_of_the_two_steps,
+    after_sigkill_the_next_start_sweeps,
+    what_can_not_boot_is_told_in_one_line,
+    without_a_cgroup_systemd_does_not_even_begin,
+    an_init_that_dies_at_once_is_told,
+    a_console_that_stays_black_says_where_to_look,
+);
+
+const STEP: &str = "10-system-container";
+const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+const LOGIN: &str = "automatic login";
+
+/// Skips where this host has none, or we have no cgroup that it could divide.
+fn needs_systemd() {
+    if !Path::new(SYSTEMD).exists() {
+        skip("needs systemd on the host, to boot it inside");
+    }
+    let tried = Step::new(STEP).args(["--", SYSTEMD, "--version"]).output();
+    let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+    if said.contains("may not divide its cgroup") {
+        skip("needs a cgroup that is ours to divide");
+    }
+}
+
+/// A machine whose console has shown the login.
+fn boot(step: Step) -> Running {
+    let mut machine = step.start();
+    shows_a_login(&mut machine);
+    machine
+}
+
+fn shows_a_login(machine: &mut Running) {
+    let mut empty = 0;
+    loop {
+        let line = machine.line();
+        if line.contains(LOGIN) {
+            return;
+        }
+        // At its end, there is nothing but nothing.
+        empty = if line.is_empty() { empty + 1 } else { 0 };
+        assert!(empty < 50, "it ended without a login");
+    }
+}
+
+/// Runs a script in a machine, as its root: the exit status, and stdout.
+fn inside(machine: &Running, script: &str) -> (i32, String) {
+    let pid = machine.pid().to_string();
+    let mut enter = Command::new("nsenter");
+    enter.args(["-t", &pid, "-U", "-m", "-p", "-n", "-i", "-u", "-C"]);
+    if !needs::is_root() {
+        enter.arg("--preserve-credentials");
+    }
+    enter.args(["sh", "-c", script]);
+    let output = enter.output().expect("nsenter");
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.code().expect("a status"), said)
+}
+
+/// Stops a machine as a person would, and says how it ended.
+fn stop(machine: Running) -> (i32, String) {
+    machine.signal(Signal::SIGTERM);
+    machine.finish()
+}
+
+/// A directory that whoever is root inside can pass through.
+fn shared() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&directory, open).expect("chmod");
+    directory
+}
+
+/// The usual root directory, with busybox, and this for its init.
+fn root_with_init(init: impl Fn(&Path)) -> tempfile::TempDir {
+    let directory = shared();
+    let root = directory.path().join("root");
+    copy_default_root(&root);
+    if !root.join("bin/busybox").exists() {
+        skip("needs a static busybox on the host");
+    }
+    fs::write(root.join("etc/machine-id"), "").expect("write");
+    let _ = fs::remove_file(root.join("bin/init"));
+    init(&root.join("bin/init"));
+    directory
+}
+
+fn script(text: String) -> impl Fn(&Path) {
+    move |place| {
+        fs::write(place, &text).expect("write");
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(place, mode).expect("chmod");
+    }
+}
+
+fn of_root(directory: &tempfile::TempDir) -> Step {
+    Step::new(STEP).arg("--rootfs", directory.path().join("root"))
+}
+
+/// Every cgroup of a runtime's container.
+fn cgroups(runtime: i32) -> Vec<PathBuf> {
+    let name = format!("container-{runtime}");
+    let mut found = vec![];
+    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy() == name {
+                found.push(entry.path());
+            } else if entry.file_type().is_ok_and(|it| it.is_dir()) {
+                open.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+fn random(from: u32, to: u32) -> u32 {
+    let bytes = token().into_bytes().into_iter().map(u32::from);
+    from + bytes.fold(7, |sum, it| sum * 31 % 65521 + it) % (to - from)
+}
+
+fn systemd_reaches_multi_user_with_a_bus_and_a_login() {
+    needs_systemd();
+    let began = Instant::now();
+    let machine = boot(Step::new(STEP));
+    println!("a login after {:.1} s", began.elapsed().as_secs_f32());
+    let units = "multi-user.target dbus.service systemd-logind.service";
+    let active = format!("systemctl is-active {units}");
+    eventually("multi-user, a bus and logind", || {
+        let (status, said) = inside(&machine, &active);
+        (status == 0 && said == "active\nactive\nactive").then_some(())
+    });
+    let seen = eventually("a login on the console", || {
+        let said = inside(&machine, "loginctl list-sessions --no-legend").1;
+        said.contains("root").then_some(said)
+    });
+    assert!(seen.contains("console"), "{seen}");
+    let state = eventually("the end of its start", || {
+        let said = inside(&machine, "systemctl is-system-running").1;
+        (said != "starting").then_some(said)
+    });
+    let failed = inside(&machine, "systemctl --failed --no-legend").1;
+    assert_eq!(state, "running", "{failed}");
+    assert_eq!(
+        fs::read_to_string(format!("/proc/{}/comm", machine.pid()))
+            .expect("its name"),
+        "systemd\n"
+    );
+    assert_eq!(stop(machine).0, 0);
+}
+
+fn a_person_at_the_console_is_root_and_ctrl_c_is_for_the_program() {
+    needs_systemd();
+    let mut console = Step::new(STEP).on_terminal();
+    console.shows("root@container:~#");
+    let (word, other) = (token(), token());
+    console.types(format!("echo {word}''{other} $(id -u) $(tty)\n"));
+    console.shows(&format!("{word}{other} 0 /dev/console"));
+    console.types(format!("sleep 1000; echo {other}''{word}=$?\n"));
+    console.shows("sleep 1000");
+    eventually("the program to interrupt", || {
+        proc::all()
+            .into_iter()
+            .any(|pid| {
+                fs::read(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|it| it == b"sleep\x001000\0")
+            })
+            .then_some(())
+    });
+    console.types("\x03");
+    console.shows("^C");
+    console.types(format!("echo {other}''{word}\n"));
+    console.shows(&format!("{other}{word}"));
+    console.types("poweroff\n");
+    assert_eq!(console.finish().0, 0);
+}
+
+fn poweroff_inside_ends_it_with_status_0() {
+    needs_systemd();
+    let machine = boot(Step::new(STEP));
+    let runtime = machine.runtime();
+    inside(&machine, "systemctl poweroff");
+    let (status, said) = machine.finish();
+    assert_eq!(status, 0);
+    assert!(said.contains("Powering off."), "{said}");
+    assert_eq!(cgroups(runtime), Vec::<PathBuf>::new());
+}
+
+fn reboot_inside_boots_it_again_as_another_machine() {
+    needs_systemd();
+    let mut machine = boot(Step::new(STEP));
+    let id = inside(&machine, "cat /etc/machine-id; touch /run/here").1;
+    let runtime = machine.runtime();
+    inside(&machine, "systemctl reboot");
+    shows_a_login(&mut machine);
+    assert_eq!(machine.runtime(), runtime);
+    let (status, said) = inside(&machine, "cat /etc/machine-id; ls /run/here");
+    assert_ne!(status, 0, "what was in /run is still there");
+    assert_ne!(said, id);
+    assert_eq!(said.len(), 32, "{said}");
+    assert_eq!(stop(machine).0, 0);
+}
+
+fn an_exit_status_of_its_own_is_passed_on() {
+    needs_systemd();
+    let code = random(1, 120);
+    let machine = boot(Step::new(STEP));
+    // What lives for less than a second did not come up, and that is told.
+    sleep(Duration::from_secs(1));
+    inside(&machine, &format!("systemctl exit {code}"));
+    assert_eq!(machine.finish().0, code as i32);
+}
+
+fn whoever_stops_the_runtime_halts_the_system() {
+    needs_systemd();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let machine = boot(Step::new(STEP));
+        machine.signal(signal);
+        let (status, said) = machine.finish();
+        assert_eq!(status, 0, "{signal}");
+        assert!(said.contains("Halting system."), "{signal}: {said}");
+    }
+}
+
+fn another_signal_can_stop_it() {
+    needs_systemd();
+    for (name, said_last) in [
+        ("SIGRTMIN+4", "Powering off."),
+        ("rtmin+3", "Halting system."),
+        ("SIGINT", "Rebooting."),
+    ] {
+        let machine = boot(Step::new(STEP).args(["--stop-signal", name]));
+        let (status, said) = stop(machine);
+        assert_eq!(status, 0, "{name}");
+        assert!(said.contains(said_last), "{name}: {said}");
+    }
+}
+
+fn a_request_in_the_first_moment_is_heard() {
+    needs_systemd();
+    for milliseconds in [0, 20, 60, 120, 240] {
+        let mut machine = Step::new(STEP).start();
+        let runtime = machine.runtime();
+        if milliseconds > 0 {
+            let _ = machine.pid();
+        }
+        sleep(Duration::from_millis(milliseconds));
+        if milliseconds == 20 {
+            // It has begun, and does not listen yet.
+            let name = format!("/proc/{}/comm", machine.pid());
+            while fs::read_to_string(&name).expect("its name") != "systemd\n" {}
+        }
+        machine.signal(Signal::SIGTERM);
+        let status = machine.ended();
+        // Before there is an init, the runtime itself ends by it.
+        assert!([0, 143].contains(&status), "{milliseconds} ms: {status}");
+        assert_eq!(cgroups(runtime), Vec::<PathBuf>::new());
+    }
+}
+
+fn who_asks_twice_does_not_wait() {
+    let root =
+        root_with_init(script("#!/bin/sh\necho up\nsleep 1000\n".into()));
+    let mut machine = of_root(&root).start();
+    assert_eq!(machine.line(), "up");
+    machine.signal(Signal::SIGTERM);
+    sleep(Duration::from_millis(300));
+    assert!(proc::children(machine.runtime()).len() == 1, "it is gone");
+    machine.signal(Signal::SIGTERM);
+    assert_eq!(machine.ended(), 137);
+}
+
+fn busybox_starts_and_stops_too() {
+    let word = token();
+    let root = root_with_init(|place| {
+        symlink("busybox", place).expect("symlink");
+    });
+    let table = format!(
+        "::sysinit:/bin/echo {word}\nconsole::respawn:-/bin/sh\n\
+         ::shutdown:/bin/echo end of {word}\n"
+    );
+    let place = root.path().join("root/etc/inittab");
+    fs::write(place, table).expect("write");
+    let mut machine = of_root(&root).start();
+    assert_eq!(machine.line().trim_end(), word);
+    let (status, said) = stop(machine);
+    assert_eq!(status, 0);
+    assert!(said.contains(&format!("end of {word}")), "{said}");
+    assert!(said.contains("poweroff"), "{said}");
+
+    let mut console = of_root(&root).on_terminal();
+    console.shows(&word);
+    // Ctrl-C ends what runs there, and neither the shell nor the machine.
+    console.types("sleep 999\n");
+    sleep(Duration::from_millis(300));
+    console.types(format!("\x03echo {word}''=$?\n"));
+    console.shows(&format!("{word}=130"));
+    console.types("reboot\n");
+    console.shows("Requesting system reboot");
+    console.shows(&word);
+    console.types("echo \"$container\" is=$(tty)\n");
+    console.shows("workshop is=/dev/console");
+    console.types("poweroff\n");
+    assert_eq!(console.finish().0, 0);
+}
+
+fn each_machine_has_an_id_of_its_own() {
+    let own = root_with_init(script(
+        "#!/bin/sh\necho $container $container_uuid $(cat /etc/machine-id)\n\
+         sleep 2\n"
+            .into(),
+    ));
+    let mut seen = vec![];
+    for _ in 0..3 {
+        let said = of_root(&own).start().line();
+        let words: Vec<_> = said.split(' ').collect();
+        let [container, uuid, id] = words[..] else { panic!("{said}") };
+        assert_eq!(container, "workshop");
+        assert_eq!(uuid.replace('-', ""), id);
+        assert_eq!(
+            uuid.split('-').map(str::len).collect::<Vec<_>>(),
+            [8, 4, 4, 4, 12]
+        );
+        assert!(id.bytes().all(|it| it.is_ascii_hexdigit()), "{id}");
+        assert!(!seen.contains(&id.to_owned()), "{id} twice");
+        seen.push(id.to_owned());
+    }
+    // One that the root directory has is kept.
+    let place = own.path().join("root/etc/machine-id");
+    fs::write(place, format!("{}\n", seen[0])).expect("write");
+    let said = of_root(&own).start().line();
+    assert!(said.ends_with(&format!(" {}", seen[0])), "{said}");
+}
+
+fn what_is_in_run_and_tmp_is_its_own() {
+    let word = token();
+    let hosts = Path::new("/tmp").join(&word);
+    fs::write(&hosts, "").expect("write");
+    let look = format!(
+        "ls /tmp/{word} /run/{word} 2>/dev/null; \
+         touch /run/{word} /tmp/{word} && stat -f -c %T /run /tmp; \
+         stat -c %a /run /tmp"
+    );
+    let said = Step::new(STEP).sh(&look).stdout();
+    fs::remove_file(hosts).expect("remove it");
+    assert_eq!(said, "tmpfs\ntmpfs\n755\n1777");
+    assert!(!Path::new("/run").join(&word).exists());
+}
+
+fn the_hosts_programs_are_there_and_nobody_changes_them() {
+    needs_systemd();
+    let same = "/usr/bin/env";
+    let host = fs::metadata(same).expect("a program").len();
+    let said = Step::new(STEP).sh(&format!(
+        "stat -Lc %s {same}; for place in {same} /usr/lib/systemd/systemd; do \
+         chmod 777 $place 2>/dev/null || echo no; done; \
+         mount -o remount,rw /usr 2>/dev/null; touch /usr/{} 2>/dev/null || \
+         echo no",
+        token()
+    ));
+    assert_eq!(said.stdout(), format!("{host}\nno\nno\nno"));
+}
+
+fn it_divides_its_cgroup_and_can_not_lift_its_limits() {
+    needs_systemd();
+    let count = random(200, 400);
+    let machine = boot(Step::new(STEP).args([
+        "--pids-limit",
+        &count.to_string(),
+        "-m",
+        "512m",
+    ]));
+    let own = cgroups(machine.runtime());
+    assert!(!own.is_empty(), "no cgroup");
+    let limit = |name: &str| {
+        let file = own.iter().map(|it| it.join(name)).find(|it| it.exists());
+        file.map(|it| fs::read_to_string(it).expect("a limit"))
+    };
+    let memory = || limit("memory.max").or(limit("memory.limit_in_bytes"));
+    let is_so = || {
+        assert_eq!(limit("pids.max"), Some(format!("{count}\n")));
+        assert_eq!(memory(), Some(format!("{}\n", 512 << 20)));
+    };
+    is_so();
+    let lift = "for name in pids.max memory.max memory.limit_in_bytes; do \
+        for file in $(find /sys/fs/cgroup/ -name $name); do \
+        echo max >$file; echo -1 >$file; done; done 2>/dev/null; \
+        cat /proc/self/cgroup";
+    inside(&machine, lift);
+    is_so();
+    // What it makes of its part is below it: a cgroup for each service.
+    let below = own.iter().any(|it| it.join("inside/system.slice").is_dir());
+    assert!(below, "{own:?}");
+    // A bomb ends there.
+    let bomb = format!(
+        "for i in $(seq {}); do sleep 20 & done 2>/dev/null; true",
+        count * 2
+    );
+    inside(&machine, &bomb);
+    let now = limit("pids.current").expect("a count");
+    assert!(now.trim().parse::<u32>().expect("a number") <= count, "{now}");
+    drop(machine);
+}
+
+fn containers_run_in_it_with_limits_of_their_own() {
+    needs_systemd();
+    let programs = shared();
+    for name in ["08-networking", "09-least-privilege"] {
+        let copied = fs::copy(binary(name), programs.path().join(name));
+        copied.expect("copy a step");
+    }
+    let volume = format!("{}:/w", programs.path().display());
+    let machine = boot(Step::new(STEP).args(["-v", &volume]));
+    let ids = fs::read_to_string(format!("/proc/{}/uid_map", machine.pid()));
+    let ids = ids.expect("a map");
+    let (count, word) = (random(20, 60), token());
+    let run = |command: &str| {
+        let (status, said) = inside(
+            &machine,
+            &format!(
+                "systemd-run --pipe --wait --quiet --property=Delegate=yes {command}"
+            ),
+        );
+        assert_eq!(status, 0, "{command}: {said}");
+        said
+    };
+    let limits = format!("-m 64m --pids-limit {count}");
+    let read = "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max \
+                2>/dev/null; hostname; cat /proc/self/uid_map";
+    for step in ["08-networking", "09-least-privilege"] {
+        let said = run(&format!(
+            "/w/{step} -q {limits} --hostname {word} -- sh -c '{read}'"
+        ));
+        let lines: Vec<_> = said.lines().collect();
+        assert_eq!(lines[..2], [count.to_string(), word.clone()], "{said}");
+        if !ids.lines().any(|line| line.ends_with(" 65536")) {
+            continue;
+        }
+        // Ids within ids: the nested one has a part of the outer one's.
+        assert!(lines[2].ends_with(" 30000"), "{step}: {said}");
+    }
+    let said = run("--uid=user /w/09-least-privilege -q -- id -u");
+    assert_eq!(said, "0");
+    assert_eq!(stop(machine).0, 0);
+}
+
+fn a_device_is_handed_through_and_no_more_of_it_than_asked_for() {
+    let name = token();
+    let open = |access: &str, script: &str| {
+        let device = format!("/dev/full:/dev/{name}{access}");
+        Step::new(STEP).args(["--device", &device]).sh(script).output()
+    };
+    let write = format!("dd if=/dev/zero of=/dev/{name} count=1");
+    let read = format!("head -c 3 /dev/{name} | od -An -c");
+    let said = open("", &write);
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(text.contains("No space left on device"), "{text}");
+    let said = open("", &read);
+    assert_eq!(said.stdout, b"  \\0  \\0  \\0\n");
+    let part = open(":r", &format!("{read}; {write}"));
+    let text = String::from_utf8_lossy(&part.stderr).into_owned();
+    if part.status.code() == Some(125) {
+        assert!(text.contains("leave :r out"), "{text}");
+        return;
+    }
+    let said = String::from_utf8_lossy(&part.stdout).into_owned();
+    assert_eq!(said, "  \\0  \\0  \\0\n");
+    assert!(text.contains("not permitted"), "{text}");
+}
+
+fn a_command_runs_in_it_without_an_init() {
+    let (code, word) = (random(1, 120), token());
+    let script = format!("echo {word}; echo $$; exit {code}");
+    let output = Step::new(STEP).sh(&script).output();
+    assert_eq!(output.status.code(), Some(code as i32));
+    assert_eq!(output.stdout, format!("{word}\n1\n").as_bytes());
+}
+
+fn root_inside_keeps_what_the_table_says() {
+    let read =
+        "grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs|Seccomp):' /proc/1/status";
+    let said = Step::new(STEP).sh(read).stdout();
+    let known = kept::kept().iter_names().map(|(_, set)| set.bits());
+    let kept = format!("{:016x}", known.fold(0, |all, bit| all | bit));
+    let values: Vec<_> =
+        said.lines().filter_map(|it| it.split_once(":\t")).collect();
+    let all = ["CapPrm", "CapEff", "CapBnd"].map(|name| (name, &*kept));
+    assert_eq!(
+        values,
+        [&all[..], &[("NoNewPrivs", "0"), ("Seccomp", "0")]].concat()
+    );
+}
+
+/// `LESSONS=overwrite` puts it right.
+fn the_table_beside_09_is_that_of_the_two_steps() {
+    let page = checkout().join("steps/10-system-container/README.md");
+    let text = fs::read_to_string(&page).expect("the lesson");
+    let begin = "<!-- generated: beside step 09 -->\n";
+    let (before, rest) = text.split_once(begin).expect("a place for it");
+    let (there, after) = rest.split_once("<!-- end -->").expect("its end");
+    let table = kept::beside_09();
+    if there != table && std::env::var_os("LESSONS").is_some() {
+        let text = format!("{before}{begin}{table}<!-- end -->{after}");
+        fs::write(&page, text).expect("write the lesson");
+    } else {
+        assert_eq!(there, table, "LESSONS=overwrite puts it right");
+    }
+}
+
+fn after_sigkill_the_next_start_sweeps() {
+    needs_systemd();
+    let machine = boot(Step::new(STEP));
+    let (runtime, first) = (machine.runtime(), machine.pid());
+    machine.signal(Signal::SIGKILL);
+    assert_eq!(machine.finish().0, 137);
+    eventually("the end of its PID 1", || {
+        (!Path::new(&format!("/proc/{first}")).exists()).then_some(())
+    });
+    eventually("nothing of it", || {
+        assert_eq!(stop(boot(Step::new(STEP))).0, 0);
+        cgroups(runtime).is_empty().then_some(())
+    });
+}
+
+/// 125, one line that says why, and no cgroup.
+fn is_told(step: Step, status: i32, why: &str) {
+    let running = step.output();
+    let said = String::from_utf8_lossy(&running.stderr).into_owned();
+    assert_eq!(running.status.code(), Some(status), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(why), "{why:?} is not in {said:?}");
+}
+
+fn what_can_not_boot_is_told_in_one_line() {
+    let none = root_with_init(|_| {});
+    is_told(of_root(&none), 127, "no /sbin/init");
+    let asked = |words: &[&str]| Step::new(STEP).args(words);
+    is_told(asked(&["--device", "/dev/not-there"]), 125, "no such device");
+    is_told(asked(&["--device", "/etc/passwd:/dev/x"]), 125, "is no device");
+    is_told(asked(&["--device", "/dev/null:/etc/x"]), 125, "not below /dev");
+    let twice =
+        ["--device", "/dev/null:/dev/a", "--device", "/dev/zero:/dev/a"];
+    is_told(asked(&twice), 125, "two devices");
+    is_told(asked(&["--stop-signal", "SIGNOT"]), 125, "no such signal");
+    let empty = shared();
+    let run = format!("{}:/run:ro", empty.path().display());
+    is_told(asked(&["-v", &run]), 125, "/run is read-only");
+    let Ok(hosts) = fs::read_to_string("/etc/machine-id") else { return };
+    if hosts.trim().len() == 32 {
+        let place = none.path().join("root/etc/machine-id");
+        fs::write(place, hosts).expect("write");
+        is_told(of_root(&none), 125, "it is taken");
+    }
+}
+
+fn without_a_cgroup_systemd_does_not_even_begin() {
+    if !Path::new(SYSTEMD).exists() {
+        skip("needs systemd on the host");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let somebody = || {
+        let mut step = Step::new(STEP).as_somebody(home.path());
+        step.command().env_remove("XDG_RUNTIME_DIR");
+        step
+    };
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if !needs::is_root() && own.contains("user@") {
+        skip("needs an ordinary user without a cgroup");
+    }
+    is_told(somebody(), 125, "may not divide its cgroup");
+    // It is the init that needs one, and no other command.
+    let word = token();
+    assert_eq!(somebody().sh(&format!("echo {word}")).stdout(), word);
+}
+
+fn an_init_that_dies_at_once_is_told() {
+    let code = random(1, 100);
+    let root = root_with_init(script(format!("#!/bin/sh\nexit {code}\n")));
+    is_told(of_root(&root), code as i32, "the init ended after 0.");
+}
+
+fn a_console_that_stays_black_says_where_to_look() {
+    let silent = root_with_init(script("#!/bin/sh\nexec sleep 13\n".into()));
+    let began = Instant::now();
+    let mut step = of_root(&silent);
+    step.command().stderr(std::process::Stdio::piped());
+    let said = step.output();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(began.elapsed() >= Duration::from_secs(13));
+    assert!(text.contains("10 s without a word from PID 1"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let speaks = script("#!/bin/sh\necho up; exec sleep 12\n".into());
+    let spoken = of_root(&root_with_init(speaks)).output();
+    assert!(spoken.stderr.is_empty(), "{spoken:?}");
+}
