@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use runtime::Inside;
 
 /// Besides the accounts: a name, and what is in it.
-const FILES: [(&str, &str); 15] = [
+pub const FILES: [(&str, &str); 15] = [
     ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("resolv.conf", ""),
     // Written for each container anew.

@@ -113,7 +113,7 @@ fn is_directory(path: &Path) -> bool {
 /// A name that differs whenever the root directory would.
 fn recipe() -> String {
     let mut hasher = DefaultHasher::new();
-    RECIPE.hash(&mut hasher);
+    (RECIPE, etc::FILES).hash(&mut hasher);
     for path in [USR, "/etc/ld.so.cache", "/etc/passwd", "/etc/group"] {
         let there = fs::metadata(path)
             .map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
