@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use runtime::Inside;
 
 /// Besides the accounts: a name, and what is in it.
-pub const FILES: [(&str, &str); 15] = [
+pub const FILES: [(&str, &str); 16] = [
     ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
     ("resolv.conf", ""),
     // Written for each container anew.
@@ -31,6 +31,12 @@ pub const FILES: [(&str, &str); 15] = [
     ("systemd/system-preset/00-none.preset", "disable *\n"),
     ("systemd/system/console-getty.service.d/autologin.conf", LOGIN),
     ("systemd/system/container-getty@.service.d/autologin.conf", LOGIN),
+    // A shell that has only just begun misses the word that it shall end, and
+    // systemd would wait for it for 90 seconds.
+    (
+        "systemd/system.conf.d/stop.conf",
+        "[Manager]\nDefaultTimeoutStopSec=5s\n",
+    ),
     ("tmpfiles.d/user.conf", "d /home/user 0755 user user\n"),
 ];
 

@@ -354,6 +354,9 @@ fn judge(case: &Case, point: &Point, run: &Run, word: &str) -> Outcome {
     }
 }
 
+/// Fewer that are met prove little.
+const ENOUGH: usize = 10;
+
 /// Lets calls fail, one a run, and prints how many did.
 fn faults_are_told(case: &Case) {
     let watch = Watch::begin();
@@ -369,10 +372,17 @@ fn faults_are_told(case: &Case) {
     let most = env::var("FAULTS")
         .map_or(MOST, |number| number.parse().expect("FAULTS is a number"));
     let count = points.len().min(most);
+    // On a busy machine the reference waits more often than others, and what it
+    // did then is not met again: so there are more, for as long as it takes.
     let chosen = (0..count).map(|i| i * points.len() / count);
+    let more = (0..points.len()).rev().step_by(7);
     let (mut told, mut went_on, mut missed) = (0, 0, 0);
     let mut wrong = vec![];
-    for point in chosen.map(|index| &points[index]) {
+    for (tried, index) in chosen.chain(more).enumerate() {
+        if tried >= count && told + went_on >= ENOUGH {
+            break;
+        }
+        let point = &points[index];
         let Point { who, call, nth, errno } = point;
         let follow = if *who == Who::FirstProcess { "-f" } else { "" };
         let inject =
@@ -409,7 +419,7 @@ fn faults_are_told(case: &Case) {
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let met = told + went_on;
-    assert!(met >= 10, "{met} faults only");
+    assert!(met >= ENOUGH, "{met} faults only");
 }
 
 /// Where a fault, or SIGKILL, has kept the last one out from clearing, the next

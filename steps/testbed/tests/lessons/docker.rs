@@ -12,10 +12,11 @@ use testbed::{binary, checkout};
 use crate::page::Page;
 
 /// Those of docker-run(1) that the table speaks of.
-const DOCKERS: [&str; 17] = [
+const DOCKERS: [&str; 19] = [
     "--cap-add",
     "--cap-drop",
     "--cpus",
+    "--device",
     "--env",
     "--hostname",
     "--init",
@@ -27,6 +28,7 @@ const DOCKERS: [&str; 17] = [
     "--publish",
     "--read-only",
     "--security-opt",
+    "--stop-signal",
     "--user",
     "--volume",
     "--workdir",
@@ -65,9 +67,9 @@ pub fn the_table_beside_docker_is_true() {
             is_taught(step, kernel);
         }
     }
-    let all = options("09").into_iter().map(|it| it.long);
+    let all = ["09", "10"].into_iter().flat_map(options).map(|it| it.long);
     let all = all.filter(|it| !OURS.contains(&&**it)).collect();
-    assert_eq!(told, all, "those in the table, and those of step 09");
+    assert_eq!(told, all, "those in the table, and those of the last steps");
     ask_docker();
 }
 
