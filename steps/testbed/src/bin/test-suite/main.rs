@@ -195,6 +195,7 @@ impl Run {
             self.judge("host-root", &[]);
             self.judge("host-one-id", WITH_ONE_ID);
             self.judge("host-learner", AS_LEARNER);
+            self.playground("one-id", (0, 1));
         } else {
             self.judge("host-learner", &[]);
         }
@@ -204,30 +205,33 @@ impl Run {
     /// at once, several of each kind: claims mostly wait, and whoever waits for
     /// an answer gets it sooner.
     fn in_the_playground(&self) {
-        let place = [PLAYGROUND, "--"];
-        let with_one_id = [WITH_ONE_ID, &place].concat();
-        let as_learner = [AS_LEARNER, &place].concat();
-        let all: &[(&str, &[&str])] = match is_root() {
-            true => &[
-                ("playground-root", &place),
-                ("playground-one-id", &with_one_id),
-                ("playground-learner", &as_learner),
-            ],
-            false => &[("playground-learner", &place)],
+        let all: &[&str] = match is_root() {
+            true if self.choice.quick => &["root", "one-id", "learner"],
+            // The other one is judged beside them.
+            true => &["root", "learner"],
+            false => &["learner"],
         };
         thread::scope(|scope| {
-            for (environment, prefix) in all {
+            for who in all {
                 if self.choice.quick {
                     for nth in 0..PARTS {
-                        scope.spawn(move || {
-                            self.judge_part(environment, prefix, (nth, PARTS));
-                        });
+                        scope.spawn(move || self.playground(who, (nth, PARTS)));
                     }
                 } else {
-                    self.judge(environment, prefix);
+                    self.playground(who, (0, 1));
                 }
             }
         });
+    }
+
+    fn playground(&self, who: &str, part: (usize, usize)) {
+        let before: &[&str] = match who {
+            "one-id" => WITH_ONE_ID,
+            "learner" if is_root() => AS_LEARNER,
+            _ => &[],
+        };
+        let prefix = [before, &[PLAYGROUND, "--"]].concat();
+        self.judge_part(&format!("playground-{who}"), &prefix, part);
     }
 
     fn judge(&self, environment: &str, prefix: &[&str]) {
