@@ -1,6 +1,7 @@
 // Where this workshop is cloned from, for the last slide: what WORKSHOP_URL says,
 // or else the remote `origin`. None, if that is no place on the net.
 import { execFileSync } from 'node:child_process';
+import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { renderSVG } from 'uqr';
 
@@ -26,6 +27,7 @@ export function addressOf(root) {
 // Dark on light in both themes, with the quiet rim that a reader needs.
 export const qrCode = (text) => renderSVG(text, { border: 4, ecc: 'M' });
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+// A checkout may be reached by a link.
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
   console.log(addressOf(fileURLToPath(new URL('../..', import.meta.url))));
 }
