@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::libc;
-use runtime::Inside;
 use runtime::process::{Instruction, filter_system_calls};
+use runtime::{Because, Inside, NO_FILTERS};
 use rustix::thread::CapabilitySet;
 
 use crate::filter::{Action, Filter};
@@ -77,15 +78,18 @@ impl Seccomp {
             return Ok(());
         }
         let program = &self.program;
-        container.call(
-            "seccomp(SECCOMP_SET_MODE_FILTER, 0, …)",
-            &format!("a filter of {} instructions", program.len()),
-            "",
-            || match self.no_new_privileges {
-                true => Ok(()),
-                false => filter_system_calls(program),
-            },
-        )?;
+        container
+            .call(
+                "seccomp(SECCOMP_SET_MODE_FILTER, 0, …)",
+                &format!("a filter of {} instructions", program.len()),
+                "",
+                || match self.no_new_privileges {
+                    true => Ok(()),
+                    false => filter_system_calls(program),
+                },
+            )
+            .because(Errno::EINVAL, NO_FILTERS)
+            .because(Errno::ENOSYS, NO_FILTERS)?;
         if self.no_new_privileges {
             container.filter = Some(program.clone());
         }

@@ -22,7 +22,9 @@ use nix::unistd::{
 use crate::boot::Booted;
 use crate::channel::Message;
 use crate::command::{Command, Variable, home_of};
-use crate::failure::{Because, Failure, NO_MORE_NAMESPACES, status_of, told};
+use crate::failure::{
+    Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, status_of, told,
+};
 use crate::feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 use crate::line::Line;
 use crate::narration::{Narrator, Side};
@@ -315,9 +317,6 @@ const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
     how to fix it";
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
     playground: ./scripts/playground.sh";
-
-const NO_FILTERS: &str = "this kernel has no filters for system calls \
-    (CONFIG_SECCOMP_FILTER); --security-opt seccomp=unconfined goes on without";
 
 /// What the first process gets from the runtime.
 struct Inheritance<'a> {

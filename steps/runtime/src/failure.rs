@@ -20,6 +20,10 @@ pub const NOT_FOUND: u8 = 127;
 pub const NO_MORE_NAMESPACES: &str =
     "a limit in /proc/sys/user/max_*_namespaces has been reached";
 
+/// What EINVAL and ENOSYS mean where a filter for system calls is loaded.
+pub const NO_FILTERS: &str = "this kernel has no filters for system calls \
+    (CONFIG_SECCOMP_FILTER); --security-opt seccomp=unconfined goes on without";
+
 /// Why a container did not come to be.
 #[derive(Debug)]
 pub enum Failure {

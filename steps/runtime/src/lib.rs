@@ -96,8 +96,8 @@ pub use command::Variable;
 pub use command_line::parse;
 pub use container::Container;
 pub use failure::{
-    Because, Failure, NO_MORE_NAMESPACES, NOT_EXECUTABLE, NOT_FOUND,
-    RUNTIME_FAILED, told,
+    Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, NOT_EXECUTABLE,
+    NOT_FOUND, RUNTIME_FAILED, told,
 };
 pub use feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 pub use kernel_file::kernel_file;
