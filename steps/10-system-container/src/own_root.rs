@@ -15,7 +15,7 @@ use runtime::{CachedDirectory, Inside, Narrator, RootDirectory, give};
 use crate::etc;
 
 /// Counts up when what is written below changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What the root directory is made of.
 #[derive(Debug)]
@@ -91,7 +91,13 @@ fn fill(root: &Path) -> Result<()> {
         fs::create_dir(root.join(directory))
             .with_context(|| format!("mkdir {directory}"))?;
     }
-    fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777))?;
+    // systemd would make /var/tmp by a rename, and before Linux 6.6 an overlay of
+    // a user namespace renames no directory (EXDEV): a tmpfs has no attributes
+    // of users there, by which it would remember that.
+    fs::create_dir(root.join("var/tmp")).context("mkdir var/tmp")?;
+    for tmp in ["tmp", "var/tmp"] {
+        fs::set_permissions(root.join(tmp), Permissions::from_mode(0o1777))?;
+    }
     fs::set_permissions(root.join("root"), Permissions::from_mode(0o700))?;
     for name in BESIDE {
         let host = Path::new("/").join(name);
