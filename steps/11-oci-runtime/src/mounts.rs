@@ -16,6 +16,7 @@ use nix::unistd::{fchdir, sethostname};
 use oci_spec::runtime::{
     Hook, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked, Spec,
 };
+use runtime::process::set_domain_name;
 use runtime::{Feature, Inside, shell};
 
 use crate::bundle::Bundle;
@@ -401,8 +402,7 @@ impl Feature for Mounts {
             )?;
         }
         if let Some(name) = &self.domainname {
-            fs::write("/proc/sys/kernel/domainname", name)
-                .context("domainname")?;
+            set_domain_name(name).context("setdomainname()")?;
         }
         for (name, value) in &self.sysctl {
             let file = Path::new("/proc/sys").join(name.replace('.', "/"));

@@ -448,6 +448,18 @@ pub fn filter_system_calls(program: &[Instruction]) -> nix::Result<()> {
     .map(drop)
 }
 
+/// setdomainname(name, length): the NIS domain, of the UTS namespace.
+///
+/// # Errors
+/// As setdomainname(2).
+pub fn set_domain_name(name: &str) -> nix::Result<()> {
+    // SAFETY: the kernel reads as many bytes as there are.
+    Errno::result(unsafe {
+        libc::setdomainname(name.as_ptr().cast(), name.len())
+    })
+    .map(drop)
+}
+
 /// keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)
 ///
 /// A new session keyring, empty and without a name, in place of the one that

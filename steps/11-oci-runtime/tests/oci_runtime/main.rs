@@ -215,8 +215,21 @@ fn a_command_that_is_not_there_is_127_and_one_that_is_none_126() {
     assert!(told.contains("permission denied"), "{told}");
 }
 
+/// Some part of the tree that is ours, and v1.
+fn needs_cgroups() {
+    let given = std::env::var("PLAYGROUND_CGROUP");
+    if given.is_ok_and(|it| it != "v1" && it != "hybrid") {
+        skip("needs cgroups of v1 to give");
+    }
+    let table = fs::read_to_string("/proc/self/cgroup").expect("a table");
+    if !table.contains(":memory") || !table.contains(":freezer") {
+        skip("needs cgroups of v1");
+    }
+}
+
 fn all_is_silent_while_all_is_well() {
     needs_root();
+    needs_cgroups();
     let mut container = Bundle::new();
     container.sh("exec sleep 1000");
     for words in [
@@ -873,6 +886,7 @@ fn cgroup(container: &Bundle, controller: &str) -> std::path::PathBuf {
 
 fn limits_of_the_cgroup_are_set_updated_and_taken_away() {
     needs_root();
+    needs_cgroups();
     let mut container = Bundle::new();
     let path = format!("/workshop-{}/{}", container.id, container.id);
     container.set("/linux/cgroupsPath", json!(path));
