@@ -69,7 +69,7 @@ impl Feature for Settings {
                 .maximum
                 .is_some_and(|ours| new.maximum.is_none_or(|new| new > ours));
             if is_raised {
-                let raised = Rlimit { current: ours.current, ..new.clone() };
+                let raised = Rlimit { current: ours.current, ..*new };
                 container.call(
                     format!("prlimit({pid}, {resource:?}, {new:?})"),
                     "more than we have ourselves",
@@ -84,7 +84,7 @@ impl Feature for Settings {
     // And to lower one could be in our own way: so that comes last.
     fn called(&self, _: &Inside) -> Result<()> {
         for (resource, new) in &self.limits {
-            setrlimit(*resource, new.clone())
+            setrlimit(*resource, *new)
                 .with_context(|| format!("setrlimit({resource:?}, {new:?})"))?;
         }
         Ok(())

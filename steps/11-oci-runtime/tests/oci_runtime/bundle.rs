@@ -17,15 +17,20 @@ pub struct Bundle {
 impl Bundle {
     /// What `spec` writes, with the default root directory.
     pub fn new() -> Bundle {
+        Bundle::of(&["spec"], copy_default_root)
+    }
+
+    /// With another root directory, or for an ordinary user.
+    pub fn of(words: &[&str], fill: impl Fn(&Path)) -> Bundle {
         let directory = tempfile::tempdir().expect("a directory");
         let id = token();
         let mut spec = Command::new(binary("11-oci-runtime"));
-        spec.arg("spec").arg("--bundle").arg(directory.path());
+        spec.args(words).arg("--bundle").arg(directory.path());
         assert!(spec.status().expect("spec").success());
         let text = fs::read(directory.path().join("config.json"));
         let mut config: Value =
             serde_json::from_slice(&text.expect("config.json")).expect("JSON");
-        copy_default_root(&directory.path().join("rootfs"));
+        fill(&directory.path().join("rootfs"));
         config["root"] = json!({ "path": "rootfs" });
         config["hostname"] = json!(id);
         let mut bundle = Bundle { directory, config, id };
