@@ -108,6 +108,15 @@ impl Feature for PivotRoot {
 /// # Errors
 /// As pivot_root(2) and umount2(2).
 pub fn pivot(container: &Inside) -> Result<()> {
+    swap_roots(container)?;
+    leave_old_root(container)
+}
+
+/// The first half: the old root lies on top, and both are there.
+///
+/// # Errors
+/// As pivot_root(2).
+pub fn swap_roots(container: &Inside) -> Result<()> {
     container
         .call(
             "pivot_root(\".\", \".\")",
@@ -120,6 +129,14 @@ pub fn pivot(container: &Inside) -> Result<()> {
             "nothing to pivot from: the machine still runs from its initramfs, \
              or --rootfs is the host's own /",
         )?;
+    Ok(())
+}
+
+/// The second half.
+///
+/// # Errors
+/// As umount2(2).
+pub fn leave_old_root(container: &Inside) -> Result<()> {
     container.call(
         "umount2(\".\", MNT_DETACH)",
         "the host's files are gone",

@@ -8,7 +8,6 @@ use clap::{Args, Parser, Subcommand};
 /// Step 11: a runtime for docker, containerd and podman
 #[derive(Debug, Parser)]
 #[command(version, disable_version_flag = true, arg_required_else_help = true)]
-#[command(after_help = "The lesson: steps/11-oci-runtime/README.md")]
 pub struct Cli {
     /// Where the state of containers is kept
     #[arg(long, global = true, value_name = "DIR")]

@@ -15,7 +15,6 @@ use crate::command_line::{Cli, Exec};
 use crate::console::Console;
 use crate::lifecycle::{child, write_pid};
 use crate::namespaces::Namespaces;
-use crate::process::limit;
 use crate::state::{Directory, Status};
 
 /// # Errors
@@ -52,7 +51,6 @@ pub fn exec(cli: &Cli, arguments: &Exec) -> Result<u8> {
         door: None,
         ready: Box::new(move |host| {
             number.set(host.pid.as_raw());
-            limit(number.get(), &process)?;
             write_pid(its.as_deref(), number.get())
         }),
     })?;

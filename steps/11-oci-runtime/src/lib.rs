@@ -66,7 +66,7 @@ pub fn container(
         let mapping = bundle.mapping()?;
         container = container.with(UserNamespace::mapped(mapping));
     }
-    if let Some(name) = spec.hostname() {
+    if let Some(name) = spec.hostname().as_ref().filter(|_| is_new(Kind::Uts)) {
         let uts = UtsNamespace::named(name);
         container = container.with(uts.map_err(|why| anyhow!(why))?);
     }
@@ -77,7 +77,7 @@ pub fn container(
         let propagation = mounts::before_the_pivot(spec)?;
         container = container.with(MountNamespace::of(propagation));
     }
-    let mounts = Mounts::new(bundle, console, namespaces.is_new(Kind::Cgroup))?;
+    let mounts = Mounts::new(bundle, console, &namespaces)?;
     let container = container
         .with(namespaces)
         .with(Halfway::new(bundle))

@@ -25,7 +25,7 @@ use crate::command_line::{
 };
 use crate::console::Console;
 use crate::state::{Directory, State, Status, start_time};
-use crate::{exec, hooks, log, process};
+use crate::{exec, hooks, log};
 
 /// All of a container but its command. What fails takes away what was made.
 ///
@@ -70,14 +70,12 @@ fn make(
     let door = Some(Door::make(directory.path())?);
     let (pid_file, place) =
         (arguments.pid_file.clone(), directory.path().to_owned());
-    let limits = bundle.process()?.clone();
     container.leave(Leave {
         door,
         ready: Box::new(move |host| {
             state.pid = host.pid.as_raw();
             state.start_time =
                 start_time(state.pid).context("it died early")?;
-            process::limit(state.pid, &limits)?;
             Directory::at(place).write(&state)?;
             write_pid(pid_file.as_deref(), state.pid)
         }),

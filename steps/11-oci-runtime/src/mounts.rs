@@ -1,21 +1,27 @@
 //! The mounts of a config.json, in its order, and the new root.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use mount_namespace::{
-    Mount, NewRoot, Target, make_read_only, mounts, pivot, remount_with,
+    Mount, NewRoot, Target, leave_old_root, make_read_only, mounts,
+    remount_with, swap_roots,
 };
 use nix::mount::MsFlags;
-use oci_spec::runtime::{Hook, LinuxDevice, Mount as Asked, Spec};
+use nix::unistd::{fchdir, sethostname};
+use oci_spec::runtime::{
+    Hook, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked, Spec,
+};
+use runtime::process::set_domain_name;
 use runtime::{Feature, Inside, shell};
 
 use crate::bundle::Bundle;
 use crate::console::Console;
+use crate::namespaces::Namespaces;
 use crate::state::Status;
 use crate::{devices, hooks};
 
@@ -34,6 +40,8 @@ pub struct Mounts {
     hooks: Vec<Hook>,
     state: String,
     domainname: Option<String>,
+    /// In a UTS namespace that was there already.
+    joined_hostname: Option<String>,
 }
 
 /// The options of one mount, sorted by what they are for.
@@ -158,7 +166,7 @@ impl Mounts {
     pub fn new(
         bundle: &Bundle,
         console: Option<Console>,
-        has_cgroup_namespace: bool,
+        namespaces: &Namespaces,
     ) -> Result<Mounts> {
         let Bundle { spec, directory, .. } = bundle;
         let linux = spec.linux().as_ref();
@@ -179,12 +187,16 @@ impl Mounts {
             propagation: asked_propagation(spec)?,
             sysctl: devices::checked(sysctl.unwrap_or_default(), spec)?,
             console,
-            has_cgroup_namespace,
+            has_cgroup_namespace: namespaces.is_new(Kind::Cgroup),
             hooks: hooks
                 .and_then(|it| it.create_container().clone())
                 .unwrap_or_default(),
             state: hooks::state(bundle, Status::Creating),
             domainname: spec.domainname().clone(),
+            joined_hostname: spec
+                .hostname()
+                .clone()
+                .filter(|_| !namespaces.is_new(Kind::Uts)),
         })
     }
 
@@ -368,7 +380,20 @@ impl Feature for Mounts {
         if self.read_only {
             remount_with(MsFlags::MS_RDONLY, container, ".", "root.readonly")?;
         }
-        pivot(container)?;
+        let old = File::open("/").context("open(\"/\")")?;
+        swap_roots(container)?;
+        fchdir(&old).context("fchdir() to the old root")?;
+        drop(old);
+        // Or else the host would hear that we take its mounts away.
+        Mount::change(MsFlags::MS_REC | MsFlags::MS_SLAVE).make(
+            container,
+            ".",
+            "what we take away, the host keeps",
+        )?;
+        leave_old_root(container)?;
+        if let Some(name) = &self.joined_hostname {
+            sethostname(name).context("sethostname()")?;
+        }
         if let Some(flags) = self.propagation {
             Mount::change(flags).make(
                 container,
@@ -377,8 +402,7 @@ impl Feature for Mounts {
             )?;
         }
         if let Some(name) = &self.domainname {
-            fs::write("/proc/sys/kernel/domainname", name)
-                .context("domainname")?;
+            set_domain_name(name).context("setdomainname()")?;
         }
         for (name, value) in &self.sysctl {
             let file = Path::new("/proc/sys").join(name.replace('.', "/"));

@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown};
 use oci_spec::runtime::{PosixRlimitType as Limit, Process};
 use runtime::process::keep_over_exec;
-use runtime::{Feature, Inside};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use runtime::{Feature, Host, Inside};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// The ids of the command, and what it inherits.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Settings {
     has_terminal: bool,
     label: Option<String>,
     preserve_fds: u32,
+    limits: Vec<(Resource, Rlimit)>,
+    oom_score_adj: Option<i32>,
 }
 
 impl Settings {
@@ -30,7 +32,14 @@ impl Settings {
         let groups = user.additional_gids().iter().flatten().copied();
         let label = process.apparmor_profile().as_ref();
         let label = label.filter(|it| !it.is_empty());
+        let value = |it| (it != u64::MAX).then_some(it);
+        let limits = process.rlimits().iter().flatten().map(|it| {
+            let (current, maximum) = (value(it.soft()), value(it.hard()));
+            (resource(it.typ()), Rlimit { current, maximum })
+        });
         Settings {
+            limits: limits.collect(),
+            oom_score_adj: process.oom_score_adj(),
             user: (Uid::from_raw(user.uid()), Gid::from_raw(user.gid())),
             groups: groups.map(Gid::from_raw).collect(),
             umask: user.umask(),
@@ -42,6 +51,45 @@ impl Settings {
 }
 
 impl Feature for Settings {
+    // To raise a limit takes the rights of the host's root.
+    fn on_host(&mut self, container: &Host) -> Result<()> {
+        let pid = container.pid.as_raw();
+        if let Some(score) = self.oom_score_adj {
+            let file = format!("/proc/{pid}/oom_score_adj");
+            container.call(
+                format!("write({file:?}, \"{score}\")"),
+                "who is killed first when memory runs out",
+                format!("echo {score} > {file}"),
+                || fs::write(&file, score.to_string()),
+            )?;
+        }
+        for (resource, new) in &self.limits {
+            let ours = getrlimit(*resource);
+            let is_raised = ours
+                .maximum
+                .is_some_and(|ours| new.maximum.is_none_or(|new| new > ours));
+            if is_raised {
+                let raised = Rlimit { current: ours.current, ..*new };
+                container.call(
+                    format!("prlimit({pid}, {resource:?}, {new:?})"),
+                    "more than we have ourselves",
+                    "",
+                    || prlimit(Pid::from_raw(pid), *resource, raised),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    // And to lower one could be in our own way: so that comes last.
+    fn called(&self, _: &Inside) -> Result<()> {
+        for (resource, new) in &self.limits {
+            setrlimit(*resource, *new)
+                .with_context(|| format!("setrlimit({resource:?}, {new:?})"))?;
+        }
+        Ok(())
+    }
+
     fn inside(&self, container: &mut Inside) -> Result<()> {
         container.user = Some(self.user);
         let denied = fs::read_to_string("/proc/self/setgroups");
@@ -81,30 +129,6 @@ impl Feature for Settings {
         fs::write(file, text)
             .with_context(|| format!("security label {label:?}"))
     }
-}
-
-/// From outside, when all else is done: to raise a limit takes the rights of the
-/// host's root, and to lower it could be in our own way.
-///
-/// # Errors
-/// As prlimit(2) and write(2).
-pub fn limit(pid: i32, process: &Process) -> Result<()> {
-    if let Some(score) = process.oom_score_adj() {
-        let file = format!("/proc/{pid}/oom_score_adj");
-        fs::write(&file, score.to_string())
-            .with_context(|| format!("write({file:?}, {score})"))?;
-    }
-    for limit in process.rlimits().iter().flatten() {
-        let value = |it| (it != u64::MAX).then_some(it);
-        let new = Rlimit {
-            current: value(limit.soft()),
-            maximum: value(limit.hard()),
-        };
-        prlimit(Pid::from_raw(pid), resource(limit.typ()), new).with_context(
-            || format!("prlimit({pid}, {}, {new:?})", limit.typ()),
-        )?;
-    }
-    Ok(())
 }
 
 fn resource(limit: Limit) -> Resource {

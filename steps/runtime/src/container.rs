@@ -162,6 +162,10 @@ impl Container {
         let mut narrator = Narrator::new(self.quiet, self.pause, &signals)?;
         if let Some(story) = self.story.take() {
             narrator = narrator.into_file(story);
+        } else if self.leave.is_some() {
+            // Whoever reads our stderr to its end does not wait for a container.
+            let nothing = File::create("/dev/null").context("/dev/null")?;
+            narrator = narrator.into_file(nothing);
         }
         let narrator =
             narrator.of_step(steps.max().unwrap_or_default(), self.all);

@@ -24,8 +24,11 @@ pub struct Leave {
     /// Where it waits. Without a door its command begins at once.
     pub door: Option<Door>,
     /// On the host, when it is ready, and would die with us for the last time.
-    pub ready: Box<dyn FnOnce(&Host) -> Result<()>>,
+    pub ready: Box<Ready>,
 }
+
+/// It may fail: then there is no container.
+pub type Ready = dyn FnOnce(&Host) -> Result<()>;
 
 /// A unix socket in a directory. Whoever connects to it starts the container,
 /// and hears on the line that they get whether that worked: it ends with the

@@ -96,7 +96,7 @@ pub use channel::{Channel, Message};
 pub use command::Variable;
 pub use command_line::parse;
 pub use container::Container;
-pub use door::{Door, Leave};
+pub use door::{Door, Leave, Ready};
 pub use failure::{
     Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, NOT_EXECUTABLE,
     NOT_FOUND, RUNTIME_FAILED, told,

@@ -302,9 +302,11 @@ pub fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
     close_range(kept + 1, libc::c_uint::MAX, 0)
 }
 
-/// A descriptor that a call has just made, and that nobody owns yet.
-pub(crate) fn owned(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
-    // SAFETY: the caller has it from accept4(2), and gives it away here.
+/// A descriptor that a call has just made, and that nobody owns yet: from here
+/// on, whoever calls this does.
+#[must_use]
+pub fn owned(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
+    // SAFETY: the caller has it from accept4(2) or recvmsg(2), and owns it.
     unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
 }
 
@@ -442,6 +444,18 @@ pub fn filter_system_calls(program: &[Instruction]) -> nix::Result<()> {
             NO_FLAGS,
             &raw const filter,
         )
+    })
+    .map(drop)
+}
+
+/// setdomainname(name, length): the NIS domain, of the UTS namespace.
+///
+/// # Errors
+/// As setdomainname(2).
+pub fn set_domain_name(name: &str) -> nix::Result<()> {
+    // SAFETY: the kernel reads as many bytes as there are.
+    Errno::result(unsafe {
+        libc::setdomainname(name.as_ptr().cast(), name.len())
     })
     .map(drop)
 }
