@@ -225,6 +225,7 @@ fn each_stage_can_be_red() {
         ("units", source, lib_with("one(), 1", "one(), 2")),
         ("documentation", source, lib_with("/// One", "/// [`Gone`]")),
         ("slides", "slides/package.json", slides("echo not ok 1; exit 1")),
+        ("oldest-rust", "scripts/lib/oldest-rust.sh", FAILS.to_owned()),
         ("recordings", "scripts/record.sh", FAILS.to_owned()),
         ("demo-language", "scripts/lib/demo-test.sh", FAILS.to_owned()),
         ("demos-real", "scripts/lib/demo-real-test.sh", FAILS.to_owned()),

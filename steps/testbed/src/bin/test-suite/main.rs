@@ -230,6 +230,23 @@ impl Run {
         let documentation = "export RUSTDOCFLAGS='-D warnings'
             cargo doc --workspace --no-deps --quiet";
         self.whole("documentation", &shell(documentation));
+        self.oldest_rust();
+    }
+
+    /// Without it, a person's run goes on; not a server's.
+    fn oldest_rust(&self) {
+        let name = "oldest-rust";
+        if !self.choice.names.is_empty() || !self.stages.wants(name) {
+            return;
+        }
+        self.stages.stage(name, |log| {
+            let mut check = Command::new("./scripts/lib/oldest-rust.sh");
+            let status = log.run(name, &mut check, self.stages.limit())?;
+            match status.and_then(|it| it.code()) {
+                Some(CAN_NOT) => Ok(can_do_without(log)),
+                code => Ok(code == Some(0)),
+            }
+        });
     }
 
     fn on_this_host(&self) {
@@ -378,7 +395,7 @@ impl Run {
                         binaries = Some(binaries_in(said.as_bytes())?);
                         Ok(true)
                     }
-                    Some(LAB_CAN_NOT) => Ok(can_do_without(log)),
+                    Some(CAN_NOT) => Ok(can_do_without(log)),
                     _ => Ok(false),
                 }
             });
@@ -601,13 +618,15 @@ fn lab(machine: &Machine) -> Command {
     lab
 }
 
-/// The exit status of lab.sh when it can't do what it was asked for.
-const LAB_CAN_NOT: i32 = 125;
+/// The exit status of a script that lacks what it needs.
+const CAN_NOT: i32 = 125;
 
 /// A person's run goes on, and says what it goes without.
 fn can_do_without(log: &Log) -> bool {
     let text = log.text();
-    let why = text.lines().filter(|line| line.starts_with("lab:"));
+    let why = text.lines().filter(|line| {
+        ["lab:", "oldest-rust:"].iter().any(|it| line.starts_with(it))
+    });
     why.for_each(|line| println!("    SKIP  {line}"));
     std::env::var_os("CI").is_none()
 }
