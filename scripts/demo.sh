@@ -166,6 +166,7 @@ main() {
       --from) from=${2-} && shift ;;
       --list) find_demos && list && exit ;;
       --split) split=1 ;;
+      --prepare) prepare && exit ;; # for present.sh --live
       [0-9] | [0-9][0-9]) steps+=($((10#$1))) ;;
       -h | --help) usage && exit ;;
       *) usage >&2 && exit 2 ;;

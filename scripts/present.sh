@@ -4,12 +4,15 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-usage: scripts/present.sh [--port N | --build | --pdf FILE]
+usage: scripts/present.sh [--live | --port N | --build | --pdf FILE]
 
 Installs what the slides need, builds them, and serves them, on this machine only,
 until Ctrl-C. Works offline once the first run has fetched the packages. The built
 deck is slides/dist: open its index.html in a browser, or copy it anywhere.
 
+  --live      with a terminal beside each demo's slide, opened by F9 or a button: the
+              demo plays there, in the playground. Open the link that it prints: only
+              that browser gets in, and the link is good for once
   --port N    serve on this port; 0 picks a free one (default: 4173, or the next
               free one)
   --build     only build the deck
@@ -22,7 +25,7 @@ In the browser, Space, the right arrow and a clicker go along the talk, and the 
 arrow goes into details. S opens the speaker view, T switches between light and dark,
 F is full screen, O shows all slides, ? all keys.
 
-Needs node (18 or newer) and npm; --pdf needs chromium, or the browser that CHROMIUM
+Needs node (18 or newer) and npm; --live needs Rust; --pdf needs chromium, or the browser that CHROMIUM
 names. ./scripts/setup.sh --slides installs what is missing.
 USAGE
 }
@@ -49,7 +52,7 @@ install() {
 # where the workshop is cloned from.
 is_built() {
   [[ -s dist/index.html ]] && grep -qF "data-address=\"$(node build/address.js)\"" dist/index.html &&
-    [[ ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests \) -prune \
+    [[ ! $(find . ../steps ../scripts \( -path ./node_modules -o -path ./dist -o -path ./tests -o -path ./live \) -prune \
     -o -newer dist/index.html -print -quit) ]]
 }
 
@@ -58,6 +61,18 @@ build() {
   begin_moving 'building'
   npm run --silent build -- --logLevel warn >&2 || fail 'The deck was not built. See above.'
   end_moving
+}
+
+# A server of our own: no page but the deck may type into what it runs. It comes
+# after what the demos need.
+serve_live() {
+  local program=${CARGO_TARGET_DIR:-../target}/debug/live-terminal
+  command -v cargo >/dev/null || fail '--live needs Rust, as the demos do'
+  ../scripts/demo.sh --prepare >&2
+  begin_moving 'building the terminal'
+  cargo build --quiet --package live-terminal --features server --locked || fail 'cargo did not build the terminal. See above.'
+  end_moving
+  exec "$program" dist ../scripts
 }
 
 print_pdf() { # FILE
@@ -71,6 +86,7 @@ main() {
   local act=serve port='' pdf=''
   while [[ $# -gt 0 ]]; do
     case $1 in
+      --live) act=live ;;
       --build) act=build ;;
       --pdf) act=print && pdf=$(realpath -m -- "${2:?--pdf needs a FILE}") && shift ;;
       --port) port=${2:?--port needs a number} && shift ;;
@@ -87,6 +103,7 @@ main() {
   build
   case $act in
     serve) exec npm run --silent serve -- ${port:+--port "$port"} ;;
+    live) serve_live ;;
     print) print_pdf "$pdf" ;;
   esac
 }

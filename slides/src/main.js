@@ -5,6 +5,7 @@ import './style.css';
 import { followCasts } from './casts.js';
 import { followLight } from './light.js';
 import { forgetDetails, mainLine } from './line.js';
+import { followTerminal } from './live.js';
 import { chooseTheme, toggleTheme } from './theme.js';
 
 chooseTheme();
@@ -40,5 +41,6 @@ const ready = () => {
 deck.on('pdf-ready', ready);
 deck.initialize({ keyboard: mainLine(deck) }).then(() => {
   deck.addKeyBinding({ keyCode: 84, key: 'T', description: 'Light or dark' }, toggleTheme);
+  followTerminal(deck);
   if (!deck.isPrintView()) ready();
 });

@@ -13,7 +13,8 @@ export const file = pathToFileURL(join(dist, 'index.html')).href;
 // everything else is refused.
 export const web = 'http://slides.invalid/some/path/';
 
-export async function open() {
+// With `local`, servers of 127.0.0.1 are reached as well.
+export async function open({ local = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'slides-'));
   const forget = () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
   const browser = await chromium.launchPersistentContext(profile, {
@@ -21,13 +22,14 @@ export async function open() {
     headless: true,
     viewport: { width: 1280, height: 720 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND'],
+      '--disable-component-update', '--disable-sync', `--host-resolver-rules=MAP * ~NOTFOUND${local ? ', EXCLUDE 127.0.0.1' : ''}`],
   }).catch((error) => {
     forget();
     throw error;
   });
   await browser.route(/^https?:/, (route) => {
     const url = new URL(route.request().url());
+    if (local && url.hostname === '127.0.0.1') return route.continue();
     if (!url.href.startsWith(web)) return route.abort();
     const name = url.pathname.slice(new URL(web).pathname.length) || 'index.html';
     const path = join(dist, decodeURIComponent(name));

@@ -106,6 +106,7 @@ impl Session {
         self.begin(command)?;
         while self.status.take().is_none() {
             self.look(LONG)?;
+            self.fit()?;
             let keys: Vec<u8> = self.keys.drain(..).collect();
             self.pty.write_all(&keys)?;
         }
@@ -117,10 +118,15 @@ impl Session {
 
     fn begin(&mut self, command: &str) -> Played<()> {
         self.printed.clear();
-        let (rows, columns) = self.screen.size();
-        self.pty.resize(Size::new(rows, columns))?;
+        self.fit()?;
         self.commands.write_all(command.as_bytes())?;
         Ok(self.commands.write_all(&[0])?)
+    }
+
+    /// The other terminal is as large as this one. To the same size, it is a no-op.
+    fn fit(&self) -> Result<()> {
+        let (rows, columns) = self.screen.size();
+        Ok(self.pty.resize(Size::new(rows, columns))?)
     }
 
     pub fn wait(&mut self, time: Duration) -> Played<()> {
