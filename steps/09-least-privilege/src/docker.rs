@@ -237,7 +237,7 @@ fn is_known_elsewhere(name: &str) -> bool {
 }
 
 /// The names of all calls, since a profile is for all architectures: on
-/// aarch64, which has no open(2), whoever writes opne means open all the same.
+/// aarch64, which has no open(2), whoever misspells it means it all the same.
 fn known_anywhere() -> Vec<&'static str> {
     let last = syscalls::x86_64::Sysno::last().id() as usize;
     let elsewhere = (0..=last).filter_map(syscalls::x86_64::Sysno::new);
