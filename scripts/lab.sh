@@ -119,7 +119,7 @@ choose_programs() {
 # tell it where the C library is, and which of its files begin and end a program.
 # Programs are stripped at once, since the strip that is here may not know them.
 run_cargo() { # ARG...
-    local target=$machine_name-unknown-linux-gnu c gcc file flags
+    local target=$machine_name-unknown-linux-gnu c gcc loader file flags
     if [[ $arch == "$host_arch" ]]; then
         cargo "$@"
         return
@@ -130,10 +130,11 @@ run_cargo() { # ARG...
     find_sysroot
     c=$sysroot/usr/lib/$machine_name-linux-gnu
     gcc=$(compgen -G "$sysroot/usr/lib/gcc/$machine_name-linux-gnu/*")
+    loader=$(compgen -G "$sysroot/lib/ld-linux-*")
     flags='-Clinker=rust-lld -Clinker-flavor=ld.lld -Cstrip=symbols'
     flags=${flags// /$'\x1f'}
     for file in "--sysroot=$sysroot" "-L$c" "-L$gcc" "-L$sysroot/lib/$machine_name-linux-gnu" \
-        --dynamic-linker="$(cd "$sysroot" && compgen -G '/lib/ld-linux-*')" \
+        "--dynamic-linker=${loader#"$sysroot"}" \
         "$c/Scrt1.o" "$c/crti.o" "$gcc/crtbeginS.o" "$gcc/crtendS.o" "$c/crtn.o"; do
         flags+=$'\x1f'-Clink-arg=$file
     done

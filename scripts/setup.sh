@@ -118,6 +118,31 @@ find_missing_tools() {
     done < <(needs)
 }
 
+is_at_least() { # VERSION NEEDED
+    printf '%s\n' "$2" "$1" | sort --version-sort --check=silent
+}
+
+# The version of the package that apt would install.
+rust_of_apt() {
+    local version
+    version=$(LC_ALL=C apt-cache policy rustc 2>/dev/null | sed -n 's/^ *Candidate: *\([0-9][0-9.]*\).*/\1/p')
+    [[ $version ]] && printf '%s\n' "$version"
+}
+
+# What only rustup can bring: the oldest Rust that has to do, for the tests; and
+# Rust's library for arm64, for the lab. Sets rust_extras to the commands.
+find_missing_rust_extras() {
+    local needed arm64=aarch64-unknown-linux-gnu
+    rust_extras=()
+    [[ $with_tests$with_lab && -z $rust_lacks ]] && command -v rustup >/dev/null || return 0
+    needed=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' Cargo.toml)
+    if [[ $with_tests ]] && ! rustup run "$needed" rustc --version >/dev/null 2>&1; then
+        rust_extras+=("rustup toolchain install $needed --profile minimal")
+    fi
+    [[ -d $(rustc --print target-libdir --target "$arm64" 2>/dev/null) ]] ||
+        rust_extras+=("rustup target add $arm64")
+}
+
 # Sets rust_lacks to what is wrong with Rust and how to fix it; empty if all is well.
 find_missing_rust() {
     local needed have
@@ -127,6 +152,9 @@ find_missing_rust() {
         if [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo ]]; then
             rust_lacks="Rust is installed, but not on your PATH. Type:
     export PATH=\"${CARGO_HOME:-$HOME/.cargo}/bin:\$PATH\""
+        elif [[ $manager == apt-get ]] && have=$(rust_of_apt) && is_at_least "$have" "$needed"; then
+            rust_lacks="The workshop needs cargo and rustc $needed or newer. Your distribution's are $have:
+    $(how_to_install cargo)"
         else
             rust_lacks="The workshop needs cargo and rustc $needed or newer. Distributions often have an older
   version, so get them from the Rust project (https://www.rust-lang.org/tools/install):
@@ -144,7 +172,7 @@ find_missing_rust() {
         return
     fi
     have=${have#rustc } have=${have%%[ -]*}
-    if ! printf '%s\n' "$needed" "$have" | sort --version-sort --check=silent; then
+    if ! is_at_least "$have" "$needed"; then
         rust_lacks="rustc is $have; the workshop needs $needed or newer. "
         if command -v rustup >/dev/null; then
             rust_lacks+=$'Type:\n    rustup update stable'
@@ -170,6 +198,7 @@ crates_are_there() { cargo fetch --locked --offline --quiet 2>/dev/null; }
 find_missing() {
     find_missing_tools
     find_missing_rust
+    find_missing_rust_extras
     missing_crates=
     if [[ -z $rust_lacks ]] && ! crates_are_there; then missing_crates=yes; fi
 }
@@ -180,6 +209,10 @@ report_missing() {
         printf '%s\n' "${missing_tools[@]}"
     fi
     if [[ -n $rust_lacks && -n $check ]]; then say "Rust: $rust_lacks"; fi
+    if ((${#rust_extras[@]})); then
+        say 'Missing of Rust, for the tests and the lab (optional):'
+        printf '  %s\n' "${rust_extras[@]}"
+    fi
     if [[ -n $missing_crates ]]; then say 'Missing: the crates that Cargo.lock names, needed to compile offline'; fi
 }
 
@@ -244,7 +277,7 @@ install_missing_tools() {
 
 main() {
     local check='' with_tests='' with_slides='' with_lab='' argument manager
-    local required optional missing_tools rust_lacks missing_crates
+    local required optional missing_tools rust_lacks rust_extras missing_crates
     for argument; do
         case $argument in
             --check) check=yes ;;
@@ -265,6 +298,11 @@ main() {
     report_missing
     if [[ -z $check ]]; then
         if ((${#missing_tools[@]})); then install_missing_tools; fi
+        local extra
+        for extra in "${rust_extras[@]}"; do
+            # shellcheck disable=SC2086 # a command and its arguments
+            $extra || say 'It is optional, so setup goes on without it.'
+        done
         if [[ -n $missing_crates ]]; then cargo fetch --locked || true; fi
         if ((${#missing_tools[@]})) || [[ -n $missing_crates ]]; then find_missing; fi
     fi

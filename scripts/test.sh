@@ -13,6 +13,9 @@ NAME: runs the claims of the test binaries whose names contain it (chroot, attac
 lessons ...), in all environments.
 
   --quick            only what is judged in the playground: for use while working
+  --everything       in the lab, also what takes long: Debian 13, and all claims
+                     on arm64, of which a run usually judges those about system
+                     calls. It takes hours without KVM
   --stage STAGE      only this stage (clippy, slides, host-root ...), or all whose
                      names begin with it (playground, lab)
   --limit SECONDS    end any program that takes longer (default: 600)
@@ -27,6 +30,8 @@ Environments
   playground-one-id
   lab-6.1-root, lab-6.1-learner         in a virtual machine with systemd and a
   lab-6.12-root, lab-6.12-learner       stock kernel (lab.sh)
+  lab-arm64-root, lab-arm64-learner     the same, with another architecture
+  lab-13-root, lab-13-learner           the same, with Debian 13 (--everything)
 
 For an ordinary user, host-learner and playground-learner run as that user. A claim
 that can't be judged in one environment is skipped there, and the reason is shown;
@@ -34,7 +39,9 @@ a claim that was judged nowhere fails the run.
 
 The lab needs the network once (see lab.sh). If the lab can't be made, the run goes
 on without it and says so. Claims that only the lab can judge are then judged
-nowhere, without failing the run. With CI=true, a missing lab fails the run.
+nowhere, without failing the run. So it does if Rust can't compile for arm64
+(rustup target add aarch64-unknown-linux-gnu). With CI=true, a missing lab fails
+the run.
 Without KVM the lab is slow, and the slowest claims are left to the other
 environments.
 

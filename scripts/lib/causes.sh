@@ -110,8 +110,8 @@ read_surroundings() {
         wsl=yes
         notes+=('This is WSL. The steps were not tested on it.')
     fi
-    if [[ $arch != x86_64 ]]; then
-        notes+=("The workshop was tested on x86_64, not on ${arch:-this architecture}.")
+    if [[ $arch != x86_64 && $arch != aarch64 ]]; then
+        notes+=("The workshop was tested on x86_64 and aarch64, not on ${arch:-this architecture}.")
     fi
     if ! kernel_is_at_least 5 11; then
         notes+=("Kernel $kernel is older than 5.11, the oldest that the workshop supports.")

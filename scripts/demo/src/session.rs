@@ -197,10 +197,11 @@ impl Session {
     fn hear(&mut self, bytes: &[u8]) -> Played<()> {
         self.held.extend_from_slice(bytes);
         let mut windows = self.held.windows(STATUS.len());
-        if let Some(at) = windows.position(|it| it == STATUS)
-            && let Some(end) =
-                self.held[at..].iter().position(|it| *it == END_OF_STATUS)
-        {
+        let whole = windows.position(|it| it == STATUS).and_then(|at| {
+            let rest = &self.held[at..];
+            Some((at, rest.iter().position(|it| *it == END_OF_STATUS)?))
+        });
+        if let Some((at, end)) = whole {
             let told: Vec<u8> = self.held.drain(at..=at + end).collect();
             let status = String::from_utf8_lossy(&told[STATUS.len()..end]);
             self.status = Some(status.parse()?);

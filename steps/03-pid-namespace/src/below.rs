@@ -25,6 +25,6 @@ pub fn firsts() -> io::Result<Vec<i32>> {
 
 /// From our own namespace inwards.
 fn numbers(pid: &OsStr) -> Vec<i32> {
-    let numbers = status(pid.display(), "NSpid").unwrap_or_default();
+    let numbers = status(pid.to_string_lossy(), "NSpid").unwrap_or_default();
     numbers.split_whitespace().flat_map(str::parse).collect()
 }

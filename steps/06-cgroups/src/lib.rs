@@ -77,10 +77,10 @@ impl Feature for Cgroups {
 
     // In v1 nobody is born elsewhere than beside the parent.
     fn first(&self, container: &Inside) -> Result<()> {
-        if let Some(Cgroup::V1(cgroup)) = &self.cgroup
-            && let Err(error) = cgroup.enter(container)
-        {
-            container.note(self.limits.do_without(error)?);
+        if let Some(Cgroup::V1(cgroup)) = &self.cgroup {
+            if let Err(error) = cgroup.enter(container) {
+                container.note(self.limits.do_without(error)?);
+            }
         }
         Ok(())
     }

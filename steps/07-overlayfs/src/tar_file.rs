@@ -188,9 +188,8 @@ fn give<R: Read>(
         let Component::Normal(name) = component else { continue };
         path.push(name);
         // The directories on the way need no entries of their own.
-        if let Some((root, wheel)) = owner
-            && fs::symlink_metadata(&path)?.uid() == geteuid().as_raw()
-        {
+        let ours = fs::symlink_metadata(&path)?.uid() == geteuid().as_raw();
+        if let Some((root, wheel)) = owner.filter(|_| ours) {
             lchown(&path, Some(root.as_raw()), Some(wheel.as_raw()))?;
         }
     }

@@ -8,11 +8,14 @@
 mod legacy;
 
 use std::fmt::Write as _;
-use std::io::{self, PipeReader, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 use runtime::{Because, Host};
 
 use crate::forwarding::Note;
@@ -155,7 +158,7 @@ fn start() -> io::Result<Nft> {
     let path =
         [path.as_os_str(), "/usr/sbin:/sbin".as_ref()].join(":".as_ref());
     // One pipe for both: to read two at once can fail, and panics then.
-    let (output, theirs) = io::pipe()?;
+    let (output, theirs) = pipe2(OFlag::O_CLOEXEC)?;
     let process = Command::new("nft")
         .args(["-f", "-"])
         .env("PATH", path)
@@ -163,13 +166,13 @@ fn start() -> io::Result<Nft> {
         .stdout(theirs.try_clone()?)
         .stderr(theirs)
         .spawn()?;
-    Ok(Nft { process, output })
+    Ok(Nft { process, output: output.into() })
 }
 
 /// nft at work, and what it says.
 struct Nft {
     process: Child,
-    output: PipeReader,
+    output: File,
 }
 
 /// Gives nft the rules, and returns what it lists.

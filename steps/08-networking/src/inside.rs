@@ -107,7 +107,7 @@ fn write_names(
     let hosts = format!(
         "127.0.0.1 localhost\n::1 localhost\n{} {}\n",
         own.unwrap_or(Ipv4Addr::LOCALHOST),
-        name.display()
+        name.to_string_lossy()
     );
     for (file, text) in [("hosts", &*hosts), ("resolv.conf", servers)] {
         let source = scratch.join(file);

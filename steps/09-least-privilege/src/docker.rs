@@ -10,12 +10,11 @@ use nix::libc;
 use nix::sys::utsname::uname;
 use rustix::thread::CapabilitySet;
 use serde::Deserialize;
-use syscalls::Sysno;
 
 use crate::capability;
 use crate::filter::{Action, Condition, Filter, Rule, Test};
 use crate::near::near;
-use crate::profile::all_calls;
+use crate::profile::{self, all_calls};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -219,16 +218,13 @@ fn action(name: &str, errno: Option<u16>) -> Result<Action> {
 
 /// `None` for a call that only other architectures have.
 fn number_of(name: &str) -> Result<Option<u32>> {
-    if let Ok(call) = name.parse::<Sysno>() {
-        return Ok(Some(call.id() as u32));
-    }
-    let known = all_calls().map(|call| call.name()).collect::<Vec<_>>();
+    let number = profile::number(name);
     ensure!(
-        is_known_elsewhere(name),
+        number.is_some() || is_known_elsewhere(name),
         "unknown system call {name:?}: {}",
-        near(name, &known)
+        near(name, &known_anywhere())
     );
-    Ok(None)
+    Ok(number)
 }
 
 /// Docker has one profile for all architectures, including those of 32 bits.
@@ -238,6 +234,15 @@ fn is_known_elsewhere(name: &str) -> bool {
         || name.parse::<syscalls::x86::Sysno>().is_ok()
         || name.parse::<syscalls::x86_64::Sysno>().is_ok()
         || ELSEWHERE.contains(&name)
+}
+
+/// The names of all calls, since a profile is for all architectures: on
+/// aarch64, which has no open(2), whoever misspells it means it all the same.
+fn known_anywhere() -> Vec<&'static str> {
+    let last = syscalls::x86_64::Sysno::last().id() as usize;
+    let elsewhere = (0..=last).filter_map(syscalls::x86_64::Sysno::new);
+    let elsewhere = elsewhere.map(|call| call.name());
+    all_calls().map(|(name, _)| name).chain(elsewhere).collect()
 }
 
 /// Calls of ARM and RISC-V that those tables lack.

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::process::Command;
 
 use least_privilege::filter::Action;
-use least_privilege::profile::{self, REFUSED, When};
+use least_privilege::profile::{self, REFUSED, When, number};
 use nix::sys::signal::Signal;
 use runtime::process::join_new_session_keyring;
 use rustix::thread::CapabilitySet;
-use syscalls::Sysno;
 use testbed::machine::{self, Argument, Call, Door};
 use testbed::watch::{Watch, strike_before_any_call};
 use testbed::{Step, needs, proc, skip, token};
@@ -37,6 +36,8 @@ testbed::main!(
     a_profile_may_refuse_all_but_the_exec,
     without_no_new_privs_the_filter_is_there_too,
     common_programs_run,
+    ping_runs_where_net_raw_is_given_back,
+    apt_installs_a_package_in_a_debian_root,
     bad_input_is_told_in_one_line,
     a_profile_that_is_none_is_told,
     a_file_with_a_capability_that_is_gone_is_told,
@@ -210,7 +211,11 @@ fn caller(place: &Path, calls: &[Question]) {
 }
 
 fn write_program(place: &Path, calls: &[Call]) {
-    fs::write(place, machine::program(calls, &[])).expect("write");
+    put_program(place, &machine::program(calls, &[]));
+}
+
+fn put_program(place: &Path, program: &[u8]) {
+    fs::write(place, program).expect("write");
     let executable = fs::Permissions::from_mode(0o755);
     fs::set_permissions(place, executable).expect("chmod");
 }
@@ -234,10 +239,6 @@ fn values(step: &str, options: &[&str], calls: &[Question]) -> Vec<i64> {
     let told = machine::answers(&output.stdout);
     assert_eq!(told.len(), calls.len(), "{output:?}");
     told
-}
-
-fn number(name: &str) -> Option<u32> {
-    name.parse::<Sysno>().ok().map(|call| call.id() as u32)
 }
 
 const EPERM: u8 = 1;
@@ -301,14 +302,12 @@ fn of_all_calls_those_are_refused_that_docker_refuses() {
     let kept = CapabilitySet::from_bits_retain(mask(KEPT));
     let filter = profile::filter(kept);
     let refused: Vec<_> = profile::all_calls()
-        .filter(|call| {
-            filter.verdict(call.id() as u32, [0; 6]) != Action::Allow
-        })
-        .map(|call| call.name())
+        .filter(|it| filter.verdict(it.1, [0; 6]) != Action::Allow)
+        .map(|(name, _)| name)
         .collect();
     let differs = |name: &str| DIFFERENCES.iter().any(|it| it.0 == name);
     let expected: Vec<_> = profile::all_calls()
-        .map(|call| call.name())
+        .map(|(name, _)| name)
         .filter(|name| DOCKER_REFUSES.split(' ').any(|it| it == *name))
         .filter(|name| !differs(name))
         .collect();
@@ -342,7 +341,7 @@ fn what_is_refused_by_its_argument_is_so_whatever_stands_above_32_bits() {
 }
 
 fn a_call_of_tomorrow_is_not_known() {
-    let last = Sysno::last().id() as u32;
+    let last = profile::all_calls().map(|it| it.1).max().expect("some");
     let calls = [1, 2, 100, 0x1000].map(|more| (last + more, [0; 3]));
     assert_eq!(answers(&[], &calls), [ENOSYS; 4]);
     // x32: the same architecture, and other numbers.
@@ -377,6 +376,7 @@ fn a_capability_brings_its_calls_back() {
     assert_eq!(answers(&["--cap-drop", "SYS_CHROOT"], &chroot), [EPERM]);
 }
 
+/// One of a program of 64 bits, where that has such a door; and a program of 32.
 fn a_caller_of_32_bits_is_killed() {
     let directory = shared();
     // There, exit is number 1.
@@ -385,7 +385,19 @@ fn a_caller_of_32_bits_is_killed() {
         number: 1,
         arguments: vec![Argument::Is(7)],
     };
-    write_program(&directory.path().join("old"), &[exit]);
+    let door = machine::program(&[exit], &[]);
+    let program = machine::program_of_32_bits(7);
+    let programs = match std::env::consts::ARCH {
+        "x86_64" => vec![door, program],
+        _ => vec![program],
+    };
+    for program in programs {
+        put_program(&directory.path().join("old"), &program);
+        assert_is_killed_for_its_32_bits(&directory);
+    }
+}
+
+fn assert_is_killed_for_its_32_bits(directory: &tempfile::TempDir) {
     let run = |options: &[&str]| {
         let step = Step::new(STEP).args(options).args(volume(directory.path()));
         step.args(["--", "/v/old"]).output().status.code()
@@ -648,6 +660,84 @@ fn with_the_hosts_programs() -> (Step, Step) {
     };
     (step(), step())
 }
+
+/// A new network has no group that may ping without a raw socket.
+fn ping_runs_where_net_raw_is_given_back() {
+    let ping = "ping -c 1 -w 9 127.0.0.1";
+    let sees = |step: Step| {
+        let step = step.args(["--network", "none", "--cap-add", "NET_RAW"]);
+        let step = step.sh(&format!("command -v ping && {ping}"));
+        let output = step.output();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let received = ["1 packets received", "1 received"];
+        assert!(
+            told.is_empty() || received.iter().any(|it| told.contains(it)),
+            "{output:?}"
+        );
+        !told.is_empty()
+    };
+    let (debian, _) = with_the_hosts_programs();
+    if ![sees(Step::new(STEP)), sees(debian)].contains(&true) {
+        skip("needs a ping: busybox or iputils has one");
+    }
+    let without = Step::new(STEP).args(["--network", "none"]).sh(ping).output();
+    assert!(!without.status.success(), "{without:?}");
+}
+
+/// Where a user may break a whole Debian. It has no network, so the package is
+/// one of ours, in a directory. apt gives up its rights to read it; dpkg gives
+/// files away and runs a script as root.
+fn apt_installs_a_package_in_a_debian_root() {
+    needs::lab();
+    needs::ordinary_user();
+    needs_many_ids();
+    let place = shared();
+    let made = Command::new("bash")
+        .args(["-euc", MAKE_A_DEBIAN, "bash"])
+        .arg(place.path())
+        .output()
+        .expect("bash");
+    assert!(made.status.success(), "{made:?}");
+    let repository = format!("{}:/v:ro", place.path().join("v").display());
+    let script = "apt-get -qq update && apt-get -qq -y install workshop-test && \
+        stat -c '%u %n' /srv/given && dpkg-query -W workshop-test";
+    let output = Step::new(STEP)
+        .arg("--rootfs", place.path().join("root"))
+        .args(["--network", "none", "-v", &repository])
+        .args(["--", "/bin/sh", "-c", script])
+        .output();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    // Some of it comes with a carriage return.
+    let told = told.replace('\r', "\n");
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines.contains(&"the script runs as 0"), "{output:?}");
+    let end = ["33 /srv/given", "workshop-test\t1"];
+    assert!(lines.ends_with(&end), "{output:?}");
+}
+
+/// A root directory of the host's own packages, without what no program needs to
+/// run; and a repository.
+const MAKE_A_DEBIAN: &str = r#"
+cd "$1"
+mkdir -p root/{dev,proc,run,sys,tmp,v,srv,var/log/apt,var/tmp} root/var/{cache,lib}/apt/{archives,lists}/partial
+for link in /bin /sbin /lib*; do [[ ! -L $link ]] || cp -a "$link" root; done
+# Some files are for root alone.
+cp -a --no-preserve=ownership --parents -t root /usr/{bin,sbin,lib64} /usr/lib/{apt,dpkg,ld-*,*-linux-gnu} \
+    /usr/share/{dpkg,perl5,debconf} /etc /var/lib/dpkg 2>errors || [[ -s errors ]]
+echo 'deb [trusted=yes] file:/v ./' >root/etc/apt/sources.list
+rm -rf root/etc/apt/sources.list.d
+mkdir -p package/{DEBIAN,srv} v
+echo content >package/srv/given
+printf 'Package: workshop-test\nVersion: 1\nArchitecture: all\nMaintainer: none\nDepends: libc6\nDescription: none\n' >package/DEBIAN/control
+printf '#!/bin/sh\nset -e\nchown 33 /srv/given\necho "the script runs as $(id -u)"\n' >package/DEBIAN/postinst
+chmod 755 package/DEBIAN{,/postinst}
+dpkg-deb --build package v/p.deb >/dev/null
+{
+    cat package/DEBIAN/control
+    printf 'Filename: ./p.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s v/p.deb)" "$(sha256sum <v/p.deb | cut -d ' ' -f 1)"
+} >v/Packages
+"#;
 
 fn bad_input_is_told_in_one_line() {
     for (option, value, expected) in [

@@ -46,7 +46,7 @@ pub fn seccomp(process: &Process, spec: &Spec) -> Result<Option<Seccomp>> {
     };
     let mut profile = profile;
     // Names of other kernels and architectures are no mistake here.
-    let known: Vec<_> = profile::all_calls().map(|it| it.name()).collect();
+    let known: Vec<_> = profile::all_calls().map(|it| it.0).collect();
     let calls = profile.syscalls().clone().map(|all| {
         all.into_iter()
             .map(|mut it| {

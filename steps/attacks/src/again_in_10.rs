@@ -10,7 +10,7 @@ const INSIDE: &str = "the user namespace: who gains it, gains it inside";
 const TELLS: &str = "none: the machine it tells of is the host";
 
 /// The attack, and which wall holds instead.
-const AGAIN: [(&str, &str); 16] = [
+const AGAIN: [(&str, &str); 17] = [
     (
         "pose-as-neighbour",
         "none on the bridge: who does not trust a neighbour, has another bridge",
@@ -26,6 +26,7 @@ const AGAIN: [(&str, &str); 16] = [
     ("set-personality", "none: it is a matter of its own programs"),
     ("reach-io-uring", KERNEL),
     ("reach-perf", KERNEL),
+    ("reach-userfaultfd", KERNEL),
     ("reach-af-alg", KERNEL),
     ("reach-vsock", KERNEL),
     ("read-interrupts", TELLS),

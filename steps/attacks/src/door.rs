@@ -19,10 +19,11 @@ pub fn open<T, E: Into<io::Error>>(
     const LACKS: [Errno; 3] =
         [Errno::ENOSYS, Errno::EAFNOSUPPORT, Errno::EPROTONOSUPPORT];
     let opened = opened.map_err(Into::into);
-    if let Err(error) = &opened
-        && LACKS.iter().any(|it| error.raw_os_error() == Some(*it as i32))
-        && !is_filtered()
-    {
+    let lacks = |error: &&io::Error| {
+        LACKS.iter().any(|it| error.raw_os_error() == Some(*it as i32))
+    };
+    let lacking = opened.as_ref().err().filter(lacks);
+    if let Some(error) = lacking.filter(|_| !is_filtered()) {
         let lacks = format!("this kernel has no {what} ({error})");
         return Err(Outcome::CannotTry(lacks).into());
     }

@@ -58,6 +58,7 @@ mod raise_limit;
 mod reach_af_alg;
 mod reach_io_uring;
 mod reach_perf;
+mod reach_userfaultfd;
 mod reach_vsock;
 mod read_disk;
 mod read_host_file;
@@ -149,6 +150,7 @@ pub const ALL: &[Attack] = &[
     set_personality::ATTACK,
     reach_io_uring::ATTACK,
     reach_perf::ATTACK,
+    reach_userfaultfd::ATTACK,
     reach_af_alg::ATTACK,
     reach_vsock::ATTACK,
     read_interrupts::ATTACK,

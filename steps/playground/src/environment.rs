@@ -31,6 +31,8 @@ impl Caller {
             let value = env::var_os(name).map(PathBuf::from);
             value.context("scripts/playground.sh starts this program")
         };
+        // Not on Linux, and not by Rust 1.87 and newer.
+        #[allow(deprecated)]
         let home = env::home_dir().filter(|it| it.is_absolute());
         Ok(Caller {
             checkout: path("PLAYGROUND_CHECKOUT")?,

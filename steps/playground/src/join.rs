@@ -81,7 +81,7 @@ fn choose(outside: Option<i32>) -> Result<i32> {
         let runs = arguments(first).split_off(2).join(OsStr::new(" "));
         let runs = if runs.is_empty() { "a shell".into() } else { runs };
         let join = format!("scripts/playground.sh --join={outside}");
-        lesson += &format!("\n{join}   runs {}", runs.display());
+        lesson += &format!("\n{join}   runs {}", runs.to_string_lossy());
     }
     bail!(lesson)
 }

@@ -69,9 +69,8 @@ pub fn home_of(uid: Uid) -> OsString {
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open("/etc/passwd");
-    if let Ok(file) = opened
-        && file.metadata().is_ok_and(|it| it.is_file())
-    {
+    let is_file = |it: &File| it.metadata().is_ok_and(|it| it.is_file());
+    if let Some(file) = opened.ok().filter(is_file) {
         let _ = file.take(LARGE).read_to_end(&mut table);
     }
     home_in(&table, uid)
@@ -165,7 +164,7 @@ impl Command {
             None if self.is_default => not_found(format!(
                 "the root directory has no {}: name a command that it \
                      has, or leave out --rootfs",
-                name.display()
+                Path::new(name).display()
             )),
             None => not_found(format!(
                 "command {name:?} not found in the container: its root directory is not \

@@ -272,15 +272,16 @@ impl Container {
         narrator: &Narrator,
         owner: Option<(Uid, Gid)>,
     ) -> Result<RootDirectory> {
+        if let Some(asked_for) = self.rootfs.as_deref() {
+            return RootDirectory::open(narrator, Some(asked_for), owner);
+        }
         for Part { step, feature } in &mut self.features {
-            if self.rootfs.is_none()
-                && let Some(own) = narrator
-                    .part(step, || feature.root_directory(narrator, owner))?
-            {
+            let own = || feature.root_directory(narrator, owner);
+            if let Some(own) = narrator.part(step, own)? {
                 return Ok(own);
             }
         }
-        RootDirectory::open(narrator, self.rootfs.as_deref(), owner)
+        RootDirectory::open(narrator, None, owner)
     }
 
     /// One clone(2), with the namespaces of all features: here the ways part.

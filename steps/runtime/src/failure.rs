@@ -144,10 +144,11 @@ impl<T> Because<T> for Result<T, Failure> {
         expected: Errno,
         text: impl Into<String>,
     ) -> Result<T, Failure> {
-        if let Err(Failure::Call { errno, advice, .. }) = &mut self
-            && *errno == expected
-        {
-            *advice = Some(text.into());
+        match &mut self {
+            Err(Failure::Call { errno, advice, .. }) if *errno == expected => {
+                *advice = Some(text.into());
+            }
+            _ => {}
         }
         self
     }

@@ -1,8 +1,12 @@
 //! A program of the host that helps: what it says, and how it ends.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 
 /// Runs it to its end. Not by `Command::output()`: that reads two pipes at
 /// once, which can fail, and panics then.
@@ -10,14 +14,14 @@ use std::process::{Command, ExitStatus, Stdio};
 /// # Errors
 /// Where it can't be started, or what it says can't be read.
 pub fn run(program: &mut Command) -> io::Result<(ExitStatus, String)> {
-    let (mut output, theirs) = io::pipe()?;
+    let (output, theirs) = pipe2(OFlag::O_CLOEXEC)?;
     let mut child =
         program.stdout(theirs.try_clone()?).stderr(theirs).spawn()?;
     // Else we would hold the other end, and wait for ourselves.
     program.stdout(Stdio::null());
     program.stderr(Stdio::null());
     let mut said = vec![];
-    output.read_to_end(&mut said)?;
+    File::from(output).read_to_end(&mut said)?;
     let said = String::from_utf8_lossy(&said).trim().to_owned();
     Ok((child.wait()?, said))
 }

@@ -5,7 +5,7 @@
 //! signal does that somebody else chose to ignore. At the end are the system
 //! calls that no library of ours has a safe name for.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
@@ -476,4 +476,23 @@ pub fn join_new_session_keyring() -> nix::Result<()> {
         libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, NO_NAME)
     })
     .map(drop)
+}
+
+/// userfaultfd(UFFD_USER_MODE_ONLY | O_CLOEXEC)
+///
+/// A page fault of ours can be handled through this descriptor. For faults that
+/// happen in the kernel's own code, an ordinary user may not (sysctl
+/// vm.unprivileged_userfaultfd); in this mode, nobody asks for those.
+///
+/// # Errors
+/// As userfaultfd(2): `ENOSYS` where the kernel has none.
+pub fn userfaultfd() -> nix::Result<OwnedFd> {
+    const USER_MODE_ONLY: i32 = 1;
+    let flags = USER_MODE_ONLY | libc::O_CLOEXEC;
+    // SAFETY: a number goes to the kernel, and a descriptor comes back that is
+    // ours alone. Until somebody registers memory with it, it does nothing.
+    unsafe {
+        let it = Errno::result(libc::syscall(libc::SYS_userfaultfd, flags))?;
+        Ok(OwnedFd::from_raw_fd(it as i32))
+    }
 }

@@ -103,9 +103,8 @@ pub fn accompany(
             child.signal(Signal::SIGKILL as i32).context("kill()")?;
         }
         while let Some(number) = next(signals)? {
-            if let Some(booted) = &mut booted
-                && Signals::end(number).is_some()
-            {
+            let ends = Signals::end(number).is_some();
+            if let Some(booted) = booted.as_mut().filter(|_| ends) {
                 booted.stop(child, &mut terminal).context("kill()")?;
                 continue;
             }

@@ -107,12 +107,11 @@ impl Terminal {
     /// # Errors
     /// As openpty(3), tcgetattr(3).
     pub fn console() -> Result<Terminal, Failure> {
-        if io::stdin().is_terminal()
-            && io::stdout().is_terminal()
-            && let Some(mut terminal) = Terminal::open()?
-        {
-            terminal.replaces = [true; 3];
-            return Ok(terminal);
+        if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            if let Some(mut terminal) = Terminal::open()? {
+                terminal.replaces = [true; 3];
+                return Ok(terminal);
+            }
         }
         let refused = |e| Failure::of("openpty()", e);
         let pty = openpty(None, None).map_err(refused)?;
@@ -216,10 +215,10 @@ impl Terminal {
         }
         // A shell that edits lines has settings of its own while it waits:
         // those of the moment when we come to the foreground count.
-        if !self.raw
-            && let Ok(now) = tcgetattr(&self.host)
-        {
-            self.before = now;
+        if !self.raw {
+            if let Ok(now) = tcgetattr(&self.host) {
+                self.before = now;
+            }
         }
         let mut raw = self.before.clone();
         cfmakeraw(&mut raw);
@@ -267,11 +266,10 @@ impl Terminal {
         let mut events = PollFlags::POLLIN;
         events.set(PollFlags::POLLOUT, !self.typed.is_empty());
         let mut fds = vec![PollFd::new(master.as_fd(), events)];
-        if let Some(keyboard) = &self.keyboard
-            && self.typed.is_empty()
-            && in_foreground(keyboard)
-        {
-            fds.push(PollFd::new(keyboard.as_fd(), PollFlags::POLLIN));
+        if let Some(keyboard) = &self.keyboard {
+            if self.typed.is_empty() && in_foreground(keyboard) {
+                fds.push(PollFd::new(keyboard.as_fd(), PollFlags::POLLIN));
+            }
         }
         fds
     }
@@ -282,11 +280,11 @@ impl Terminal {
         if ready.get(1) == Some(&true) {
             self.read_keyboard();
         }
-        if !self.typed.is_empty()
-            && let Some(master) = &mut self.master
-            && let Ok(taken) = master.write(&self.typed)
-        {
-            self.typed.drain(..taken);
+        if let Some(master) = &mut self.master {
+            if !self.typed.is_empty() {
+                let taken = master.write(&self.typed);
+                self.typed.drain(..taken.unwrap_or(0));
+            }
         }
         if ready.first() == Some(&true) {
             self.carry_output();

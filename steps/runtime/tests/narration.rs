@@ -470,9 +470,9 @@ fn commands(told: &str) -> Vec<(String, String, bool)> {
         if !line.starts_with(' ') {
             found.push((side(line).to_owned(), String::new(), false));
         }
-        if line.get(8..).is_some_and(|text| text.starts_with("note: "))
-            && let [.., before, _] = &mut found[..]
-        {
+        let is_note =
+            line.get(8..).is_some_and(|text| text.starts_with("note: "));
+        if let ([.., before, _], true) = (&mut found[..], is_note) {
             before.2 = true;
         }
         let command = &mut found.last_mut().expect("a side").1;

@@ -68,6 +68,34 @@ pub fn program(calls: &[Call], child: &[Call]) -> Vec<u8> {
     [header(), file, answers, body].concat()
 }
 
+/// A program that another architecture of the same machine was built for, one of
+/// 32 bits: it ends with a status by itself, and writes nothing.
+#[must_use]
+pub fn program_of_32_bits(status: u8) -> Vec<u8> {
+    const HEADERS: u32 = 52 + 32;
+    let code = cpu::exit_of_32_bits(status);
+    let mut bytes = vec![0x7F, b'E', b'L', b'F', 1, 1, 1];
+    bytes.resize(16, 0);
+    bytes.extend([2, 0]); // ET_EXEC
+    bytes.extend(cpu::MACHINE_OF_32_BITS.to_le_bytes());
+    let (headers_at, abi_of_arm) = (52, 0x500_0000);
+    for word in [1, FILE_AT + HEADERS, headers_at, 0, abi_of_arm] {
+        bytes.extend(u32::to_le_bytes(word));
+    }
+    for half in [52u16, 32, 1, 40, 0, 0] {
+        bytes.extend(half.to_le_bytes());
+    }
+    let length = HEADERS + code.len() as u32;
+    let (load, read_execute) = (1, 5);
+    let page = PAGE as u32;
+    for word in [load, 0, FILE_AT, FILE_AT, length, length, read_execute, page]
+    {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(code);
+    bytes
+}
+
 /// The code, and the texts that its calls name.
 fn code(calls: &[Call], child: &[Call], text_at: u32) -> (Vec<u8>, Vec<u8>) {
     let mut texts = Vec::new();
@@ -139,8 +167,9 @@ fn segment(flags: u32, at: u32, in_file: u64, in_memory: u64) -> Vec<u8> {
 /// The answers that such a program has written.
 #[must_use]
 pub fn answers(stdout: &[u8]) -> Vec<i64> {
-    let (numbers, _) = stdout.as_chunks::<8>();
-    numbers.iter().map(|it| i64::from_le_bytes(*it)).collect()
+    let numbers = stdout.chunks_exact(8);
+    let number = |bytes: &[u8]| bytes.try_into().map(i64::from_le_bytes);
+    numbers.map(|bytes| number(bytes).expect("eight bytes")).collect()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -148,6 +177,8 @@ mod cpu {
     use super::Door;
 
     pub const MACHINE: u16 = 62;
+    /// i386
+    pub const MACHINE_OF_32_BITS: u16 = 3;
     /// ud2
     pub const BREAK: [u8; 2] = [0x0F, 0x0B];
 
@@ -185,6 +216,11 @@ mod cpu {
         code
     }
 
+    /// mov ebx, STATUS; mov eax, 1; int 0x80
+    pub fn exit_of_32_bits(status: u8) -> Vec<u8> {
+        call(Door::Bits32, 1, vec![status.into()])
+    }
+
     /// mov [ADDRESS], rax
     pub fn store(address: u32) -> Vec<u8> {
         [&[0x48, 0x89, 0x04, 0x25][..], &address.to_le_bytes()].concat()
@@ -201,6 +237,8 @@ mod cpu {
     use super::Door;
 
     pub const MACHINE: u16 = 183;
+    /// arm
+    pub const MACHINE_OF_32_BITS: u16 = 40;
     /// udf 0
     pub const BREAK: [u8; 4] = [0; 4];
 
@@ -221,6 +259,12 @@ mod cpu {
         code.extend(set(8, number.into()));
         code.extend(0xD400_0001u32.to_le_bytes());
         code
+    }
+
+    /// mov r0, STATUS; mov r7, 1; svc 0
+    pub fn exit_of_32_bits(status: u8) -> Vec<u8> {
+        let code = [0xE3A0_0000 | u32::from(status), 0xE3A0_7001, 0xEF00_0000];
+        code.map(u32::to_le_bytes).concat()
     }
 
     /// str x0, [x9]

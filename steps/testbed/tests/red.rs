@@ -21,6 +21,7 @@ testbed::main!(
     a_test_binary_that_dies_hangs_or_lies_is_red,
     a_whole_run_is_green_until_the_readme_is_stale_or_a_claim_judged_nowhere,
     without_its_lab_a_server_is_red_and_a_person_is_told,
+    without_a_library_of_another_architecture_a_server_is_red,
     what_continuous_integration_runs_passes_it_on,
     what_makes_others_write_in_colour_reaches_no_stage,
     a_run_that_is_stopped_leaves_nothing,
@@ -85,7 +86,8 @@ const FILES: &[(&str, &str)] = &[
     // The machine is this one.
     (
         "scripts/lab.sh",
-        "#!/usr/bin/env bash\nwhile [[ $# -gt 0 && $1 != -- ]]; do shift; done\n\
+        "#!/usr/bin/env bash\nwhile [[ $# -gt 0 && $1 != -- ]]; do\n\
+         [[ $1 != --cargo ]] || { shift; exec cargo \"$@\"; }\nshift\ndone\n\
          shift || exit 0\nexec \"$@\"\n",
     ),
 ];
@@ -223,6 +225,7 @@ fn each_stage_can_be_red() {
         ("units", source, lib_with("one(), 1", "one(), 2")),
         ("documentation", source, lib_with("/// One", "/// [`Gone`]")),
         ("slides", "slides/package.json", slides("echo not ok 1; exit 1")),
+        ("oldest-rust", "scripts/lib/oldest-rust.sh", FAILS.to_owned()),
         ("recordings", "scripts/record.sh", FAILS.to_owned()),
         ("demo-language", "scripts/lib/demo-test.sh", FAILS.to_owned()),
         ("demos-real", "scripts/lib/demo-real-test.sh", FAILS.to_owned()),
@@ -252,9 +255,10 @@ fn a_claim_can_be_red_in_every_environment() {
         true => "playground-root",
         false => "playground-learner",
     };
-    for stage in [host(), playground, "lab-6.1"] {
+    for stage in [host(), playground, "lab-6.1", "lab-13", "lab-arm64"] {
         let fault = format!("{stage} is-red\n");
-        let verdict = project.with("fault", &fault, &["--stage", stage]);
+        let words = ["--everything", "--stage", stage];
+        let verdict = project.with("fault", &fault, &words);
         verdict.is_red(&format!("{stage} matrix"));
         verdict.says("claims: holds: its words");
     }
@@ -309,6 +313,28 @@ fn without_its_lab_a_server_is_red_and_a_person_is_told() {
     let mut server = project.command("scripts/test.sh", &["--stage", "lab"]);
     server.env("CI", "true");
     verdict(server).is_red("lab-image");
+}
+
+/// As without its lab, unless Rust is there and finds a mistake.
+fn without_a_library_of_another_architecture_a_server_is_red() {
+    let project = Project::new();
+    let words = ["--everything", "--stage", "lab-arm64"];
+    let lab = |status: u8| {
+        let text = format!(
+            "#!/usr/bin/env bash\n[[ $* == *--cargo* ]] || exit 0\n\
+             echo 'lab: no library here' >&2\nexit {status}\n"
+        );
+        project.write("scripts/lab.sh", &text);
+    };
+    lab(125);
+    let person = project.test(&words);
+    person.is_green();
+    person.says("SKIP  lab: no library here");
+    let mut server = project.command("scripts/test.sh", &words);
+    server.env("CI", "true");
+    verdict(server).is_red("lab-arm64-build");
+    lab(101);
+    project.test(&words).is_red("lab-arm64-build");
 }
 
 fn what_continuous_integration_runs_passes_it_on() {

@@ -25,6 +25,7 @@ testbed::main!(
     sudo_is_announced,
     without_sudo_or_a_package_manager_it_says_so,
     rust_that_lacks_or_is_old_is_told,
+    what_rustup_can_bring_is_brought,
     absent_crates_are_fetched,
     here_it_is_fast,
 );
@@ -524,6 +525,17 @@ fn rust_that_lacks_or_is_old_is_told() {
     assert_says(&machine.setup(0, &[]), 1, &parts);
     assert_says(&machine.setup(0, &["--check"]), 1, &parts);
 
+    // From Debian 13 on, the distribution's own is new enough.
+    machine.fake("apt-get", "");
+    for (version, parts) in [
+        ("1.63.0+dfsg1-2", ["older", "https://sh.rustup.rs"]),
+        ("1.85.0+dfsg3-1", ["are 1.85.0:", "apt-get install cargo"]),
+    ] {
+        let policy = format!("echo '  Candidate: {version}'");
+        machine.fake("apt-cache", &policy);
+        assert_says(&machine.setup(0, &[]), 1, &parts);
+    }
+
     let hidden = home.path().join("bin/cargo");
     fs::create_dir(home.path().join("bin")).expect("mkdir");
     fs::copy(machine.path("rustc"), &hidden).expect("copy");
@@ -532,12 +544,33 @@ fn rust_that_lacks_or_is_old_is_told() {
 
     machine.fake("cargo", "");
     machine.fake("rustc", "echo 'rustc 1.70.0 (0 2023-01-01)'");
-    let parts = ["rustc is 1.70.0; the workshop needs 1.88"];
+    let parts = ["rustc is 1.70.0; the workshop needs 1.85"];
     assert_says(&machine.setup(0, &[]), 1, &parts);
     machine.fake("rustup", "");
     assert_says(&machine.setup(0, &[]), 1, &["rustup update stable"]);
     machine.fake("rustc", "exit 1");
     assert_says(&machine.setup(0, &[]), 1, &["rustup default stable"]);
+}
+
+/// They are for the tests and the lab. Without them, setup is complete.
+fn what_rustup_can_bring_is_brought() {
+    let machine = Machine::complete();
+    machine.fake("rustup", "[[ $1 != run ]]");
+    for program in ["rustfmt", "cargo-clippy"] {
+        machine.fake(program, "");
+    }
+    let brought = [
+        "rustup toolchain install 1.85 --profile minimal",
+        "rustup target add aarch64-unknown-linux-gnu",
+    ];
+    // The tests need more than that, which this machine lacks.
+    assert_says(&machine.setup(0, &["--test"]), 1, &brought);
+    let calls = machine.calls();
+    for call in brought {
+        assert!(calls.contains(&call.to_owned()), "{call}: {calls:?}");
+    }
+    let output = machine.setup(0, &["--check", "--lab"]);
+    assert_says(&output, 1, &brought[1..]);
 }
 
 fn absent_crates_are_fetched() {

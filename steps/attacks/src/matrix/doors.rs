@@ -106,6 +106,12 @@ pub fn reach_perf(place: Place) -> Verdict {
     })
 }
 
+pub fn reach_userfaultfd(place: Place) -> Verdict {
+    reach(place, "reach-userfaultfd", |attack| {
+        has_open(attack, "anon_inode:[userfaultfd]")
+    })
+}
+
 pub fn reach_af_alg(place: Place) -> Verdict {
     reach(place, "reach-af-alg", |attack| has_socket(attack, "ALG"))
 }

@@ -301,6 +301,9 @@ pub const PROOFS: &[Proof] =
             .harmless()
             .one_by_one()
             .works_with(NO_FILTER),
+        Proof::new("reach-userfaultfd", Host, doors::reach_userfaultfd)
+            .harmless()
+            .works_with(NO_FILTER),
         Proof::new("reach-af-alg", Host, doors::reach_af_alg)
             .harmless()
             .works_with(NO_FILTER),

@@ -78,6 +78,7 @@ testbed::main!(
     programs_start_at_known_addresses,
     an_io_uring_is_set_up,
     a_performance_counter_is_opened,
+    a_program_handles_its_own_page_faults,
     a_socket_of_the_kernels_cryptography_is_opened,
     a_socket_to_the_hypervisor_is_opened,
     proc_tells_of_the_machine,

@@ -113,6 +113,7 @@ proven! {
     programs_start_at_known_addresses: "set-personality",
     an_io_uring_is_set_up: "reach-io-uring",
     a_performance_counter_is_opened: "reach-perf",
+    a_program_handles_its_own_page_faults: "reach-userfaultfd",
     a_socket_of_the_kernels_cryptography_is_opened: "reach-af-alg",
     a_socket_to_the_hypervisor_is_opened: "reach-vsock",
     proc_tells_of_the_machine: "read-interrupts",

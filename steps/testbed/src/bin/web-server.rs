@@ -7,6 +7,10 @@ use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
+// Linked like the steps, it carries along what it needs of libgcc_s: the root
+// directory of a container may have no such library.
+use runtime as _;
+
 const USAGE: &str = "usage: web-server ADDRESS:PORT TEXT
 
 Answers every HTTP request with TEXT and a line feed.";

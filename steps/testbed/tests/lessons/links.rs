@@ -171,9 +171,7 @@ fn says(root: &Path, page: &Page, link: &Link, target: &str) -> bool {
         return true;
     }
     let words: Vec<_> = text.split([' ', '/', ',']).collect();
-    if let [.., word, number] = words[..]
-        && ["step", "Step"].contains(&word)
-    {
+    if let [.., "step" | "Step", number] = words[..] {
         return target.starts_with(&format!("steps/{number}-"));
     }
     if text == "the next step" {
@@ -202,9 +200,8 @@ fn says(root: &Path, page: &Page, link: &Link, target: &str) -> bool {
         return title == format!("# {text}")
             || target.ends_with(&format!("/{text}/task.md"));
     }
-    if let [number, _] = text.splitn(2, '-').collect::<Vec<_>>()[..]
-        && number.parse::<u32>().is_ok()
-    {
+    let number = text.split_once('-').map(|(number, _)| number);
+    if number.is_some_and(|it| it.parse::<u32>().is_ok()) {
         return target == format!("steps/{text}/README.md");
     }
     let address = target.to_lowercase();

@@ -214,9 +214,8 @@ impl Page {
                     if let Some((_, heading)) = &mut heading {
                         heading.push_str(&words);
                     }
-                    if let Some(link) = self.links.last_mut()
-                        && in_link
-                    {
+                    let link = self.links.last_mut().filter(|_| in_link);
+                    if let Some(link) = link {
                         link.text.push_str(&words);
                     }
                 }

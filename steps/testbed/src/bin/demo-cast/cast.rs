@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
-use avt::Terminal;
+use avt::Vt;
 use serde_json::{Value, json};
 
 /// What `demo.sh --record` sets its terminal to: legible on a slide.
@@ -81,15 +81,14 @@ impl Cast {
     }
 
     /// A terminal of the cast's size, in which it has all been printed.
-    pub fn terminal(&self) -> Result<Terminal> {
-        let mut terminal =
-            Terminal::with_scrollback(self.size.0, self.size.1, None)?;
+    pub fn terminal(&self) -> Vt {
+        let mut terminal = Vt::new(self.size.0, self.size.1);
         for event in &self.events {
             if let What::Output(text) = &event.what {
-                terminal.feed(text.as_str());
+                terminal.feed_str(text);
             }
         }
-        Ok(terminal)
+        terminal
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use avt::{Cell, Color, Line, Pen, Terminal};
+use avt::{Cell, Color, Line, Pen, Vt};
 
 use crate::cast::{Cast, What};
 
@@ -85,18 +85,20 @@ impl Picture {
 }
 
 fn frames_of(cast: &Cast, scene: &str) -> Result<Vec<Frame>> {
-    let mut terminal = Terminal::new(cast.size.0, cast.size.1)?;
+    let mut terminal = Vt::new(cast.size.0, cast.size.1);
     let mut frames = Vec::new();
     let mut now = "";
     for (number, event) in cast.events.iter().enumerate() {
         match &event.what {
             What::Marker(title) => now = title,
-            What::Output(text) => terminal.feed(text.as_str()),
+            What::Output(text) => {
+                terminal.feed_str(text);
+            }
         }
         let next = cast.events.get(number + 1).map_or(event.at, |e| e.at);
         if now == scene && next - event.at >= SHORTEST {
             frames.push(Frame {
-                rows: terminal.screen().visible_lines().map(draw).collect(),
+                rows: terminal.view().map(draw).collect(),
                 lasts: (next - event.at).min(LONGEST),
             });
         }

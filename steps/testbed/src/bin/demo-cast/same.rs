@@ -84,7 +84,7 @@ pub fn normalised(cast: &Cast) -> Result<Vec<(String, String)>> {
         });
         (line, shown)
     };
-    let mut lines: Vec<_> = lines(cast)?.into_iter().map(normalise).collect();
+    let mut lines: Vec<_> = lines(cast).into_iter().map(normalise).collect();
     // lsns(8) sorts by what is chosen anew.
     let of_lsns = |line: &(String, _)| line.0.ends_with(" COUNT");
     for rows in lines.chunk_by_mut(|a, b| of_lsns(a) && of_lsns(b)) {
@@ -109,21 +109,12 @@ fn number_inodes(line: &str, seen: &mut Vec<String>) -> String {
 }
 
 /// All lines that a cast shows. One that the terminal has wrapped is one line.
-fn lines(cast: &Cast) -> Result<Vec<String>> {
-    let terminal = cast.terminal()?;
-    let mut lines = vec![String::new()];
-    for row in terminal.screen().all_lines() {
-        let line = lines.last_mut().expect("never empty");
-        line.push_str(&row.text());
-        if !row.is_wrapped() {
-            line.truncate(line.trim_end().len());
-            lines.push(String::new());
-        }
-    }
+fn lines(cast: &Cast) -> Vec<String> {
+    let mut lines = cast.terminal().text();
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
-    Ok(lines)
+    lines
 }
 
 #[cfg(test)]

@@ -32,15 +32,15 @@ impl Environments {
         Environments(facts.collect())
     }
 
-    /// The page with the table of this run. The lab's rows stay as they are if
-    /// this run had no lab.
+    /// The page with the table of this run. Rows that are not for this run to
+    /// judge, such as the lab's where it had none, stay as they are.
     ///
     /// # Errors
     /// If the page has no place for the table.
     pub fn put_into(
         &self,
         page: &str,
-        without_lab: bool,
+        stays: impl Fn(&str) -> bool,
         held: impl Fn(&str) -> usize,
     ) -> Result<String> {
         let (before, table, after) = parts(page)?;
@@ -48,14 +48,12 @@ impl Environments {
             let facts = facts.join(" | ");
             format!("| `{name}` | {facts} | {} |", held(name))
         };
-        let mut rows: Vec<String> = self.0.iter().map(row).collect();
-        if without_lab {
-            let of_the_lab = |row: &&str| {
-                promise(row).is_some_and(|(name, _)| is_lab(&name))
-            };
-            rows.extend(table.lines().filter(of_the_lab).map(str::to_owned));
-        }
-        let rows = rows.join("\n");
+        let old = table.lines().filter_map(|row| Some((promise(row)?.0, row)));
+        let old = old.filter(|(name, _)| stays(name));
+        let mut rows: BTreeMap<String, String> =
+            self.0.iter().map(|it| (it.0.clone(), row(it))).collect();
+        rows.extend(old.map(|(name, row)| (name, row.to_owned())));
+        let rows = rows.into_values().collect::<Vec<_>>().join("\n");
         Ok(format!("{before}{BEGIN}{HEAD}{rows}\n\n{END}{after}"))
     }
 
@@ -69,7 +67,7 @@ impl Environments {
     pub fn broken_promises(
         &self,
         page: &str,
-        without_lab: bool,
+        stays: impl Fn(&str) -> bool,
         held: impl Fn(&str) -> usize,
     ) -> Result<Vec<String>> {
         let (_, table, _) = parts(page)?;
@@ -79,7 +77,7 @@ impl Environments {
         let mut broken = Vec::new();
         for (name, claims) in &promised {
             match held(name) {
-                0 if without_lab && is_lab(name) => {}
+                _ if stays(name) => {}
                 0 => broken.push(format!("{name}: nothing was judged there")),
                 holds if is_lab(name) && holds < *claims => broken
                     .push(format!("{name}: {claims} claims, but {holds} hold")),
@@ -93,7 +91,8 @@ impl Environments {
     }
 }
 
-fn is_lab(environment: &str) -> bool {
+/// Whether an environment is one of the lab's.
+pub fn is_lab(environment: &str) -> bool {
     environment.starts_with("lab-")
 }
 
@@ -127,7 +126,7 @@ mod tests {
 
     fn page() -> String {
         let page = format!("a\n{BEGIN}| `gone` | 1 |\n{END}\nb\n");
-        run().put_into(&page, false, |_| 7).expect("a place")
+        run().put_into(&page, |_| false, |_| 7).expect("a place")
     }
 
     #[test]
@@ -141,7 +140,7 @@ mod tests {
     #[test]
     fn a_run_that_holds_what_is_promised_breaks_nothing() {
         let broken =
-            run().broken_promises(&page(), false, |_| 8).expect("a table");
+            run().broken_promises(&page(), |_| false, |_| 8).expect("a table");
         assert_eq!(broken, [""; 0]);
     }
 
@@ -149,7 +148,7 @@ mod tests {
     fn a_claim_less_in_the_lab_is_a_broken_promise() {
         let held = |name: &str| if name == "host" { 1 } else { 6 };
         let broken =
-            run().broken_promises(&page(), false, held).expect("a table");
+            run().broken_promises(&page(), |_| false, held).expect("a table");
         assert_eq!(broken, ["lab-root: 7 claims, but 6 hold"]);
     }
 
@@ -159,9 +158,9 @@ mod tests {
         run.0.remove("lab-root");
         let held = |name: &str| if name == "host" { 9 } else { 0 };
         let page = page();
-        let broken = run.broken_promises(&page, true, held).expect("a table");
+        let broken = run.broken_promises(&page, is_lab, held).expect("a table");
         assert_eq!(broken, [""; 0]);
-        let anew = run.put_into(&page, true, held).expect("a place");
+        let anew = run.put_into(&page, is_lab, held).expect("a place");
         assert!(anew.contains("| `lab-root` | Debian 12 | 6.1 | v2 | 7 |\n"));
         assert!(anew.contains("| `host` | Debian 12 | 6.1 | v1 | 9 |\n"));
     }
@@ -173,7 +172,7 @@ mod tests {
         run.0.insert("new".into(), facts);
         let held = |name: &str| if name == "host" { 0 } else { 7 };
         let broken =
-            run.broken_promises(&page(), false, held).expect("a table");
+            run.broken_promises(&page(), |_| false, held).expect("a table");
         assert_eq!(
             broken,
             ["host: nothing was judged there", "new: not in the table"]

@@ -199,6 +199,8 @@ pub fn canary(environment: &str) -> std::process::ExitCode {
         let word = value.trim_matches('"').split(' ').next().map(str::to_owned);
         word.unwrap_or_default()
     });
+    let other = std::env::consts::ARCH;
+    let other = if other == "x86_64" { "" } else { other };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
     let kernel = kernel.unwrap_or_default();
     let kernel: Vec<_> = kernel.split(['.', '-', '\n']).take(2).collect();
@@ -210,7 +212,7 @@ pub fn canary(environment: &str) -> std::process::ExitCode {
     };
     println!(
         "{ENVIRONMENT}\t{environment}\t{}\t{}\t{cgroups}",
-        system.join(" ").trim(),
+        format!("{} {other}", system.join(" ")).trim(),
         kernel.join(".")
     );
     println!("{MARK}\t{environment}\tcanary\t{CANARY}\tfail\tas it should");

@@ -50,6 +50,10 @@ struct Choice {
     #[arg(long)]
     quick: bool,
 
+    /// In the lab, also what takes long: all machines, and all claims there
+    #[arg(long)]
+    everything: bool,
+
     /// Only this stage, and those whose names begin with it and a dash
     #[arg(long = "stage", value_name = "STAGE")]
     stages: Vec<String>,
@@ -122,7 +126,48 @@ const WITH_ONE_ID: &[&str] = &["./scripts/as-learner.sh", "--no-subuid", "--"];
 /// How many hosts of one kind share the claims, with `--quick`.
 const PARTS: usize = 3;
 const PLAYGROUND: &str = "./scripts/playground.sh";
-const KERNELS: [&str; 2] = ["6.1", "6.12"];
+
+/// A machine of the lab.
+struct Machine {
+    /// What its stages, and the environments in it, begin with.
+    name: &'static str,
+    /// What lab.sh is asked for.
+    options: &'static [&'static str],
+    /// Whether the programs are compiled for it apart.
+    foreign: bool,
+    /// What is judged there in every run, and not only with `--everything`:
+    /// these test binaries; `None` for all.
+    always: Option<&'static [&'static str]>,
+}
+
+/// A new one is a new entry.
+const MACHINES: [Machine; 4] = [
+    Machine {
+        name: "lab-6.1",
+        options: &["--kernel", "6.1"],
+        foreign: false,
+        always: None,
+    },
+    Machine {
+        name: "lab-6.12",
+        options: &["--kernel", "6.12"],
+        foreign: false,
+        always: None,
+    },
+    Machine {
+        name: "lab-13",
+        options: &["--debian", "13"],
+        foreign: false,
+        always: Some(&[]),
+    },
+    // The numbers of system calls are an architecture's own.
+    Machine {
+        name: "lab-arm64",
+        options: &["--arch", "arm64"],
+        foreign: true,
+        always: Some(&["least_privilege"]),
+    },
+];
 
 impl Run {
     fn prepare(choice: Choice) -> Result<Run> {
@@ -185,6 +230,23 @@ impl Run {
         let documentation = "export RUSTDOCFLAGS='-D warnings'
             cargo doc --workspace --no-deps --quiet";
         self.whole("documentation", &shell(documentation));
+        self.oldest_rust();
+    }
+
+    /// Without it, a person's run goes on; not a server's.
+    fn oldest_rust(&self) {
+        let name = "oldest-rust";
+        if !self.choice.names.is_empty() || !self.stages.wants(name) {
+            return;
+        }
+        self.stages.stage(name, |log| {
+            let mut check = Command::new("./scripts/lib/oldest-rust.sh");
+            let status = log.run(name, &mut check, self.stages.limit())?;
+            match status.and_then(|it| it.code()) {
+                Some(CAN_NOT) => Ok(can_do_without(log)),
+                code => Ok(code == Some(0)),
+            }
+        });
     }
 
     fn on_this_host(&self) {
@@ -277,68 +339,101 @@ impl Run {
         }
     }
 
+    /// The binaries that are judged in a machine in this run.
+    fn for_machine(&self, machine: &Machine) -> Vec<&Binary> {
+        let all = self.choice.everything;
+        let is_due = |it: &&Binary| {
+            machine.always.is_none_or(|names| all || names.contains(&&*it.name))
+        };
+        self.binaries.iter().filter(is_due).collect()
+    }
+
     /// If the lab can't run, everything else is judged all the same; but a
     /// server that tests for others must have it.
     fn in_the_lab(&self) {
-        let kernels = KERNELS.map(|kernel| (kernel, format!("lab-{kernel}")));
-        let wanted = kernels.iter().filter(|(_, s)| self.stages.wants(s));
-        let wanted: Vec<_> = wanted.collect();
-        if self.choice.quick || wanted.is_empty() {
+        if self.choice.quick {
             return;
         }
-        let mut there = false;
-        self.stages.stage("lab-image", |log| {
-            let mut image = Command::new("./scripts/lab.sh");
-            let limit = Duration::from_secs(1800);
-            let status = log.run("image", image.arg("--image"), limit)?;
-            there = status.is_some_and(|status| status.success());
-            if !there {
-                let why = log.text();
-                let why = why.lines().filter(|line| line.starts_with("lab:"));
-                why.for_each(|line| println!("    SKIP  {line}"));
-            }
-            Ok(there || std::env::var_os("CI").is_none())
+        let mut machines: Vec<_> = MACHINES.iter().collect();
+        machines.retain(|it| {
+            self.stages.wants(it.name) && !self.for_machine(it).is_empty()
         });
-        if !there {
+        if machines.is_empty() {
             return;
         }
-        // Both kernels at once, in one boot each.
+        self.stages.stage("lab-image", |log| {
+            let wanted = machines.len();
+            machines.retain(|machine| {
+                let mut image = lab(machine);
+                let limit = Duration::from_secs(1800);
+                let status = log.run(machine.name, image.arg("--image"), limit);
+                status.is_ok_and(|it| it.is_some_and(|it| it.success()))
+            });
+            let there = machines.len() == wanted;
+            Ok(there || can_do_without(log))
+        });
+        // All machines at once, with one boot each.
         thread::scope(|scope| {
-            for (kernel, stage) in wanted {
-                scope.spawn(|| {
-                    self.stages.stage(stage, |log| self.boot(log, kernel));
-                });
+            for machine in machines {
+                scope.spawn(|| self.in_machine(machine));
             }
         });
     }
 
-    /// Runs the same judge inside, as root and as an ordinary user.
-    fn boot(&self, log: &mut Log, kernel: &str) -> Result<bool> {
-        let programs = self.stripped_programs(kernel)?;
-        let mut lab = Command::new("nice");
-        lab.args(["./scripts/lab.sh", "--kernel", kernel, "--cpus", "1"]);
-        lab.args(["--user", "root,learner"]).env("WORKSHOP_BIN", &programs);
-        let place = |binary: &Binary| {
-            let file = binary.path.file_name().expect("a file");
-            programs.join("deps").join(file)
-        };
-        for binary in &self.binaries {
-            lab.arg("--bring").arg(place(binary));
+    fn in_machine(&self, machine: &Machine) {
+        let mut binaries = None;
+        if machine.foreign {
+            let stage = format!("{}-build", machine.name);
+            self.stages.stage(&stage, |log| {
+                let mut build = lab(machine);
+                build.arg("--cargo").args(&TEST_BINARIES[1..]);
+                let limit = Duration::from_secs(3600);
+                let status = log.run("cargo", &mut build, limit)?;
+                match status.and_then(|it| it.code()) {
+                    Some(0) => {
+                        let said = log.text();
+                        binaries = Some(binaries_in(said.as_bytes())?);
+                        Ok(true)
+                    }
+                    Some(CAN_NOT) => Ok(can_do_without(log)),
+                    _ => Ok(false),
+                }
+            });
+        } else {
+            self.stages.stage(machine.name, |log| {
+                let due = self.for_machine(machine);
+                let programs = self.stripped_programs(machine, &due)?;
+                let place = |it: &Binary| {
+                    let file = it.path.file_name().expect("a file");
+                    programs.join("deps").join(file)
+                };
+                let there: Vec<_> = due.into_iter().map(place).collect();
+                boot(log, machine, &programs, &there)
+            });
         }
-        lab.arg("--").arg(programs.join("test-suite"));
-        lab.args(["judge", &format!("lab-{kernel}")]);
-        lab.args(self.binaries.iter().map(place));
-        // Inside, each binary has its limit. A dead machine is reported at
-        // once; one that only boots slowly gets its time.
-        lab.env("LAB_BOOT_SECONDS", "600");
-        let status = log.run("boot", &mut lab, Duration::from_secs(3600))?;
-        Ok(status.is_some_and(|status| status.success()))
+        if let Some(binaries) = binaries {
+            self.stages.stage(machine.name, |log| {
+                let due = self.for_machine(machine);
+                let is_due =
+                    |it: &&Binary| due.iter().any(|due| due.name == it.name);
+                let there = binaries.iter().filter(is_due);
+                let there: Vec<_> = there.map(|it| it.path.clone()).collect();
+                let first = there.first().context("a test binary")?;
+                let programs = first.ancestors().nth(2);
+                let programs = programs.context("in target")?;
+                boot(log, machine, programs, &there)
+            });
+        }
     }
 
     /// Makes a directory like that of the programs, for the lab. Programs
     /// without debug information load faster.
-    fn stripped_programs(&self, kernel: &str) -> Result<PathBuf> {
-        let directory = self.target.join("test-lab").join(kernel);
+    fn stripped_programs(
+        &self,
+        machine: &Machine,
+        binaries: &[&Binary],
+    ) -> Result<PathBuf> {
+        let directory = self.target.join("test-lab").join(machine.name);
         if directory.exists() {
             fs::remove_dir_all(&directory).context("remove what is old")?;
         }
@@ -352,7 +447,7 @@ impl Run {
             fs::read_dir(&self.programs).context("read the programs")?;
         let files = entries.flatten().map(|entry| entry.path());
         let files = files.filter(is_program);
-        let tests = self.binaries.iter().map(|binary| binary.path.clone());
+        let tests = binaries.iter().map(|binary| binary.path.clone());
         for file in files.chain(tests) {
             let place =
                 file.strip_prefix(&self.programs).context("a program")?;
@@ -373,7 +468,19 @@ impl Run {
         ensure!(!outcomes.is_empty(), "there is no stage of that name");
         let said: Vec<_> = outcomes.iter().map(|s| s.text.as_str()).collect();
         let said = said.join("\n");
-        let lab = outcomes.iter().any(|s| s.name.starts_with("lab-6"));
+        let ran = |machine: &Machine| {
+            outcomes.iter().any(|stage| stage.name == machine.name)
+        };
+        let lab = MACHINES.iter().any(ran);
+        // The others have their rows in the README from another run.
+        let judged_whole = |environment: &str| {
+            let whole = MACHINES.iter().filter(|machine| {
+                ran(machine) && (machine.always.is_none() || choice.everything)
+            });
+            whole
+                .map(|machine| format!("{}-", machine.name))
+                .any(|name| environment.starts_with(&name))
+        };
         let matrix = Matrix::read(&said);
         matrix.print(std::io::stdout().is_terminal());
 
@@ -392,7 +499,11 @@ impl Run {
         }
         // Only a run that saw all environments can judge their table.
         let stale = match whole && is_root() {
-            true => settle_readme(&matrix, &said, !lab, choice.write_readme)?,
+            true => {
+                let stays =
+                    |it: &str| environments::is_lab(it) && !judged_whole(it);
+                settle_readme(&matrix, &said, stays, choice.write_readme)?
+            }
             false => 0,
         };
         if stale > 0 {
@@ -460,37 +571,86 @@ fn shell(lines: &str) -> Vec<&str> {
     vec!["bash", "-e", "-o", "pipefail", "-c", lines]
 }
 
-/// The test binaries that judge containers: those of `tests/`, which cargo
-/// lists.
+/// Compiles the test binaries that judge containers: those of `tests/`.
+const TEST_BINARIES: [&str; 8] = [
+    "cargo",
+    "test",
+    "--workspace",
+    "--test",
+    "*",
+    "--no-run",
+    "--quiet",
+    "--message-format=json",
+];
+
 fn test_binaries(names: &[String]) -> Result<Vec<Binary>> {
-    let words = [
-        "cargo",
-        "test",
-        "--workspace",
-        "--test",
-        "*",
-        "--no-run",
-        "--quiet",
-        "--message-format=json",
-    ];
-    let said = output_of(&words)?;
-    let messages = serde_json::Deserializer::from_slice(&said);
-    let mut binaries = Vec::new();
-    for message in messages.into_iter::<serde_json::Value>() {
-        let message = message.context("what cargo says")?;
-        let is_test = message["target"]["kind"][0] == "test";
-        if let Some(path) = message["executable"].as_str().filter(|_| is_test) {
-            binaries.push(Binary::at(path.into()));
-        }
-    }
+    let mut binaries = binaries_in(&output_of(&TEST_BINARIES)?)?;
     let wanted = |binary: &Binary| {
         names.is_empty()
             || names.iter().any(|n| binary.name.contains(n.as_str()))
     };
     binaries.retain(wanted);
-    binaries.sort_by(|a, b| a.name.cmp(&b.name));
     ensure!(!binaries.is_empty(), "no test binary is named {names:?}");
     Ok(binaries)
+}
+
+/// The test binaries that cargo's messages, a line each, tell of.
+fn binaries_in(said: &[u8]) -> Result<Vec<Binary>> {
+    let mut binaries = Vec::new();
+    let is_message = |line: &&[u8]| line.first() == Some(&b'{');
+    for line in said.split(|byte| *byte == b'\n').filter(is_message) {
+        let message: serde_json::Value =
+            serde_json::from_slice(line).context("what cargo says")?;
+        let is_test = message["target"]["kind"][0] == "test";
+        if let Some(path) = message["executable"].as_str().filter(|_| is_test) {
+            binaries.push(Binary::at(path.into()));
+        }
+    }
+    binaries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(binaries)
+}
+
+fn lab(machine: &Machine) -> Command {
+    let mut lab = Command::new("nice");
+    // What is compiled here for this machine is not for another one.
+    lab.env_remove("WORKSHOP_BIN");
+    lab.arg("./scripts/lab.sh").args(machine.options);
+    lab
+}
+
+/// The exit status of a script that lacks what it needs.
+const CAN_NOT: i32 = 125;
+
+/// A person's run goes on, and says what it goes without.
+fn can_do_without(log: &Log) -> bool {
+    let text = log.text();
+    let why = text.lines().filter(|line| {
+        ["lab:", "oldest-rust:"].iter().any(|it| line.starts_with(it))
+    });
+    why.for_each(|line| println!("    SKIP  {line}"));
+    std::env::var_os("CI").is_none()
+}
+
+/// Runs the same judge inside, as root and as an ordinary user.
+fn boot(
+    log: &mut Log,
+    machine: &Machine,
+    programs: &Path,
+    binaries: &[PathBuf],
+) -> Result<bool> {
+    let mut lab = lab(machine);
+    lab.args(["--cpus", "1", "--user", "root,learner"]);
+    lab.env("WORKSHOP_BIN", programs);
+    for binary in binaries {
+        lab.arg("--bring").arg(binary);
+    }
+    lab.arg("--").arg(programs.join("test-suite"));
+    lab.args(["judge", machine.name]).args(binaries);
+    // Inside, each binary has its limit. A dead machine is reported at once;
+    // one that only boots slowly gets its time.
+    lab.env("LAB_BOOT_SECONDS", "600");
+    let status = log.run("boot", &mut lab, Duration::from_secs(3600))?;
+    Ok(status.is_some_and(|status| status.success()))
 }
 
 /// Compares the README's table with the run, or puts the run into it. Returns
@@ -498,7 +658,7 @@ fn test_binaries(names: &[String]) -> Result<Vec<Binary>> {
 fn settle_readme(
     matrix: &Matrix,
     said: &str,
-    no_lab: bool,
+    stays: impl Fn(&str) -> bool,
     write: bool,
 ) -> Result<usize> {
     let environments = Environments::read(said);
@@ -506,11 +666,11 @@ fn settle_readme(
     let page = Path::new("README.md");
     let text = fs::read_to_string(page).context("read README.md")?;
     if write {
-        let text = environments.put_into(&text, no_lab, held)?;
+        let text = environments.put_into(&text, stays, held)?;
         fs::write(page, text).context("write README.md")?;
         return Ok(0);
     }
-    let broken = environments.broken_promises(&text, no_lab, held)?;
+    let broken = environments.broken_promises(&text, stays, held)?;
     for promise in &broken {
         println!("README: {promise} (--write-readme corrects it)");
     }

@@ -34,10 +34,12 @@ impl Matrix {
         let mut matrix = Matrix::default();
         for line in text.lines().filter_map(|line| line.strip_prefix(MARK)) {
             let fields: Vec<_> = line.split('\t').skip(1).collect();
-            if let [environment, binary, claim, result, reason] = fields[..]
-                && claim != CANARY
-            {
-                matrix.add(environment, binary, claim, result, reason);
+            match fields[..] {
+                [_, _, CANARY, ..] => {}
+                [environment, binary, claim, result, reason] => {
+                    matrix.add(environment, binary, claim, result, reason);
+                }
+                _ => {}
             }
         }
         matrix

@@ -74,7 +74,7 @@ impl Log {
             command.env_remove(name);
         }
         command.stdout(self.file.try_clone()?).stderr(self.file.try_clone()?);
-        let program = command.get_program().display().to_string();
+        let program = command.get_program().to_string_lossy().into_owned();
         let (status, cpu) = run_in_a_group(command, limit)
             .with_context(|| format!("start {program}"))?;
         self.cpu += cpu;
