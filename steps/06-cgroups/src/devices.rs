@@ -1,36 +1,48 @@
-//! Which devices a container may open: the devices controller of v1
-//! (Documentation/admin-guide/cgroup-v1/devices.rst). Only root has it.
+//! Which devices a container may open. v1 has a controller for it
+//! (Documentation/admin-guide/cgroup-v1/devices.rst), v2 asks a program (bpf(2)).
+//! Both are for the machine's own root.
 
+mod filter;
+
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use nix::unistd::{AccessFlags, access};
-use runtime::{Failure, Inside, Narrator, shell};
+use runtime::process::{attach_device_filter, load_device_filter};
+use runtime::{Failure, Host, Inside, Narrator, shell};
+use user_namespace::powers;
 
 use crate::tree::{self, Directory, Trees, put};
 
-/// What every program may expect, and terminals; to make a node gives nobody
-/// the device.
-const USUAL: [&str; 10] = [
-    "c *:* m",
-    "b *:* m",
-    "c 1:3 rwm",
-    "c 1:5 rwm",
-    "c 1:7 rwm",
-    "c 1:8 rwm",
-    "c 1:9 rwm",
-    "c 5:0 rwm",
-    "c 5:2 rwm",
-    "c 136:* rwm",
+/// What every program may expect, and terminals.
+const USUAL: [(&str, &str); 8] = [
+    ("c 1:3", ALL),
+    ("c 1:5", ALL),
+    ("c 1:7", ALL),
+    ("c 1:8", ALL),
+    ("c 1:9", ALL),
+    ("c 5:0", ALL),
+    ("c 5:2", ALL),
+    ("c 136:*", ALL),
 ];
+/// Read, write, make nodes.
+const ALL: &str = "rwm";
+/// To make a node gives nobody the device.
+const NODES: [&str; 2] = ["c *:* m", "b *:* m"];
 
-/// A cgroup with rules for devices.
+/// All but the usual devices and some more are refused.
 #[derive(Debug)]
-pub struct DeviceRules(Directory);
+pub enum DeviceRules {
+    /// A cgroup of v1 with such rules.
+    V1(Directory),
+    /// The program for a cgroup of v2.
+    V2(Vec<u64>),
+}
 
 impl DeviceRules {
-    /// All but the usual devices and these are refused: `c 10:229` and `rw`.
-    /// `None` where the controller is not ours.
+    /// Allows these, as `c 10:229` and `rw`. `None` where we may make no rules.
     ///
     /// # Errors
     /// As mkdir(2) and write(2).
@@ -38,41 +50,43 @@ impl DeviceRules {
         runtime: &Narrator,
         allowed: &[(String, &str)],
     ) -> Result<Option<DeviceRules>> {
-        let place = Trees::read()?.place(Some("devices"));
-        let ours = |it: &Path| {
-            access(it, AccessFlags::W_OK).is_ok()
-                && access(&it.join("devices.deny"), AccessFlags::W_OK).is_ok()
+        let trees = Trees::read()?;
+        let Some((_, parent)) = trees.place(Some("devices")) else {
+            let may = powers::may_administer() && powers::is_the_first();
+            let may = may && trees.place(None).is_some();
+            return Ok(may.then(|| DeviceRules::V2(program(allowed))));
         };
-        let Some((_, parent)) = place.filter(|(_, own)| ours(own)) else {
+        let writable = |it: &Path| access(it, AccessFlags::W_OK).is_ok();
+        if !writable(&parent) || !writable(&parent.join("devices.deny")) {
             return Ok(None);
-        };
+        }
         let directory = Directory::make(runtime, "DEVICES", &parent)?;
-        let rules = DeviceRules(directory);
-        rules.write(runtime, "devices.deny", "a")?;
-        for rule in USUAL {
-            rules.write(runtime, "devices.allow", rule)?;
+        let write = |file: &str, rule: &str| {
+            let why = "which devices may be opened";
+            tree::write(runtime, &directory.file(file), rule, why)
+        };
+        write("devices.deny", "a")?;
+        for rule in NODES {
+            write("devices.allow", rule)?;
+        }
+        for (device, access) in USUAL {
+            write("devices.allow", &format!("{device} {access}"))?;
         }
         for (device, access) in allowed {
             // It may be one of the usual ones, and less is asked for.
-            rules.write(runtime, "devices.deny", &format!("{device} rwm"))?;
-            let rule = format!("{device} {access}");
-            rules.write(runtime, "devices.allow", &rule)?;
+            write("devices.deny", &format!("{device} {ALL}"))?;
+            write("devices.allow", &format!("{device} {access}"))?;
         }
-        Ok(Some(rules))
+        Ok(Some(DeviceRules::V1(directory)))
     }
 
-    fn write(&self, runtime: &Narrator, file: &str, rule: &str) -> Result<()> {
-        let file = self.0.file(file);
-        let why = "which devices may be opened";
-        Ok(tree::write(runtime, &file, rule, why)?)
-    }
-
-    /// Puts ourselves there.
+    /// Of v1: puts ourselves there.
     ///
     /// # Errors
     /// As write(2).
     pub fn enter(&self, container: &Inside) -> Result<(), Failure> {
-        let tasks = self.0.file("tasks");
+        let DeviceRules::V1(directory) = self else { return Ok(()) };
+        let tasks = directory.file("tasks");
         container.call(
             format!("write({tasks:?}, \"0\")"),
             "the rules for devices are ours",
@@ -80,4 +94,38 @@ impl DeviceRules {
             || put(&tasks, "0"),
         )
     }
+
+    /// Of v2: the container's cgroup gets the program, above the part that root
+    /// inside divides.
+    ///
+    /// # Errors
+    /// As bpf(2), and where the container has no cgroup of its own.
+    pub fn attach(&self, container: &Host) -> Result<()> {
+        let DeviceRules::V2(program) = self else { return Ok(()) };
+        let Some(cgroup) = tree::of_container(container.pid)? else {
+            bail!("the container has no cgroup of its own, which could ask");
+        };
+        let directory = File::open(&cgroup)
+            .map_err(|error| Failure::of(format!("open({cgroup:?})"), error))?;
+        let program = container.call(
+            format!("bpf(BPF_PROG_LOAD, {} instructions)", program.len()),
+            "which devices may be opened",
+            "",
+            || load_device_filter(program),
+        )?;
+        container.call(
+            format!("bpf(BPF_PROG_ATTACH, {cgroup:?}, BPF_CGROUP_DEVICE)"),
+            "asked before each open(2) of a device",
+            "",
+            || attach_device_filter(directory.as_fd(), program.as_fd()),
+        )?;
+        Ok(())
+    }
+}
+
+/// What is asked for goes before what is usual: it may be less of the same.
+fn program(allowed: &[(String, &str)]) -> Vec<u64> {
+    let allowed = allowed.iter().map(|(device, access)| (&**device, *access));
+    let rules: Vec<_> = allowed.chain(USUAL).collect();
+    filter::program(&rules)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Gid, Uid};
+use nix::unistd::{Gid, Pid, Uid};
 use runtime::{
     Because, Birthplace, Failure, Narrator, Side, kernel_file, shell,
 };
@@ -129,6 +129,22 @@ impl Drop for Directory {
 fn is_busy(removed: io::Result<()>) -> bool {
     removed
         .is_err_and(|error| error.raw_os_error() == Some(Errno::EBUSY as i32))
+}
+
+/// The cgroup (v2) that a runtime made for the container of this process, above
+/// the part that is root's inside.
+///
+/// # Errors
+/// As read(2).
+pub fn of_container(pid: Pid) -> Result<Option<PathBuf>, Failure> {
+    let Some((_, own)) = Trees::of(pid.as_raw())?.place(None) else {
+        return Ok(None);
+    };
+    let above = own.parent().filter(|_| own.ends_with(HANDED_OVER));
+    let own = above.map_or(own.clone(), Path::to_owned);
+    let name = own.file_name().unwrap_or_default().to_string_lossy();
+    let is_one = name.starts_with(PREFIX);
+    Ok(is_one.then_some(own))
 }
 
 /// Another PID namespace may have a runtime of our number, and the same tree:

@@ -91,6 +91,7 @@ impl Place {
         container: &Host,
         kernel: &Netlink,
         view: &View,
+        device: &str,
     ) -> Result<()> {
         for Link { name, index, .. } in view.waste() {
             container.call(
@@ -117,6 +118,7 @@ impl Place {
                 LinkAttribute::Address(own.mac),
                 netlink::cable(
                     pid.as_raw().unsigned_abs(),
+                    device,
                     &[LinkAttribute::Address(mac_of(address))],
                 ),
             ],
@@ -124,10 +126,10 @@ impl Place {
         container.call(
             format!(
                 "RTM_NEWLINK {{ {name}, master: {BRIDGE}, kind: veth, \
-                 peer: {{ eth0, pid: {pid}, for {address} }} }}"
+                 peer: {{ {device}, pid: {pid}, for {address} }} }}"
             ),
             "a cable into the container",
-            format!("ip link add {name} master {BRIDGE} type veth peer eth0 netns {pid}"),
+            format!("ip link add {name} master {BRIDGE} type veth peer {device} netns {pid}"),
             || kernel.change(NewLink(message)),
         )?;
         let links = kernel.links().context("RTM_GETLINK")?;

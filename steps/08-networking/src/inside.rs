@@ -26,26 +26,29 @@ const MOST_LINKS: usize = 40;
 pub fn set_up(
     container: &mut Inside,
     network: Option<mode::Mode>,
+    device: &str,
 ) -> Result<()> {
     let (own, servers) = match network {
         Some(mode::Mode::Host) => (None, host_name_servers()),
-        _ => (switch_on(container)?, name_servers()),
+        _ => (switch_on(container, device)?, name_servers()),
     };
     write_names(container, own, &servers)
 }
 
 /// Switches on what is there. A new network namespace has one device, the
 /// loopback, and even that is off.
-fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
+fn switch_on(container: &Inside, device: &str) -> Result<Option<Ipv4Addr>> {
     let kernel = Netlink::open().context("socket(AF_NETLINK)")?;
     let why = "without it not even 127.0.0.1 answers";
     container.routine(|| up(container, &kernel, "lo", why))?;
     // The address that the host chose is in the hardware address.
-    let eth0 = kernel.link("eth0").context("RTM_GETLINK { eth0 }")?;
-    let cable = eth0.filter(|it| it.kind == Some(InfoKind::Veth));
-    match cable.and_then(|eth0| Some((eth0.index, address_in(&eth0.mac)?))) {
-        Some((eth0, address)) => {
-            connect(container, &kernel, eth0, address)?;
+    let there = kernel
+        .link(device)
+        .with_context(|| format!("RTM_GETLINK {{ {device} }}"))?;
+    let cable = there.filter(|it| it.kind == Some(InfoKind::Veth));
+    match cable.and_then(|it| Some((it.index, address_in(&it.mac)?))) {
+        Some((index, address)) => {
+            connect(container, &kernel, (device, index), address)?;
             Ok(Some(address))
         }
         None => Ok(None),
@@ -55,7 +58,7 @@ fn switch_on(container: &Inside) -> Result<Option<Ipv4Addr>> {
 fn connect(
     container: &Inside,
     kernel: &Netlink,
-    eth0: u32,
+    (device, index): (&str, u32),
     address: Ipv4Addr,
 ) -> Result<(), Failure> {
     let subnet = Subnet::of(address);
@@ -63,12 +66,12 @@ fn connect(
     let gateway = subnet.network(Subnet::BRIDGE).address;
     container.routine(|| {
         container.call(
-            format!("RTM_NEWADDR {{ eth0, {own} }}"),
+            format!("RTM_NEWADDR {{ {device}, {own} }}"),
             "an address of our own",
-            format!("ip address add {own} dev eth0"),
-            || kernel.change(netlink::has_address(eth0, own)),
+            format!("ip address add {own} dev {device}"),
+            || kernel.change(netlink::has_address(index, own)),
         )?;
-        up(container, kernel, "eth0", "a new device is switched off")
+        up(container, kernel, device, "a new device is switched off")
     })?;
     container.call(
         format!("RTM_NEWROUTE {{ default, via: {gateway} }}"),

@@ -34,7 +34,7 @@ use runtime::{Feature, Host, Inside, Narrator};
 
 use bridge::Place;
 use forwarding::Note;
-use mode::Mode;
+use mode::{Device, Mode};
 use netlink::Netlink;
 use pasta::Pasta;
 use port::{Published, Reserved};
@@ -56,6 +56,8 @@ pub struct Network {
     #[arg(short, long, value_name = "HOST:CONTAINER")]
     publish: Vec<Published>,
 
+    #[arg(skip)]
+    device: Device,
     #[arg(skip)]
     reserved: Reserved,
     #[arg(skip)]
@@ -84,14 +86,14 @@ impl Feature for Network {
         let plugged_in = self.plug_in(container);
         if self.network.is_none() && mode::is_refused(&plugged_in) {
             self.reserved = Reserved::default();
-            self.pasta = Pasta::start(container, &self.publish)?;
+            self.pasta = Pasta::start(container, &self.publish, self.device.0)?;
             return Ok(());
         }
         plugged_in
     }
 
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        inside::set_up(container, self.network)
+        inside::set_up(container, self.network, self.device.0)
     }
 }
 
@@ -118,7 +120,7 @@ impl Network {
         let place = self.place.insert(Place::default());
         let view = View::of(&kernel)?;
         container.routine(|| bridge::prepare(container, &kernel, &view))?;
-        place.plug_in(container, &kernel, &view)?;
+        place.plug_in(container, &kernel, &view, self.device.0)?;
         place.note(container, &kernel, &self.publish)?;
         let view = View::of(&kernel)?;
         let note = Note::on(&view).with_ways_out(container, &view)?;

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use nix::errno::Errno;
 use runtime::Failure;
 
+use crate::Network;
 use crate::port::{self, Published};
 
 /// Which network is inside.
@@ -36,4 +37,22 @@ pub fn is_refused(done: &Result<()>) -> bool {
         refused,
         Some(Failure::Call { errno: Errno::EPERM | Errno::EACCES, .. })
     )
+}
+
+/// What the way out is called inside.
+#[derive(Debug, Clone, Copy)]
+pub struct Device(pub &'static str);
+
+impl Default for Device {
+    fn default() -> Device {
+        Device("eth0")
+    }
+}
+
+impl Network {
+    /// The same, and the way out has this name inside.
+    #[must_use]
+    pub fn named(self, device: &'static str) -> Network {
+        Network { device: Device(device), ..self }
+    }
 }

@@ -252,10 +252,14 @@ pub fn kind(kind: InfoKind) -> LinkAttribute {
     LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)])
 }
 
-/// A cable: its other end is `eth0` in the network of the process `pid`, with
+/// A cable: its other end is `device` in the network of the process `pid`, with
 /// what shall be so of that end.
-pub fn cable(pid: u32, far_end: &[LinkAttribute]) -> LinkAttribute {
-    let mut inner = named("eth0", far_end);
+pub fn cable(
+    pid: u32,
+    device: &str,
+    far_end: &[LinkAttribute],
+) -> LinkAttribute {
+    let mut inner = named(device, far_end);
     inner.attributes.push(LinkAttribute::NetNsPid(pid));
     LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),

@@ -48,9 +48,10 @@ impl Pasta {
     pub fn start(
         container: &Host,
         ports: &[Published],
+        device: &str,
     ) -> Result<Option<Pasta>> {
         let pid = container.pid.to_string();
-        let mut words = words(ports);
+        let mut words = words(ports, device);
         words.push(pid.clone());
         let started = container.call(
             "execve(\"pasta\", …)",
@@ -171,7 +172,7 @@ fn explain(said: &str) -> String {
     }
 }
 
-fn words(ports: &[Published]) -> Vec<String> {
+fn words(ports: &[Published], device: &str) -> Vec<String> {
     let mut words: Vec<String> = [
         "pasta",
         "--foreground",
@@ -179,7 +180,7 @@ fn words(ports: &[Published]) -> Vec<String> {
         "--ipv4-only",
         "--config-net",
         "--ns-ifname",
-        "eth0",
+        device,
         "--pid",
         "/dev/stdout",
         // What listens on the host's loopback stays the host's.

@@ -12,7 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
 use nix::unistd::{AccessFlags, Gid, Uid, access};
-use runtime::{Because, Failure, Feature, Inside, Narrator};
+use runtime::{Because, Failure, Feature, Host, Inside, Narrator};
 
 /// Devices of the host, shown inside.
 #[derive(Debug, clap::Args)]
@@ -128,11 +128,23 @@ impl Feature for Devices {
         match (part, &self.rules) {
             (Some(Device { source, access, .. }), None) => bail!(
                 "--device {}: …:{access}: the kernel refuses the rest only by \
-                 the devices controller of cgroup v1, which is root's and is \
-                 not here: leave :{access} out",
+                 the rules of a cgroup, and those are made by the machine's \
+                 own root: leave :{access} out",
                 source.display()
             ),
             _ => Ok(()),
+        }
+    }
+
+    fn on_host(&mut self, container: &Host) -> Result<()> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        match container.routine(|| rules.attach(container)) {
+            // More was not asked for.
+            Err(error) if self.devices.iter().all(|it| it.access == ALL) => {
+                container.note(format!("no rules for devices: {error:#}"));
+                Ok(())
+            }
+            attached => attached,
         }
     }
 
@@ -157,6 +169,13 @@ impl Feature for Devices {
             if access(source, both).is_err() {
                 container.note(refusal(source));
             }
+            if is_block(source) {
+                container.note(format!(
+                    "{}: only the machine's own root mounts it: the kernel \
+                     trusts no filesystem that a user may have written",
+                    source.display()
+                ));
+            }
         }
         Ok(())
     }
@@ -169,9 +188,14 @@ fn refusal(source: &Path) -> String {
     let root = map.split_whitespace().nth(1).unwrap_or("UID");
     let source = source.display();
     format!(
-        "{source}: its mode is {mode:o}, and root inside is neither its owner \
-         nor in its group; this opens it: `sudo setfacl -m u:{root}:rw {source}`"
+        "{source}: its mode is {mode:o}, root inside is not its owner, and \
+         no group of the host comes along; this opens it: \
+         `sudo setfacl -m u:{root}:rw {source}`"
     )
+}
+
+fn is_block(source: &Path) -> bool {
+    fs::metadata(source).is_ok_and(|it| it.file_type().is_block_device())
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         .with(cli.overlay)
         .with(cli.system)
         .with(cli.devices)
-        .with(cli.network)
+        .with(cli.network.named("host0"))
         .with(cli.pivot)
         .with(cli.locks)
         .with(cli.cgroups.delegated())

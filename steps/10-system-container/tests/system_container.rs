@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use system_container::kept;
 use testbed::{
     Running, Step, binary, checkout, eventually, needs, proc, skip, token,
@@ -31,7 +32,11 @@ testbed::main!(
     the_hosts_programs_are_there_and_nobody_changes_them,
     it_divides_its_cgroup_and_can_not_lift_its_limits,
     containers_run_in_it_with_limits_of_their_own,
+    a_machine_boots_in_the_machine,
+    its_network_device_is_host0_which_networkd_knows,
     a_device_is_handed_through_and_no_more_of_it_than_asked_for,
+    a_device_that_nobody_named_opens_for_nobody,
+    what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told,
     a_command_runs_in_it_without_an_init,
     root_inside_keeps_what_the_table_says,
     the_table_beside_09_is_that_of_the_two_steps,
@@ -514,6 +519,145 @@ fn containers_run_in_it_with_limits_of_their_own() {
     let said = run("--uid=user /w/09-least-privilege -q -- id -u");
     assert_eq!(said, "0");
     assert_eq!(stop(machine).0, 0);
+}
+
+/// 10 in 10: an init below an init, each with a cgroup to divide.
+fn a_machine_boots_in_the_machine() {
+    needs_systemd();
+    needs::real_processor();
+    let programs = shared();
+    let copied = fs::copy(binary(STEP), programs.path().join(STEP));
+    copied.expect("copy the step");
+    let volume = format!("{}:/w", programs.path().display());
+    let machine = boot(Step::new(STEP).args(["-v", &volume]));
+    // Only the runtime is asked to stop: to an init, SIGTERM is something else.
+    let (status, _) = inside(
+        &machine,
+        "systemd-run --quiet --unit=inner -p Delegate=yes -p KillMode=mixed \
+         -p StandardOutput=file:/root/console /w/10-system-container -q",
+    );
+    assert_eq!(status, 0);
+    let console = || inside(&machine, "cat /root/console").1;
+    eventually("a login in it", || console().contains(LOGIN).then_some(()));
+    // Two processes are the first in numbers of their own.
+    let firsts = r"grep -lE '^NSpid:.*\s1$' /proc/[0-9]*/status | wc -l";
+    assert_eq!(inside(&machine, firsts).1, "2");
+    assert_eq!(inside(&machine, "systemctl stop inner").0, 0);
+    let said = console();
+    assert!(said.contains("Halting system."), "{said}");
+    assert_eq!(stop(machine).0, 0);
+}
+
+fn its_network_device_is_host0_which_networkd_knows() {
+    needs_systemd();
+    let machine = boot(Step::new(STEP));
+    let said = inside(&machine, "echo $(ls /sys/class/net)").1;
+    if said == "lo" {
+        skip("needs a network: root's bridge, or pasta");
+    }
+    assert_eq!(said, "host0 lo");
+    // systemd's own word for it, which Debian has in another package some day.
+    let known = "/usr/lib/systemd/network/80-container-host0.network";
+    if Path::new(known).exists() {
+        assert_eq!(inside(&machine, "systemctl start systemd-networkd").0, 0);
+        eventually("networkd to know it", || {
+            let said = inside(&machine, "networkctl status host0").1;
+            said.contains("80-container-host0.network").then_some(())
+        });
+    }
+    assert_eq!(stop(machine).0, 0);
+}
+
+/// A node of a real device, made for a claim, with its own permissions.
+fn node(
+    directory: &Path,
+    name: &str,
+    kind: SFlag,
+    number: [u64; 2],
+    mode: u32,
+) -> String {
+    let path = directory.join(name);
+    let [major, minor] = number;
+    mknod(&path, kind, Mode::empty(), makedev(major, minor)).expect("mknod");
+    let mode = fs::Permissions::from_mode(mode);
+    fs::set_permissions(&path, mode).expect("chmod");
+    path.display().to_string()
+}
+
+const TUN: [u64; 2] = [10, 200];
+const FUSE: [u64; 2] = [10, 229];
+
+/// Skips where the kernel has no driver for it.
+fn needs_device(path: &str) {
+    if let Err(error) = fs::File::open(path) {
+        skip(format!("needs a driver for {path}: {error}"));
+    }
+}
+
+fn a_device_that_nobody_named_opens_for_nobody() {
+    needs::host_root();
+    let nodes = shared();
+    let tun = node(nodes.path(), "tun", SFlag::S_IFCHR, TUN, 0o666);
+    needs_device(&tun);
+    let open = |options: &[&str]| {
+        let volume = format!("{tun}:/dev/other");
+        let step = Step::new(STEP).args(["-v", &volume]).args(options);
+        step.sh(": </dev/other; echo it opens").output()
+    };
+    assert_eq!(open(&[]).stdout, b"it opens\n");
+    let said = open(&["--device", "/dev/full"]).stderr;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("not permitted"), "{said}");
+    // What every program expects is open all the same.
+    let usual = "head -c 1 /dev/urandom /dev/zero >/dev/null && echo usual";
+    let step = Step::new(STEP).args(["--device", "/dev/full"]).sh(usual);
+    assert_eq!(step.stdout(), "usual");
+}
+
+fn what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told() {
+    needs::host_root();
+    needs_systemd();
+    let nodes = shared();
+    let make = |name: &str, kind, number, mode| {
+        node(nodes.path(), name, kind, number, mode)
+    };
+    let with = |source: &str, place: &str, script: &str| {
+        let device = format!("{source}:{place}");
+        let step = Step::telling(STEP).args(["--device", &device]);
+        let output = step.sh(script).output();
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    // A filesystem whose driver is a program: made for ordinary users.
+    let fuse = make("fuse", SFlag::S_IFCHR, FUSE, 0o666);
+    needs_device(&fuse);
+    let mount = "mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 \
+                 none /mnt 3<>/dev/fuse && grep -c ' /mnt fuse ' /proc/mounts";
+    let said = with(&fuse, "/dev/fuse", mount);
+    assert!(said.lines().any(|line| line == "1"), "{said}");
+    // A network device whose cable is a program: as root of the network.
+    let tun = make("tun", SFlag::S_IFCHR, TUN, 0o666);
+    needs_device(&tun);
+    let said = with(
+        &tun,
+        "/dev/net/tun",
+        "ip tuntap add dev tap7 mode tap && echo made $(ls /sys/class/net)",
+    );
+    assert!(said.contains("made host0 lo tap7"), "{said}");
+    // A disk can be read, and not mounted. (Its number is nobody's.)
+    let disk = make("disk", SFlag::S_IFBLK, [7, 1 << 19], 0o666);
+    let said = with(&disk, "/dev/disk", "mount -t ext4 /dev/disk /mnt");
+    assert!(said.contains("permission denied"), "{said}");
+    assert!(said.contains("only the machine's own root mounts it"), "{said}");
+    // A group of the host's does not come along: kvm, render.
+    for (name, number) in [("kvm", [10, 232]), ("dri/renderD128", [226, 128])] {
+        let source = name.replace('/', "-");
+        let source = make(&source, SFlag::S_IFCHR, number, 0o660);
+        let place = format!("/dev/{name}");
+        let said = with(&source, &place, &format!(": <{place}"));
+        assert!(said.contains("Permission denied"), "{said}");
+        assert!(said.contains("no group of the host comes along"), "{said}");
+    }
 }
 
 fn a_device_is_handed_through_and_no_more_of_it_than_asked_for() {

@@ -77,8 +77,10 @@ fn run(arguments: &Arguments) -> Try {
 }
 
 fn cable() -> Result<LinkAddr, Ended> {
+    // In a system container it is called host0.
+    let is_ours = |name: &str| name == "eth0" || name == "host0";
     let found = getifaddrs().or_stopped("getifaddrs()")?.find_map(|it| {
-        let address = it.address.filter(|_| it.interface_name == "eth0")?;
+        let address = it.address.filter(|_| is_ours(&it.interface_name))?;
         address.as_link_addr().copied()
     });
     found.ok_or_else(|| Outcome::CannotTry("there is no eth0".into()).into())

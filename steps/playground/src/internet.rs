@@ -54,7 +54,7 @@ pub fn connect(programs: &Path) -> Result<()> {
     let internet = line.of_the_parent()?;
     // What a network tells new devices, the cable's far end is told.
     internet.heed()?;
-    let cable = netlink::named("eth0", &[netlink::cable(pid, &[])]);
+    let cable = netlink::named("eth0", &[netlink::cable(pid, "eth0", &[])]);
     kernel
         .change(netlink::there(cable))
         .context("RTM_NEWLINK { eth0, kind: veth }")?;

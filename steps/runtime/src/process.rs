@@ -496,3 +496,68 @@ pub fn userfaultfd() -> nix::Result<OwnedFd> {
         Ok(OwnedFd::from_raw_fd(it as i32))
     }
 }
+
+/// bpf(BPF_PROG_LOAD, {BPF_PROG_TYPE_CGROUP_DEVICE, program})
+///
+/// The kernel verifies a program about devices, and keeps it as long as somebody
+/// has it open, or a cgroup has it.
+///
+/// # Errors
+/// As bpf(2): `EPERM` for all but the machine's own root, `EINVAL` and `EACCES`
+/// for a program that the kernel can't verify.
+pub fn load_device_filter(program: &[u64]) -> nix::Result<OwnedFd> {
+    const BPF_PROG_LOAD: libc::c_int = 5;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u64 = 15;
+    let length = program.len() as u64;
+    let license = c"MIT";
+    // The log's level, size and place, a version, and flags: none.
+    let attributes = [
+        BPF_PROG_TYPE_CGROUP_DEVICE | length << 32,
+        program.as_ptr() as u64,
+        license.as_ptr() as u64,
+        0,
+        0,
+        0,
+    ];
+    let program = bpf(BPF_PROG_LOAD, &attributes)?;
+    // SAFETY: the kernel has just opened it for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(program) })
+}
+
+/// bpf(BPF_PROG_ATTACH, {cgroup, program, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI})
+///
+/// From here on the kernel asks the program before a process in this cgroup, or
+/// below it, opens a device. It goes with the cgroup.
+///
+/// # Errors
+/// As bpf(2).
+pub fn attach_device_filter(
+    cgroup: BorrowedFd,
+    program: BorrowedFd,
+) -> nix::Result<()> {
+    const BPF_PROG_ATTACH: libc::c_int = 8;
+    const BPF_CGROUP_DEVICE: u64 = 6;
+    // Beside those of systemd, above and below: all must agree.
+    const BPF_F_ALLOW_MULTI: u64 = 2;
+    let number = |fd: BorrowedFd| fd.as_raw_fd().unsigned_abs() as u64;
+    let attributes = [
+        number(cgroup) | number(program) << 32,
+        BPF_CGROUP_DEVICE | BPF_F_ALLOW_MULTI << 32,
+    ];
+    bpf(BPF_PROG_ATTACH, &attributes).map(drop)
+}
+
+fn bpf(command: libc::c_int, attributes: &[u64]) -> nix::Result<i32> {
+    // SAFETY: the kernel only reads the attributes, whose size we say, and what
+    // they point to: a program with its length, and a text that ends with NUL.
+    // Our callers hold both until it has answered.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            attributes.as_ptr(),
+            size_of_val(attributes),
+        )
+    };
+    Errno::result(answer).map(|number| number as i32)
+}
