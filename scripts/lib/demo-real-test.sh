@@ -30,7 +30,7 @@ host() {
   find /sys/fs/cgroup -type d
   ipcs --shmems
   find /tmp /run /dev/shm /var/cache/container-workshop -xdev 2>/dev/null | grep -vxF "$dir/after"
-  pgrep -af '^(sleep|script|web-server|attack)|/0[0-8]-|^0[0-8]-' || true
+  pgrep -af '^(sleep|script|web-server|attack)|/[01][0-9]-|^[01][0-9]-' || true
 }
 
 is_as_before() {
@@ -99,6 +99,7 @@ inside() {
   leaves_nothing_when_stopped 03-pid-namespace 6 HUP 'grep container-workshop /proc/self/mountinfo'
   [[ $PLAYGROUND_CGROUP == none ]] || leaves_nothing_when_stopped 06-cgroups 2 TERM '[[ $(find /sys/fs/cgroup -name container-demo) ]]'
   leaves_nothing_when_stopped 08-networking 5 INT 'pgrep -x -P "$(pgrep -fo "^08-networking -q sleep")" sleep'
+  leaves_nothing_when_stopped 10-system-container 4 TERM 'pgrep -x -P "$(pgrep -fo "^10-system-container -q (-e|--rootfs)")" "systemd|init"'
   echo "$passed passed, $failed failed"
   ((!failed))
 }

@@ -8,6 +8,7 @@ import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
 import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
+import { cutTable } from './table.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
 import { wall } from './wall.js';
 
@@ -79,6 +80,12 @@ export function assemble(root) {
     'deck-attacks': () => String(readMatrix().attacks.length),
 
     'deck-matrix': ({ from, to }) => `<div class="matrix">${matrixTables(readMatrix(), from, to)}</div>`,
+
+    // Some rows of a table that is generated into a lesson.
+    'deck-table': ({ lesson, generated, rows }) => {
+      const page = read(note(join(root, 'steps', lesson, 'README.md')));
+      return cutTable(page, generated, list(rows));
+    },
 
     // The address, for whoever wants to type it or to hold up a phone; without
     // one, what stands in its place.
