@@ -9,6 +9,7 @@ import { cutItems, fold, highlight, stepsOf } from './code.js';
 import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
+import { colourShell } from './shell.js';
 import { wall } from './wall.js';
 
 const list = (text) => (text ? text.split(' | ') : []);
@@ -48,7 +49,7 @@ export function assemble(root) {
   };
 
   const elements = {
-    'deck-wall': ({ step }) => wall(Number(step)),
+    'deck-wall': ({ step, coloured }) => wall(step && Number(step), coloured !== undefined),
 
     'deck-picture': ({ name, label }) => {
       if (!label) throw new Error(`the picture ${name} needs a label, for who can't see it`);
@@ -68,12 +69,20 @@ export function assemble(root) {
         + `<pre tabindex="0" aria-label="${items}"><code>${highlight(cut)}</code></pre>${fragments.join('')}</figure>`;
     },
 
-    'deck-output': ({ demo, command, lines, label, fragment, verdict: given }) => {
+    'deck-shell': ({ file, label }) => `<figure class="source shell"><figcaption>${label}</figcaption>`
+      + `<pre tabindex="0" aria-label="${label}"><code>${colourShell(read(note(join(slides, 'shell', file))))}</code></pre></figure>`,
+
+    'deck-output': ({ demo, command, lines, label, fragment, verdict: given, ask }) => {
       const output = cutOutput(castOf(demo)[1], command, list(lines));
       const verdict = given ?? output.join('\n').match(/WORKED|STOPPED/)?.[0].toLowerCase() ?? '';
-      return `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : ''}>`
+      const shown = `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : ''}>`
         + `${label ? `<figcaption>${label}</figcaption>` : ''}`
         + `<div class="typed">${wholeWords(command)}</div><pre>${output.map(wholeWords).join('\n')}</pre></figure>`;
+      if (!ask) return shown;
+      // The room guesses, before the verdict is in the question's place. Of two
+      // verdicts, the second one's question comes with the feature.
+      const question = `<p class="ask fragment fade-out" data-fragment-index="${fragment}"><b>Your guess?</b> ${ask}</p>`;
+      return `<div class="guess">${Number(fragment) ? `<div class="fragment" data-fragment-index="${fragment - 1}">${question}</div>` : question}${shown}</div>`;
     },
 
     'deck-attacks': () => String(readMatrix().attacks.length),

@@ -120,12 +120,51 @@ test('the plan knows its demos', () => {
 
 const { html, plan, used } = assemble(root);
 
-test('the talk is 45 minutes with its demos, and 20 without', () => {
-  assert.equal(minutes(plan.slides), '20:00');
-  assert.equal(minutes(plan.slides + plan.demos), '45:00');
+test('the talk leaves air: 40 of 45 minutes with its demos, 18 of 20 without', () => {
+  assert(plan.slides <= 18 * 60, minutes(plan.slides));
+  assert(plan.slides + plan.demos <= 40 * 60, minutes(plan.slides + plan.demos));
+  assert(plan.slides > 16 * 60 && plan.slides + plan.demos > 36 * 60, 'it is a talk of that length');
   assert.equal(plan.each.reduce((sum, { own }) => sum + own, 0), plan.slides);
   const timings = [...html.matchAll(/data-timing="(\d+)"/g)].map(([, time]) => Number(time));
   assert.equal(timings.reduce((sum, time) => sum + time, 0), plan.slides + plan.demos, 'the clock of the speaker view');
+});
+
+test('what comes after the namespaces gets its time: at least 8 minutes', () => {
+  const late = plan.each.filter(({ id }) => ['step-09', 'images', 'ecosystem', 'system'].includes(id));
+  assert.equal(late.length, 4);
+  const time = late.reduce((sum, { own, demo }) => sum + own + (demo?.seconds ?? 0), 0);
+  assert(time >= 8 * 60, minutes(time));
+});
+
+test('at least four steps are built by hand first, in the plan', () => {
+  const byHand = plan.each.filter(({ demo }) => demo?.titles.some((title) => title.startsWith('By hand')));
+  assert(byHand.length >= 4, byHand.map(({ id }) => id).join());
+});
+
+test('a scene that is cut when it is late is one of the plan', () => {
+  let cut = 0;
+  for (const { demo, notes } of plan.each) {
+    const late = notes.match(/class="late">([^]*?)<\/p>/)[1];
+    for (const [, title] of late.matchAll(/“([^”]+)”/g)) {
+      assert(demo?.titles.includes(title), title);
+      cut += 1;
+    }
+  }
+  assert(cut > 4);
+});
+
+test('each verdict is asked for before it is shown', () => {
+  for (let step = 1; step <= 9; step += 1) {
+    const slide = html.match(new RegExp(`<section id="step-0${step}"[^]*?</section>`))[0];
+    assert.equal(slide.match(/<p class="ask [^>]*><b>Your guess\?<\/b> [^<]+\?/g)?.length, 2, `step ${step}`);
+  }
+});
+
+test('the wall is whole after the last step, and stays to the end', () => {
+  for (const id of ['by-hand', 'command', 'images', 'ecosystem', 'next']) {
+    const slide = html.match(new RegExp(`<section id="${id}"[^]*?</section>`))[0];
+    assert.equal(slide.match(/class="brick laid/g)?.length, 9, id);
+  }
 });
 
 test('at most 20 main slides, each with notes: what to say, what to cut, sources', () => {
@@ -213,7 +252,7 @@ test('a link leads where its text says, and a script that is named is there', ()
     else assert(text.split(' ').some((word) => address.includes(`/${word}-`)), link);
   }
   for (const [, script] of html.matchAll(/([\w-]+\.sh)\b/g)) {
-    assert(readdirSync(join(root, 'scripts')).includes(script), script);
+    assert([...readdirSync(join(root, 'scripts')), ...readdirSync(join(root, 'slides/shell'))].includes(script), script);
   }
 });
 
@@ -283,7 +322,7 @@ function checkout(name, part) {
   cpSync(join(root, part), join(copy, part), { recursive: true });
   ['steps', 'scripts'].forEach(link);
   if (!part.startsWith('slides')) link('slides');
-  else ['slides/deck', 'slides/pictures', 'slides/casts'].forEach(link);
+  else ['slides/deck', 'slides/pictures', 'slides/casts', 'slides/shell'].forEach(link);
   return copy;
 }
 
@@ -301,11 +340,12 @@ const FAULTS = {
   'a scene was renamed': ['scripts', (at) => edit(`${at}/05-user-namespace.sh`, "scene 'The hole'", "scene 'A hole'"), /11-step-05.*stale/],
   'the matrix is gone': ['steps', (at) => rmSync(`${at}/attacks/matrix.json`), /16-matrix.*ENOENT/],
   'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /16-matrix.*stale.*new-one/],
-  'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/vm.svg`), /03-vm.*ENOENT/],
+  'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/history.svg`), /04-history.*ENOENT/],
   'a picture shows what no run has shown': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'I am (', 'You are ('), /09-step-03.*nor its output has/],
-  'a picture without words': ['slides/deck', (at) => edit(`${at}/03-vm.html`, ' label="Left', ' words="Left'), /03-vm.*needs a label/],
-  'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/03-vm.html`, '<aside', '<pre>$ ls</pre><aside'), /03-vm.*no output is typed/],
-  'a slide without notes': ['slides/deck', (at) => edit(`${at}/03-vm.html`, 'class="notes"', 'class="note"'), /no notes/],
+  'a picture without words': ['slides/deck', (at) => edit(`${at}/04-history.html`, ' label="A timeline', ' words="A timeline'), /04-history.*needs a label/],
+  'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/04-history.html`, '<aside', '<pre>$ ls</pre><aside'), /04-history.*no output is typed/],
+  'a colour of no line': ['slides/shell', (at) => edit(`${at}/by-hand.sh`, '\n  hostname box', '\n  hostname other'), /16-by-hand.*no line for step 2/],
+  'a slide without notes': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'class="notes"', 'class="note"'), /no notes/],
 };
 for (const [what, [part, damage, error]] of Object.entries(FAULTS)) {
   test(`no deck: ${what}`, () => {
