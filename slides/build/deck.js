@@ -8,6 +8,7 @@ import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
 import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
+import { fill, inScript, playerData } from './pages.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
 import { colourShell } from './shell.js';
 import { wall } from './wall.js';
@@ -160,7 +161,10 @@ export function assemble(root) {
       notes.insertAdjacentHTML('afterbegin', '<p class="clock">A detail, beside the plan: show it when somebody asks.</p>');
     }
   }
-  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, used };
+  const pages = (style) => ({
+    'player.html': fill(read(note(join(slides, 'pages/player.html'))), style, { '/* data */null': inScript(playerData(root, readMatrix())) }),
+  });
+  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, used, pages };
 }
 
 // For vite: fills index.html, and serves the casts to src/casts.js.
@@ -173,6 +177,13 @@ export function deck(root) {
       if (id !== `\0${CASTS}`) return undefined;
       const texts = assemble(root).casts.map((name) => [name, readFileSync(join(root, 'slides/casts', `${name}.cast`), 'utf8')]);
       return `export default ${JSON.stringify(Object.fromEntries(texts))};`;
+    },
+    generateBundle: {
+      order: 'post', // only then is the style's name known
+      handler(_, bundle) {
+        const style = Object.keys(bundle).find((name) => name.endsWith('.css'));
+        for (const [fileName, source] of Object.entries(assemble(root).pages(style))) this.emitFile({ type: 'asset', fileName, source });
+      },
     },
     configureServer(server) {
       server.watcher.add(assemble(root).used);
