@@ -8,7 +8,7 @@ import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
 import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
-import { fill, inScript, playerData } from './pages.js';
+import { exerciseMinutes, fill, inScript, plansPage, playerData, preparation } from './pages.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
 import { colourShell } from './shell.js';
 import { wall } from './wall.js';
@@ -161,10 +161,20 @@ export function assemble(root) {
       notes.insertAdjacentHTML('afterbegin', '<p class="clock">A detail, beside the plan: show it when somebody asks.</p>');
     }
   }
-  const pages = (style) => ({
-    'player.html': fill(read(note(join(slides, 'pages/player.html'))), style, { '/* data */null': inScript(playerData(root, readMatrix())) }),
+  const plans = JSON.parse(read(note(join(slides, 'plans.json'))));
+  const given = plansPage(plans, {
+    mains: plan.each.map((main) => ({ ...main, late: main.notes.match(/class="late">([^]*?)<\/p>/)?.[1] })),
+    demoLength: (number) => scenesOfDemo(number).reduce((sum, { seconds: takes }) => sum + takes, 0),
+    exerciseMinutes: exerciseMinutes(root),
   });
-  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, used, pages };
+  const player = inScript(playerData(root, readMatrix()));
+  const pages = (style) => ({
+    'give.html': fill(read(note(join(slides, 'pages/give.html'))), style, {
+      '<!-- plans -->': given.plans, '<!-- links -->': given.links, '<!-- command -->': preparation(addressOf(root)),
+    }),
+    'player.html': fill(read(note(join(slides, 'pages/player.html'))), style, { '/* data */null': player }),
+  });
+  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, plans, used, pages };
 }
 
 // For vite: fills index.html, and serves the casts to src/casts.js.

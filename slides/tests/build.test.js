@@ -118,9 +118,11 @@ test('the plan knows its demos', () => {
 
 // ── the deck that there is ──
 
-const { html, plan, used } = assemble(root);
+const { html, plan, plans, used } = assemble(root);
 
 test('the talk leaves air: 40 of 45 minutes with its demos, 18 of 20 without', () => {
+  const room = plans.slice(0, 2).map(({ minutes: all, spare }) => [all, spare]);
+  assert.deepEqual(room, [[20, 2], [45, 5]]);
   assert(plan.slides <= 18 * 60, minutes(plan.slides));
   assert(plan.slides + plan.demos <= 40 * 60, minutes(plan.slides + plan.demos));
   assert(plan.slides > 16 * 60 && plan.slides + plan.demos > 36 * 60, 'it is a talk of that length');
@@ -320,9 +322,9 @@ function checkout(name, part) {
   const copy = join(broken, name);
   const link = (path) => path !== part && symlinkSync(join(root, path), join(copy, path));
   cpSync(join(root, part), join(copy, part), { recursive: true });
-  ['steps', 'scripts'].forEach(link);
+  ['steps', 'scripts', 'exercises'].forEach(link);
   if (!part.startsWith('slides')) link('slides');
-  else ['slides/deck', 'slides/pictures', 'slides/casts', 'slides/shell'].forEach(link);
+  else ['slides/deck', 'slides/pictures', 'slides/casts', 'slides/shell', 'slides/pages', 'slides/plans.json', 'slides/given-back.txt'].forEach(link);
   return copy;
 }
 
@@ -345,6 +347,9 @@ const FAULTS = {
   'a picture without words': ['slides/deck', (at) => edit(`${at}/04-history.html`, ' label="A timeline', ' words="A timeline'), /04-history.*needs a label/],
   'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/04-history.html`, '<aside', '<pre>$ ls</pre><aside'), /04-history.*no output is typed/],
   'a colour of no line': ['slides/shell', (at) => edit(`${at}/by-hand.sh`, '\n  hostname box', '\n  hostname other'), /16-by-hand.*no line for step 2/],
+  'a talk without air': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'data-minutes="0:50"', 'data-minutes="2:50"'), /talk-20 takes 20:00, and has 18:00/],
+  'an exercise of the plans is gone': ['exercises', (at) => rmSync(`${at}/05-user-namespace/one-id`, { recursive: true }), /no exercise one-id/],
+  'what is given back is of no attack': ['slides/given-back.txt', (at) => edit(at, 'uncover ', 'discover '), /no attack discover/],
   'a slide without notes': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'class="notes"', 'class="note"'), /no notes/],
 };
 for (const [what, [part, damage, error]] of Object.entries(FAULTS)) {
