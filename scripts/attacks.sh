@@ -15,8 +15,8 @@ whether it worked, and prints the matrix.
   --attack NAME  this attack only; `attack list` names them
   --json         print the matrix as data
   --expected     print what is expected, without trying anything
-  --given-back   try the last step's attacks with the options that give up the
-                 wall that stops each: there they have to work again
+  --given-back   try step 09's attacks with the options that give up the wall
+                 that stops each: there they have to work again
 
 It runs in the playground, where a few attacks can't work: they need root of a
 whole machine. In the lab they have it: scripts/lab.sh scripts/attacks.sh

@@ -13,13 +13,18 @@ umask 022
 usage() {
     cat <<'USAGE'
 usage: scripts/lab.sh [OPTION...] [--] [COMMAND [ARG...]]
-       scripts/lab.sh --image
+       scripts/lab.sh [OPTION...] --image
+       scripts/lab.sh [OPTION...] --cargo ARG...
 
 Boots a virtual machine and runs COMMAND (default: a shell) in it, in your current
 directory, with this workspace and its programs. The machine has a stock Debian
 kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
 
-  --kernel 6.1|6.12      the version of Linux (default: 6.1)
+  --debian 12|13         the version of Debian (default: 12)
+  --kernel 6.1|6.12      the version of Linux (default: the older one that this
+                         Debian has; 13 has only 6.12)
+  --arch amd64|arm64     the architecture (default: this machine's). For another
+                         one, QEMU translates each instruction
   --user learner|root    who runs COMMAND (default: learner, an ordinary user
                          with subordinate ids, a login session, delegated
                          cgroups, and sudo). root,learner: each of them in turn
@@ -28,13 +33,18 @@ kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
   --cpus N               the number of processors (default: 2)
   --image                get whatever the lab still needs, and boot nothing:
                          afterwards, the lab works offline
+  --cargo ARG...         run cargo ARG... here, so that it compiles for the
+                         machine's architecture: --cargo build, --cargo test ...
   --help                 this text
 
 Inside
   LAB=1         says where you are
   WORKSHOP_BIN  the directory of the workshop's programs, first in PATH: the
                 release build if there is one, otherwise the debug build. Set
-                it outside to choose.
+                it outside to choose. For another architecture than this
+                machine's, the lab compiles them if there are none, as
+                --cargo build would: then Rust needs its library for that one
+                (rustup target add aarch64-unknown-linux-gnu).
 
 If you are on a terminal, COMMAND gets one, too. Otherwise its input is empty.
 The machine has no network card: no packet leaves it. Like the playground, it has
@@ -43,8 +53,9 @@ a pretend internet. While it boots, Ctrl-C ends it.
 The image is made from Debian packages, from the mirror that apt uses here. If
 that mirror is not Debian's, name one: LAB_MIRROR=http://MIRROR/debian. If no
 QEMU is installed, the lab unpacks one for itself; it installs nothing. All this
-happens once, and takes the network, three minutes, and 1 GB in
-~/.cache/container-workshop-lab. To start over, delete that directory.
+happens once for each Debian and each architecture, and takes the network, three
+minutes, and 1 GB in ~/.cache/container-workshop-lab. To start over, delete that
+directory.
 
 Exit status: COMMAND's own (root,learner: the first that is not 0); 125 when the
 machine can't start, or goes down before COMMAND ends.
@@ -91,14 +102,42 @@ stage() { # DIRECTORY FILE...: relative to the current directory
 }
 
 choose_programs() {
-    local target=${CARGO_TARGET_DIR:-$checkout/target}
+    local target=${CARGO_TARGET_DIR:-$checkout/target} foreign=''
     if [[ ! ${WORKSHOP_BIN:-} ]]; then
+        [[ $arch == "$host_arch" ]] || foreign=yes target+=/$machine_name-unknown-linux-gnu
         WORKSHOP_BIN=$target/debug
         [[ ! -x $target/release/01-chroot ]] || WORKSHOP_BIN=$target/release
+        [[ ! $foreign || -x $WORKSHOP_BIN/01-chroot ]] || (cd "$checkout" && run_cargo build) ||
+            fail "the workshop's programs can't be compiled for $arch. Above is why."
     fi
     WORKSHOP_BIN=$(realpath -m "$WORKSHOP_BIN")
     [[ -d $WORKSHOP_BIN ]] || fail "the workshop's programs are not built: there is no $WORKSHOP_BIN." \
         'Try: cargo build --release'
+}
+
+# Cargo, for the lab's architecture. The linker is Rust's own: a C compiler would
+# tell it where the C library is, and which of its files begin and end a program.
+# Programs are stripped at once, since the strip that is here may not know them.
+run_cargo() { # ARG...
+    local target=$machine_name-unknown-linux-gnu c gcc file flags
+    if [[ $arch == "$host_arch" ]]; then
+        cargo "$@"
+        return
+    fi
+    [[ -d $(rustc --print target-libdir --target "$target") ]] ||
+        fail "Rust can't compile for $arch: it has no library for $target." \
+            "Do: rustup target add $target"
+    find_sysroot
+    c=$sysroot/usr/lib/$machine_name-linux-gnu
+    gcc=$(compgen -G "$sysroot/usr/lib/gcc/$machine_name-linux-gnu/*")
+    flags='-Clinker=rust-lld -Clinker-flavor=ld.lld -Cstrip=symbols'
+    flags=${flags// /$'\x1f'}
+    for file in "--sysroot=$sysroot" "-L$c" "-L$gcc" "-L$sysroot/lib/$machine_name-linux-gnu" \
+        --dynamic-linker="$(cd "$sysroot" && compgen -G '/lib/ld-linux-*')" \
+        "$c/Scrt1.o" "$c/crti.o" "$gcc/crtbeginS.o" "$gcc/crtendS.o" "$c/crtn.o"; do
+        flags+=$'\x1f'-Clink-arg=$file
+    done
+    CARGO_ENCODED_RUSTFLAGS=$flags CARGO_BUILD_TARGET=$target cargo "$@"
 }
 
 workspace_files() {
@@ -138,25 +177,24 @@ make_workspace_disk() {
 
 # Without KVM, QEMU translates the machine's code, and keeps each translation by
 # its address: programs that are always at the same address start in a quarter of
-# the time. A clock that is read without asking a device helps as well. On a busy
-# host, a kernel that checks its timer finds none, and panics. The tests look for
-# workshop.emulated.
-for_tcg='norandmaps mitigations=off tsc=reliable clocksource=tsc no_timer_check workshop.emulated=1'
+# the time. The tests look for workshop.emulated.
+for_tcg='norandmaps mitigations=off workshop.emulated=1'
 
 # The machine's clock counts the ticks of the host's processor. The machine would
 # measure how fast these are as it boots, and get it wrong on a busy host: all its
 # seconds would be too short. What Linux calls bogomips is twice the frequency in MHz.
 tell_frequency() {
+    [[ $arch == amd64 ]] || return 0
     awk '$1 == "bogomips" { printf " tsc_early_khz=%d", $3 * 500; exit }' /proc/cpuinfo
 }
 
 start_machine() { # ACCELERATOR
     local how=(-accel kvm -cpu host)
-    local words='console=ttyS0 panic=-1 net.ifnames=0 systemd.getty_auto=no workshop.lab=1'
+    local words="console=$serial panic=-1 net.ifnames=0 systemd.getty_auto=no workshop.lab=1"
     if [[ $1 != kvm ]]; then
-        # Without the features that cost most to translate, and that Linux can spare.
-        how=(-accel "tcg,thread=multi" -cpu "max,-erms,-la57,-pku,-smap,-smep,-xsave")
-        words+=" $for_tcg$(tell_frequency)"
+        # shellcheck disable=SC2206 # words
+        how=(-accel "tcg,thread=multi" $for_qemu)
+        words+=" $for_tcg $for_kernel$(tell_frequency)"
     fi
     : >"$run/console"
     cat "$run/out" &
@@ -199,7 +237,7 @@ stop_readers() {
 # /dev/kvm can exist, answer, and still run nothing. So a machine that says nothing
 # for three seconds is not running, whatever the reason.
 start_machine_somehow() {
-    if [[ -r /dev/kvm && -w /dev/kvm ]]; then
+    if [[ $arch == "$host_arch" && -r /dev/kvm && -w /dev/kvm ]]; then
         begin_moving "lab: boots Linux $kernel with KVM"
         start_machine kvm
         for _ in {1..30}; do
@@ -300,7 +338,9 @@ remove_leftovers() {
 
 set_option() { # NAME VALUE
     case $1 in
+        --debian) debian=$2 ;;
         --kernel) kernel=$2 ;;
+        --arch) arch=$2 ;;
         --user) users=$2 ;;
         --cpus) cpus=$2 ;;
         --bring)
@@ -311,16 +351,17 @@ set_option() { # NAME VALUE
 }
 
 read_arguments() {
-    kernel=6.1 users=learner cpus=2 bring=() command=() terminal='' only_image=''
+    debian=12 kernel='' arch='' users=learner cpus=2 bring=() command=() terminal='' only_image='' for_cargo=''
     while [[ $# -gt 0 ]]; do
         case $1 in
-            --kernel=* | --user=* | --cpus=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
-            --kernel | --user | --cpus | --bring)
+            --debian=* | --kernel=* | --arch=* | --user=* | --cpus=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
+            --debian | --kernel | --arch | --user | --cpus | --bring)
                 [[ $# -gt 1 ]] || fail "$1 needs a value. See: ./scripts/lab.sh --help"
                 set_option "$1" "$2"
                 shift
                 ;;
             --image) only_image=yes ;;
+            --cargo) for_cargo=yes && shift && break ;;
             -h | --help) usage && exit ;;
             --) shift && break ;;
             -*) usage >&2 && exit 125 ;;
@@ -329,12 +370,12 @@ read_arguments() {
         shift
     done
     command=("$@")
-    [[ ${kernel_package[$kernel]:-} ]] || fail "there is no kernel $kernel here, only: ${!kernel_package[*]}"
+    look_up
     [[ $users =~ ^(root|learner)(,(root|learner))*$ ]] || fail "there is no user $users here, only: root learner"
     [[ $cpus =~ ^[1-9]$ ]] || fail "--cpus $cpus: it takes a number from 1 to 9."
     if [[ -t 0 && -t 1 ]]; then
         terminal=yes
-    elif [[ $# -eq 0 && ! $only_image ]]; then
+    elif [[ $# -eq 0 && ! $only_image$for_cargo ]]; then
         fail 'without a COMMAND, the lab needs a terminal.'
     fi
 }
@@ -343,7 +384,6 @@ main() {
     local helpers=() readers=() machine='' run='' status=125
     read_arguments "$@"
     PATH=$PATH:/usr/sbin:/sbin
-    [[ $(uname -m) == x86_64 ]] || fail "the lab needs x86_64, and this machine is $(uname -m)."
     need mke2fs setpriv flock
     came_from=$PWD TERM=${TERM:-linux}
     [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
@@ -354,9 +394,13 @@ main() {
     trap 'exit 143' TERM
     trap 'exit 129' HUP
     remove_leftovers
-    [[ $only_image ]] || choose_programs
     run=$cache/run.$$
     mkdir "$run"
+    if [[ $for_cargo ]]; then
+        run_cargo "${command[@]}"
+        exit
+    fi
+    [[ $only_image ]] || choose_programs
     find_parts
     [[ ! $only_image ]] || exit 0
     make_workspace_disk

@@ -1,23 +1,73 @@
 # shellcheck shell=bash
-# What the lab makes once, from Debian packages, and keeps in its cache: the image
-# of its machine's disk, and a QEMU if none is installed. Sourced by lab.sh.
+# What the lab makes once, from Debian packages, and keeps in its cache: the images
+# of its machines' disks, and what it takes to run them and to compile for them, if
+# that is not installed. Sourced by lab.sh.
 #
 # shellcheck disable=SC2317 # functions are passed to mmdebstrap
 
-# The directories of lab.sh: its cache, and that of this run in it.
-declare cache run
+# The directories of lab.sh: its cache, and that of this run in it. What it was
+# asked for, by the names of the tables below.
+declare cache run debian arch kernel
 
-suite=bookworm
-qemu_package='qemu-system-x86'
-declare -A kernel_package=(
-    [6.1]=linux-image-cloud-amd64
-    [6.12]=linux-image-6.12-cloud-amd64
-)
+# A new Debian is a new row. Its kernels: the version and, without the architecture
+# at its end, the package; the first one is what you get unless you ask.
+systems() {
+    cat <<'TABLE'
+12 | bookworm | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud |
+13 | trixie   | 6.12 linux-image-cloud                            | linux-sysctl-defaults
+TABLE
+}
+
+# A new architecture is a new row: its name in Debian, and in Linux, Rust and QEMU;
+# the package of its QEMU; its first serial port; what its QEMU needs where the code
+# is translated, and the same for its kernel. x86-64 is without the features that
+# cost most to translate, and that Linux can spare. A clock that is read without
+# asking a device helps as well; and on a busy host, a kernel that checks its timer
+# finds none, and panics.
+architectures() {
+    cat <<'TABLE'
+amd64 | x86_64  | qemu-system-x86 | ttyS0   | -cpu max,-erms,-la57,-pku,-smap,-smep,-xsave | tsc=reliable clocksource=tsc no_timer_check
+arm64 | aarch64 | qemu-system-arm | ttyAMA0 | -machine virt -cpu cortex-a72                |
+TABLE
+}
+
+# The rows of a table whose COLUMN is VALUE, without the blanks around each cell.
+row_of() { # TABLE COLUMN VALUE
+    "$1" | sed 's/ *| */|/g' | awk -F'|' -v column="$2" -v value="$3" '$column == value'
+}
+
+column_of() { "$1" | sed 's/ *|.*//' | paste -s -d ' '; } # TABLE
+
 packages=(
     systemd-sysv udev dbus libpam-systemd dbus-user-session apparmor sudo
     iproute2 iputils-ping nftables passt procps uidmap util-linux kmod mawk
     busybox-static strace less
 )
+
+# Sets what the tables say about what was asked for.
+look_up() {
+    local its_kernels more name package names=()
+    IFS='|' read -r host_arch host_machine _ < <(row_of architectures 2 "$(uname -m)") ||
+        fail "the lab needs x86_64 or aarch64, and this machine is $(uname -m)."
+    arch=${arch:-$host_arch}
+    # shellcheck disable=SC2034 # lab.sh uses them
+    IFS='|' read -r _ machine_name qemu_package serial for_qemu for_kernel < <(row_of architectures 1 "$arch") ||
+        fail "there is no architecture $arch here, only: $(column_of architectures)"
+    IFS='|' read -r _ suite its_kernels more < <(row_of systems 1 "$debian") ||
+        fail "there is no Debian $debian here, only: $(column_of systems)"
+    kernels=()
+    while read -r -d ' ' name && read -r -d ' ' package; do
+        names+=("$name")
+        kernels+=("$name $package-$arch")
+    done <<<"$its_kernels "
+    kernel=${kernel:-${names[0]}}
+    [[ " ${names[*]} " == *" $kernel "* ]] ||
+        fail "there is no kernel $kernel in the lab's Debian $debian, only: ${names[*]}"
+    # shellcheck disable=SC2206 # words
+    packages+=($more)
+    # The oldest of all: what is made for it runs on the others, too.
+    IFS='|' read -r _ oldest _ < <(row_of systems 1 "$(column_of systems | cut -d ' ' -f 1)")
+}
 
 # Sets archive and security to the mirrors that apt uses for Debian.
 ask_apt() { # OPTION...
@@ -46,8 +96,8 @@ ask_apt_anew() {
 }
 
 # deb lines.
-apt_sources() {
-    local archive='' security=''
+apt_sources() { # SUITE
+    local suite=$1 archive='' security=''
     if [[ ${LAB_MIRROR:-} ]]; then
         archive=${LAB_MIRROR%/} security=${LAB_MIRROR%/}-security
     elif [[ $(type -P apt-get) ]]; then
@@ -65,13 +115,51 @@ apt_sources() {
 # The functions from here to make_disk run as root in the new system's own
 # namespace, with its root directory as their argument.
 
+# The packages of a machine of another architecture. Its root directory is made as
+# ours is, by programs that run here. At the end, everything that was compiled is
+# replaced by the same for the other architecture: no program of that one has to
+# run, so it takes no emulation, no binfmt_misc, and no root.
+fetch_foreign() { # ROOT
+    local root=$1 foreign=$1/tmp/foreign package
+    mkdir -p "$foreign"/usr/{bin,sbin,lib} "$root/tmp/archives/partial"
+    ln -s usr/{bin,sbin,lib} "$foreign"
+    : >"$root/tmp/no-status"
+    # shellcheck disable=SC2086 # several packages
+    chroot "$root" apt-get -qq -y --download-only \
+        -o APT::Architecture="$lab_arch" -o APT::Architectures::="$lab_arch" -o Dir::State::status=/tmp/no-status \
+        -o Dir::Cache::archives=/tmp/archives -o APT::Install-Recommends=false \
+        install '?essential' $lab_packages
+    for package in "$root"/tmp/archives/*"_$lab_arch.deb"; do
+        dpkg-deb --fsys-tarfile "$package" |
+            tar -x --keep-directory-symlink --exclude='./usr/share/*' --exclude='./var/*' -C "$foreign"
+    done
+    rm -r "$root/tmp/archives"
+}
+
+become_foreign() { # ROOT
+    local root=$1 native info
+    rm -r "$root"/usr/lib/*-linux-gnu "$root"/usr/lib64
+    rm "$root/lib64" "$root"/etc/ld.so.cache "$root"/etc/ld.so.conf.d/*-linux-gnu.conf
+    cp -a "$root/tmp/foreign/usr/." "$root/usr/"
+    cp -a "$root"/tmp/foreign/etc/ld.so.conf.d/*.conf "$root/etc/ld.so.conf.d/"
+    rm -r "$root/tmp/foreign"
+    # As dpkg has it now.
+    native=$(head -n 1 "$root/var/lib/dpkg/arch")
+    sed -i "s/^Architecture: $native\$/Architecture: $lab_arch/" "$root/var/lib/dpkg/status"
+    for info in "$root/var/lib/dpkg/info/"*":$native."*; do
+        mv "$info" "${info/:$native./:$lab_arch.}"
+    done
+    echo "$lab_arch" >"$root/var/lib/dpkg/arch"
+}
+
 # Unpacked: to install it would make an initramfs for all hardware there is.
 add_kernel() { # ROOT NAME PACKAGE
     local root=$1 name=$2 package version
-    package=$(chroot "$root" apt-cache depends "$3" | awk '/Depends: linux-image/ { print $2; exit }')
-    chroot "$root" sh -c "cd /tmp && apt-get download -qq $package"
+    package=$(chroot "$root" apt-cache depends "$3:$lab_arch" | awk '/Depends: linux-image/ { print $2; exit }')
+    package=${package%:*}
+    chroot "$root" sh -c "cd /tmp && apt-get download -qq $package:$lab_arch"
     dpkg-deb --fsys-tarfile "$root/tmp/$package"_*.deb |
-        tar -x --keep-directory-symlink -C "$root" ./boot ./lib/modules
+        tar -x --keep-directory-symlink -C "$root" --wildcards './boot/*' '*/lib/modules/*'
     rm "$root/tmp/$package"_*.deb
     version=${package#linux-image-}
     chroot "$root" depmod "$version"
@@ -84,7 +172,7 @@ add_kernel() { # ROOT NAME PACKAGE
 add_initramfs() { # ROOT NAME VERSION
     local root=$1 name=$2 version=$3 tree=$1/tmp/initramfs module number=10
     mkdir -p "$tree"/{bin,dev,disk,modules}
-    cp "$root/bin/busybox" "$tree/bin"
+    cp "$root${lab_foreign:+/tmp/foreign}/usr/bin/busybox" "$tree/bin"
     while read -r module; do
         cp "$root$module" "$tree/modules/$((number++))-${module##*/}"
     done < <(chroot "$root" modprobe --all --show-depends --set-version "$version" \
@@ -129,7 +217,7 @@ After=systemd-logind.service systemd-user-sessions.service
 [Service]
 ExecStart=/bin/sh -c 'mount -t ext4 /dev/vdb /lab && exec bash /lab/inside.sh'
 StandardOutput=tty
-TTYPath=/dev/ttyS0
+TTYPath=/dev/console
 
 [Install]
 WantedBy=multi-user.target
@@ -142,6 +230,7 @@ UNIT
 furnish() { # ROOT
     set -euo pipefail
     local kernel
+    [[ ! $lab_foreign ]] || fetch_foreign "$1"
     while read -r kernel; do
         # shellcheck disable=SC2086 # a name and a package
         add_kernel "$1" $kernel
@@ -159,6 +248,7 @@ furnish() { # ROOT
 make_disk() { # ROOT
     set -euo pipefail
     rm "$1"/boot/{linux,initramfs}-*
+    [[ ! $lab_foreign ]] || become_foreign "$1"
     mount --bind "$1" "$1/mnt" # without what is mounted on it
     mke2fs -q -F -t ext4 -O ^has_journal,^metadata_csum -d "$1/mnt" /proc/self/fd/9 900M
     umount "$1/mnt"
@@ -179,17 +269,17 @@ show_progress() {
 }
 
 # Has mmdebstrap make WHAT, and write it to our standard output.
-from_debian() { # WHAT OPTION...
-    local what=$1 log=$cache/log made=yes
+from_debian() { # WHAT SUITE OPTION...
+    local what=$1 suite=$2 log=$cache/log made=yes
     need mmdebstrap
-    apt_sources >"$run/sources"
+    apt_sources "$suite" >"$run/sources"
     apt-config dump 2>&1 | grep -i '^Acquire::https\?::Proxy' >"$run/proxy" || true
     : >"$log"
     if [[ -t 2 ]]; then
         show_progress &
         helpers+=($!)
     fi
-    mmdebstrap --aptopt="$run/proxy" "${@:2}" "$suite" - - <"$run/sources" 2>"$log" || made=''
+    mmdebstrap --aptopt="$run/proxy" "${@:3}" "$suite" - - <"$run/sources" 2>"$log" || made=''
     if [[ -t 2 ]]; then
         end "${helpers[-1]}"
         unset 'helpers[-1]'
@@ -206,19 +296,21 @@ from_debian() { # WHAT OPTION...
 }
 
 make_image() { # DIRECTORY
-    local new=$1 name
+    local new=$1
     need mke2fs xz
     require_space "$cache" 1000
     require_space "${TMPDIR:-/tmp}" 700
-    say 'makes its image, once (about two minutes) ...'
+    say "makes its image of Debian $debian for $arch, once (about two minutes) ..."
     # mmdebstrap starts its hooks in a shell that can't inherit functions.
-    export lab_functions lab_kernels
-    lab_functions=$(declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
-    lab_kernels=$(for name in "${!kernel_package[@]}"; do echo "$name ${kernel_package[$name]}"; done)
+    export lab_functions lab_kernels lab_arch=$arch lab_foreign='' lab_packages="${packages[*]}"
+    [[ $arch == "$host_arch" ]] || lab_foreign=yes
+    lab_functions=$(declare -f "${of_the_image[@]}")
+    lab_kernels=$(printf '%s\n' "${kernels[@]}")
     : >"$new/disk"
     chmod 666 "$new/disk"
     # shellcheck disable=SC2016 # the hooks' own shell fills these in
-    from_debian 'the image' --variant=minbase --format=null \
+    from_debian 'the image' "$suite" --variant=minbase --format=null \
+        --architectures="$host_arch${lab_foreign:+,$arch}" \
         --include="$(IFS=, && echo "${packages[*]}")" \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -230,15 +322,30 @@ make_image() { # DIRECTORY
     chmod 644 "$new/disk"
 }
 
+of_the_image=(fetch_foreign become_foreign add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
+
 # Unpacked, not installed: that needs no root, changes nothing on this machine,
 # and nothing that is installed can stand in its way.
 make_qemu() { # DIRECTORY
     require_space "$cache" 300
     require_space "${TMPDIR:-/tmp}" 300
-    say 'unpacks a QEMU for itself, since none is installed, once (about half a minute) ...'
-    from_debian QEMU --variant=extract --format=tar --include="$qemu_package" >"$run/packages"
-    tar -x -C "$1" -f "$run/packages" ./lib ./usr/{bin,lib,share/qemu,share/seabios} ||
+    say "unpacks a QEMU for itself, since none is installed for $arch, once (about half a minute) ..."
+    from_debian QEMU "$oldest" --variant=extract --format=tar --include="$qemu_package" >"$run/packages"
+    tar -x -C "$1" -f "$run/packages" --exclude='./usr/share/[!qs]*' ./lib ./usr/{bin,lib,share} ||
         fail "QEMU can't be unpacked in $cache. Above is why."
+    rm "$run/packages"
+}
+
+# What a linker needs of another architecture's C library. The linker itself comes
+# with Rust, and links for all of them: no compiler of another architecture, which
+# would have to be installed, and whose packages differ from system to system.
+make_sysroot() { # DIRECTORY
+    require_space "$cache" 150
+    say "unpacks a C library for $arch, once (about ten seconds) ..."
+    from_debian "a C library for $arch" "$oldest" --variant=extract --format=tar --architectures="$arch" \
+        --include=libc6-dev,libgcc-12-dev >"$run/packages"
+    tar -x -C "$1" -f "$run/packages" ./lib ./usr/lib ||
+        fail "the C library can't be unpacked in $cache. Above is why."
     rm "$run/packages"
 }
 
@@ -249,13 +356,14 @@ qemu_runs() {
 # Sets qemu to the command that runs it: the one that is installed, or our copy
 # with its own libraries, down to libc. Fails if neither runs.
 choose_qemu() {
-    local lib=$qemu_copy/lib/x86_64-linux-gnu usr=$qemu_copy/usr
-    qemu=(qemu-system-x86_64)
+    local lib=$qemu_copy/lib/$host_machine-linux-gnu usr=$qemu_copy/usr program=qemu-system-$machine_name loader
+    qemu=("$program")
     ! qemu_runs || return 0
+    loader=$(compgen -G "$lib/ld-linux-*") || loader=$lib/missing
     qemu=(
-        env "QEMU_MODULE_DIR=$usr/lib/x86_64-linux-gnu/qemu"
-        "$lib/ld-linux-x86-64.so.2" --library-path "$lib:$usr/lib/x86_64-linux-gnu"
-        "$usr/bin/qemu-system-x86_64" -L "$usr/share/qemu" -L "$usr/share/seabios"
+        env "QEMU_MODULE_DIR=$usr/lib/$host_machine-linux-gnu/qemu"
+        "$loader" --library-path "$lib:$usr/lib/$host_machine-linux-gnu"
+        "$usr/bin/$program" -L "$usr/share/qemu" -L "$usr/share/seabios"
     )
     qemu_runs
 }
@@ -268,11 +376,12 @@ take_lock() { # --shared or --exclusive
     }
 }
 
-# Puts a part into the cache, whole or not at all. One from an older recipe goes.
+# Puts a part into the cache, whole or not at all. One from an older recipe goes;
+# those for other systems and architectures stay.
 keep() { # KIND DIRECTORY FUNCTION
     mkdir "$run/$1"
     "$3" "$run/$1"
-    find "$cache" -mindepth 1 -maxdepth 1 -name "$1-*" -exec rm -r {} +
+    find "$cache" -mindepth 1 -maxdepth 1 -name "$1-????????????????" -exec rm -r {} +
     mv "$run/$1" "$2"
 }
 
@@ -285,15 +394,26 @@ in_the_cache() { # KIND RECIPE
 # Sets image and qemu. Whoever comes second waits, and finds them made. Shared,
 # the lock keeps others from removing them; it is held until the machine is up.
 find_parts() {
-    image=$(in_the_cache image "$(declare -p suite packages kernel_package &&
-        declare -f add_kernel add_initramfs add_learner add_lab_service furnish make_disk)")
-    qemu_copy=$(in_the_cache qemu "$(declare -p suite qemu_package && declare -f make_qemu)")
+    image=$(in_the_cache "image-$debian-$arch" "$(declare -p suite packages kernels host_arch &&
+        declare -f "${of_the_image[@]}")")
+    qemu_copy=$(in_the_cache "qemu-$arch" "$(declare -p oldest qemu_package && declare -f make_qemu)")
     exec {lock}>"$cache/lock"
     take_lock --shared
     choose_qemu && [[ -d $image ]] && return
     take_lock --exclusive
-    choose_qemu || keep qemu "$qemu_copy" make_qemu
+    choose_qemu || keep "qemu-$arch" "$qemu_copy" make_qemu
     choose_qemu || fail "QEMU does not run: $qemu_version"
-    [[ -d $image ]] || keep image "$image" make_image
+    [[ -d $image ]] || keep "image-$debian-$arch" "$image" make_image
+    take_lock --shared
+}
+
+# The same for the sysroot.
+find_sysroot() {
+    sysroot=$(in_the_cache "sysroot-$arch" "$(declare -p oldest && declare -f make_sysroot)")
+    exec {lock}>"$cache/lock"
+    take_lock --shared
+    [[ ! -d $sysroot ]] || return 0
+    take_lock --exclusive
+    [[ -d $sysroot ]] || keep "sysroot-$arch" "$sysroot" make_sysroot
     take_lock --shared
 }

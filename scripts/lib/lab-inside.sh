@@ -49,6 +49,8 @@ follow_window_size() {
 
 main() {
     local user before='' writers status=0
+    # A foreign image's is made by its own program.
+    [[ -e /etc/ld.so.cache ]] || ldconfig
     show /lab/checkout "$checkout"
     show /lab/programs "$WORKSHOP_BIN"
     chown -R learner:learner /lab/checkout /lab/programs

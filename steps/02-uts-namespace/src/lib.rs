@@ -25,6 +25,16 @@ pub struct UtsNamespace {
     hostname: String,
 }
 
+impl UtsNamespace {
+    /// As `--hostname` makes it.
+    ///
+    /// # Errors
+    /// When it is no hostname.
+    pub fn named(name: &str) -> Result<UtsNamespace, String> {
+        Ok(UtsNamespace { hostname: hostname(name)? })
+    }
+}
+
 impl Feature for UtsNamespace {
     fn namespaces(&self) -> CloneFlags {
         CloneFlags::CLONE_NEWUTS

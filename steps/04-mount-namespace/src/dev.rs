@@ -47,22 +47,8 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         place,
         "devices of our choice, gone with the namespace",
     )?;
-    let mut refused = false;
-    for node in NODES {
-        refused = refused || !make(container, root, node)?;
-        if refused {
-            show_the_hosts(container, root, node)?;
-        }
-    }
-    for (name, target) in LINKS {
-        let link = format!("dev/{name}");
-        container.call(
-            format!("symlink({target:?}, {link:?})"),
-            "a name that programs expect",
-            shell(["ln", "-s", target, &link]),
-            || symlinkat(target, root, Path::new(&link)),
-        )?;
-    }
+    nodes(container, root)?;
+    links(container, root)?;
     for name in ["pts", "shm", "mqueue"] {
         mkdirat(
             root,
@@ -92,6 +78,42 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         "POSIX message queues of our IPC namespace",
     )?;
     console(container, root)
+}
+
+/// The devices of every container, in a /dev that has none.
+///
+/// # Errors
+/// As mknod(2).
+pub fn nodes(container: &Inside, root: &NewRoot) -> Result<()> {
+    let mut refused = false;
+    for node in NODES {
+        refused = refused || !make(container, root, node)?;
+        if refused {
+            show_the_hosts(container, root, node)?;
+        }
+    }
+    Ok(())
+}
+
+/// Other names of descriptors and terminals.
+///
+/// # Errors
+/// As symlink(2); one that is there already stays.
+pub fn links(container: &Inside, root: &NewRoot) -> Result<()> {
+    for (name, target) in LINKS {
+        let link = format!("dev/{name}");
+        let made = container.call(
+            format!("symlink({target:?}, {link:?})"),
+            "a name that programs expect",
+            shell(["ln", "-s", target, &link]),
+            || symlinkat(target, root, Path::new(&link)),
+        );
+        match made {
+            Err(Failure::Call { errno: Errno::EEXIST, .. }) => {}
+            made => made?,
+        }
+    }
+    Ok(())
 }
 
 /// A device is its two numbers: whoever may make a node has the device. A user

@@ -22,14 +22,26 @@ use nix::sched::CloneFlags;
 use nix::unistd::{Gid, Uid, chdir, pivot_root};
 use runtime::{Because, Feature, Inside, Narrator, shell};
 
-pub use mount::{Mount, Target, mounts, remount_with};
+pub use mount::{Mount, Mounted, Target, make_read_only, mounts, remount_with};
 pub use new_root::NewRoot;
 
 use volume::Volume;
 
 /// A table of mounts of its own.
 #[derive(Debug, clap::Args)]
-pub struct MountNamespace {}
+pub struct MountNamespace {
+    #[arg(skip = MsFlags::MS_PRIVATE)]
+    propagation: MsFlags,
+}
+
+impl MountNamespace {
+    /// With another propagation than MS_PRIVATE: a volume of MS_SLAVE shows what
+    /// the host mounts in it later.
+    #[must_use]
+    pub fn of(propagation: MsFlags) -> MountNamespace {
+        MountNamespace { propagation }
+    }
+}
 
 impl Feature for MountNamespace {
     fn namespaces(&self) -> CloneFlags {
@@ -40,7 +52,7 @@ impl Feature for MountNamespace {
     // telling each other about new mounts. Not by the same call as any other
     // mount: MS_BIND | MS_PRIVATE would leave the propagation as it is.
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        Mount::change(MsFlags::MS_REC | MsFlags::MS_PRIVATE).make(
+        Mount::change(MsFlags::MS_REC | self.propagation).make(
             container,
             "/",
             "what is mounted from here on stays inside",

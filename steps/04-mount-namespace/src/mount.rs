@@ -14,7 +14,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use runtime::process::set_read_only_recursively;
 use runtime::{Failure, Inside, Told, shell};
 
-pub use table::mounts;
+pub use table::{Mounted, mounts};
 
 /// Where something is mounted.
 #[derive(Debug)]
@@ -95,6 +95,12 @@ impl<'a> Mount<'a> {
         let nothing = OsStr::new("");
         let before = String::new();
         Mount { source: nothing, kind: None, flags, data: nothing, before }
+    }
+
+    /// What the table of mounts calls its source, if not by its kind.
+    #[must_use]
+    pub fn called(self, source: &'a OsStr) -> Mount<'a> {
+        Mount { source, ..self }
     }
 
     /// Where the place is made without a word: what a person types for that,

@@ -101,6 +101,19 @@ impl Mapping {
         }
     }
 
+    /// What somebody else has chosen: first inside, first outside, how many.
+    pub fn of(uids: &[[u32; 3]], gids: &[[u32; 3]]) -> Mapping {
+        let ranges = |all: &[[u32; 3]]| {
+            let range = |&[inside, first, count]: &[u32; 3]| Range {
+                inside,
+                first,
+                count,
+            };
+            all.iter().map(range).collect()
+        };
+        Mapping { uids: ranges(uids), gids: ranges(gids) }
+    }
+
     /// How many users and groups there are inside, at least.
     pub fn count(&self) -> u32 {
         let count = |ranges: &[Range]| ranges.iter().map(|it| it.count).sum();

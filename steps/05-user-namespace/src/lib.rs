@@ -33,6 +33,14 @@ pub struct UserNamespace {
     mapping: Mapping,
 }
 
+impl UserNamespace {
+    /// With ids that somebody else has chosen.
+    #[must_use]
+    pub fn mapped(mapping: Mapping) -> UserNamespace {
+        UserNamespace { user: None, mapping }
+    }
+}
+
 impl Feature for UserNamespace {
     // Together with the others in one clone(2): the kernel makes the user
     // namespace first, and the others belong to it.

@@ -13,7 +13,7 @@ mod handed_over;
 mod hierarchy;
 mod limits;
 mod place;
-mod tree;
+pub mod tree;
 mod v1;
 mod v2;
 

@@ -199,7 +199,9 @@ fn sweep(parent: &Path) {
 /// As rmdir(2).
 pub fn remove_tree(directory: &Path) -> io::Result<()> {
     if has_some_below(directory) {
-        for entry in fs::read_dir(directory)?.flatten() {
+        // If they can't be listed, the kernel says that it is busy.
+        let below = fs::read_dir(directory).into_iter().flatten();
+        for entry in below.flatten() {
             if entry.file_type().is_ok_and(|it| it.is_dir()) {
                 remove_tree(&entry.path())?;
             }

@@ -23,6 +23,19 @@ pub struct Capabilities {
     /// What it keeps where nothing is asked for.
     #[arg(skip = standard())]
     standard: CapabilitySet,
+
+    /// What somebody else has chosen for the command, set by set.
+    #[arg(skip)]
+    pub(crate) chosen: Option<Chosen>,
+}
+
+/// All sets of a process but the bounding set.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen {
+    /// Permitted, effective, inheritable.
+    pub sets: CapabilitySets,
+    /// What an ordinary program keeps over an exec.
+    pub ambient: CapabilitySet,
 }
 
 /// What root inside keeps by default, and which programs need it. It is podman's
@@ -50,6 +63,17 @@ impl Capabilities {
     #[must_use]
     pub fn beginning_with(self, standard: CapabilitySet) -> Capabilities {
         Capabilities { standard, ..self }
+    }
+
+    /// Exactly these, whoever the command's user is.
+    #[must_use]
+    pub fn chosen(bounding: CapabilitySet, chosen: Chosen) -> Capabilities {
+        Capabilities {
+            cap_drop: vec![],
+            cap_add: vec![],
+            standard: bounding,
+            chosen: Some(chosen),
+        }
     }
 
     /// What root inside keeps. As with docker, ALL counts first, wherever it
@@ -144,8 +168,8 @@ mod tests {
         let all = CapabilitySet::all();
         let (chown, raw) = (CapabilitySet::CHOWN, CapabilitySet::NET_RAW);
         let kept = |cap_drop, cap_add| {
-            Capabilities { cap_drop, cap_add, standard: super::standard() }
-                .kept()
+            let standard = super::standard();
+            Capabilities { cap_drop, cap_add, standard, chosen: None }.kept()
         };
         let standard = kept(vec![], vec![]);
         assert!(standard.contains(chown) && !standard.contains(raw));

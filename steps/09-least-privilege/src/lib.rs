@@ -13,6 +13,7 @@
 //! last, and its order matters: to give a power up can itself take a power.
 
 mod capability;
+mod chosen;
 pub mod docker;
 pub mod filter;
 mod keyring;
@@ -30,7 +31,8 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-pub use capability::{Capabilities, KEPT};
+pub use capability::{Capabilities, Chosen, KEPT, find as find_capability};
+pub use capability::{bounding_set, ours as our_capabilities};
 pub use keyring::SessionKeyring;
 pub use options::SecurityOptions;
 pub use paths::SystemPaths;
@@ -52,15 +54,16 @@ impl Feature for Capabilities {
         )?;
         let left = capability::bounding_set()?;
         ensure!((left - self.kept()).is_empty(), "PR_CAPBSET_DROP did nothing");
-        Ok(())
+        self.keep_over_a_change_of_ids()
     }
 
     // What root keeps. Any other user lost all of them with root's id.
     fn last(&self, container: &mut Inside) -> Result<()> {
         let set = capability::ours()?.permitted & self.kept();
         let inheritable = CapabilitySet::empty();
-        let sets =
+        let usual =
             CapabilitySets { effective: set, permitted: set, inheritable };
+        let sets = self.chosen_of(set).unwrap_or(usual);
         container.call(
             format!("capset({} capabilities)", set.iter().count()),
             "what is left for ourselves",
@@ -68,7 +71,7 @@ impl Feature for Capabilities {
             || set_capabilities(None, sets),
         )?;
         ensure!(capability::ours()? == sets, "capset() did nothing");
-        Ok(())
+        self.raise_ambient()
     }
 }
 

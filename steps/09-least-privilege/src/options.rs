@@ -55,7 +55,7 @@ impl SecurityOptions {
     #[must_use]
     pub fn system_paths(&self) -> SystemPaths {
         let option = SecurityOption::SystemPathsUnconfined;
-        SystemPaths { unconfined: self.options.contains(&option) }
+        SystemPaths { unconfined: self.options.contains(&option), chosen: None }
     }
 }
 

@@ -14,10 +14,12 @@ use runtime::{Feature, Inside};
 /// No namespace has a copy of them: there is one for all. The user namespace
 /// keeps root inside away from most of them. What is left is what any user may
 /// read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SystemPaths {
     /// Leave all as it is.
     pub unconfined: bool,
+    /// What somebody else has chosen: to be covered, and to be read-only.
+    pub chosen: Option<(Vec<String>, Vec<String>)>,
 }
 
 /// What is covered, and what it shows. The narration tells the first one only.
@@ -54,6 +56,12 @@ impl Feature for SystemPaths {
     fn inside(&self, container: &mut Inside) -> Result<()> {
         if self.unconfined {
             return Ok(());
+        }
+        if let Some((masked, read_only)) = &self.chosen {
+            masked.iter().try_for_each(|it| cover(container, it, "masked"))?;
+            return read_only.iter().try_for_each(|it| {
+                make_read_only(container, it, "to be read-only")
+            });
         }
         // One is told. The others do the same at another path: they are counted.
         let [(path, what), others @ ..] = &MASKED;

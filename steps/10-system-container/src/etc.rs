@@ -7,6 +7,16 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use runtime::Inside;
 
+macro_rules! path {
+    () => {
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:\
+         /opt/workshop"
+    };
+}
+
+/// Where programs are looked for: at last, where those of the workshop lie.
+pub const PATH: &str = path!();
+
 /// Besides the accounts: a name, and what is in it.
 pub const FILES: [(&str, &str); 16] = [
     ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
@@ -22,7 +32,7 @@ pub const FILES: [(&str, &str); 16] = [
     ("shells", "/bin/sh\n/bin/bash\n"),
     (
         "profile",
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPS1='\\u@\\h:\\w\\$ '\nexport PATH\n",
+        concat!("PATH=", path!(), "\nPS1='\\u@\\h:\\w\\$ '\nexport PATH\n"),
     ),
     ("pam.d/other", PAM),
     ("pam.d/login", PAM),

@@ -34,12 +34,14 @@ pub fn give_one(container: &mut Inside, root: &NewRoot) -> Result<()> {
         bail!("{MACHINE_ID} of the root directory is no file: take it away");
     }
     let line = format!("{id}\n");
-    let written = container.call(
-        format!("write({:?}, {id:?})", &MACHINE_ID[1..]),
-        "its own",
-        "",
-        || fs::write(&place, &line),
-    );
+    let written = container.routine(|| {
+        container.call(
+            format!("write({:?}, {id:?})", &MACHINE_ID[1..]),
+            "its own",
+            "",
+            || fs::write(&place, &line),
+        )
+    });
     match (written, &container.scratch) {
         // It belongs to nobody that is known inside: then one is laid over it.
         (

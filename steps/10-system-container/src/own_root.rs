@@ -10,12 +10,14 @@ use anyhow::{Context, Result};
 use mount_namespace::{Mount, NewRoot};
 use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid};
-use runtime::{CachedDirectory, Inside, Narrator, RootDirectory, give};
+use runtime::{
+    CachedDirectory, Inside, Narrator, RootDirectory, Variable, give,
+};
 
 use crate::etc;
 
 /// Counts up when what is written below changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What the root directory is made of.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ pub enum Source {
 const USR: &str = "/usr";
 /// Where an init of systemd lies on each machine that has one.
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+
+/// The programs of the workshop that come along, as into the usual one.
+const COMPANION: &str = "attack";
+const COMPANIONS: &str = "opt/workshop";
 
 /// What the host has beside /usr: links into it, or on old ones directories.
 const BESIDE: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -67,6 +73,7 @@ impl Source {
         match self {
             Source::Busybox => etc::lay_inittab(container),
             Source::Host(directories) => {
+                container.variables.push(Variable::new("PATH", etc::PATH));
                 directories.iter().try_for_each(|it| show(container, root, it))
             }
         }
@@ -91,7 +98,13 @@ fn fill(root: &Path) -> Result<()> {
         fs::create_dir(root.join(directory))
             .with_context(|| format!("mkdir {directory}"))?;
     }
-    fs::set_permissions(root.join("tmp"), Permissions::from_mode(0o1777))?;
+    // systemd would make /var/tmp by a rename, and before Linux 6.6 an overlay of
+    // a user namespace renames no directory (EXDEV): a tmpfs has no attributes
+    // of users there, by which it would remember that.
+    fs::create_dir(root.join("var/tmp")).context("mkdir var/tmp")?;
+    for tmp in ["tmp", "var/tmp"] {
+        fs::set_permissions(root.join(tmp), Permissions::from_mode(0o1777))?;
+    }
     fs::set_permissions(root.join("root"), Permissions::from_mode(0o700))?;
     for name in BESIDE {
         let host = Path::new("/").join(name);
@@ -103,7 +116,19 @@ fn fill(root: &Path) -> Result<()> {
             Err(_) => {}
         }
     }
+    if let Some(companion) = companion() {
+        let place = root.join(COMPANIONS);
+        fs::create_dir_all(&place).context("mkdir")?;
+        fs::copy(companion, place.join(COMPANION))
+            .with_context(|| format!("copy {COMPANION}"))?;
+    }
     etc::fill(root)
+}
+
+/// Beside the step that runs.
+fn companion() -> Option<PathBuf> {
+    let exe = std::env::current_exe().ok()?;
+    Some(exe.with_file_name(COMPANION)).filter(|path| path.is_file())
 }
 
 fn is_directory(path: &Path) -> bool {
@@ -114,8 +139,10 @@ fn is_directory(path: &Path) -> bool {
 fn recipe() -> String {
     let mut hasher = DefaultHasher::new();
     (RECIPE, etc::FILES).hash(&mut hasher);
-    for path in [USR, "/etc/ld.so.cache", "/etc/passwd", "/etc/group"] {
-        let there = fs::metadata(path)
+    let taken = ["/etc/ld.so.cache", "/etc/passwd", "/etc/group"];
+    let paths = [USR].into_iter().chain(taken).map(PathBuf::from);
+    for path in paths.chain(companion()) {
+        let there = fs::metadata(&path)
             .map(|t| (t.size(), t.mtime(), t.mtime_nsec(), t.ino()));
         (path, there.ok()).hash(&mut hasher);
     }

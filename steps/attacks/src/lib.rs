@@ -6,7 +6,9 @@
 //! that it consists of. All of them are in [`ALL`].
 
 mod again;
+mod again_in_10;
 mod attack;
+mod cgroup;
 mod door;
 mod lab;
 mod outside;
@@ -34,20 +36,25 @@ mod kill_host;
 mod leak_mount;
 mod leaked_directory;
 mod leaked_workdir;
+mod leave_cgroup;
 mod lift_limit;
 mod link_out;
 mod load_module;
+mod map_outer_id;
 mod mount_proc;
 mod mount_tmpfs;
 mod nest_as_root;
 mod nest_as_user;
 mod old_root;
+mod outgrow_limit;
 mod outlive;
 mod overwrite_runtime;
 mod own_as_root;
 mod plant_key;
+mod planted_node;
 mod pose_as_neighbour;
 mod post_to_queue;
+mod raise_limit;
 mod reach_af_alg;
 mod reach_io_uring;
 mod reach_perf;
@@ -116,6 +123,7 @@ pub const ALL: &[Attack] = &[
     load_module::ATTACK,
     drop_group::ATTACK,
     overwrite_runtime::ATTACK,
+    map_outer_id::ATTACK,
     hog_memory::ATTACK,
     fork_bomb::ATTACK,
     hog_cpu::ATTACK,
@@ -145,6 +153,10 @@ pub const ALL: &[Attack] = &[
     reach_vsock::ATTACK,
     read_interrupts::ATTACK,
     read_vmcoreinfo::ATTACK,
+    raise_limit::ATTACK,
+    outgrow_limit::ATTACK,
+    leave_cgroup::ATTACK,
+    planted_node::ATTACK,
 ];
 
 /// The attack of this name.

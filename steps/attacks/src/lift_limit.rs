@@ -2,7 +2,7 @@
 //! may mount them anew has files to write, if these belong to root inside.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 
 use nix::fcntl::{OFlag, openat};
@@ -33,9 +33,16 @@ fn run(_: &Arguments) -> Try {
             Outcome::CannotTry("no cgroup has a pids.max".into())
         })?,
     };
-    File::from(limit)
-        .write_all(b"max")
-        .or_stopped("write(\"pids.max\", \"max\")")?;
+    let (mut limit, mut before) = (File::from(limit), String::new());
+    limit.read_to_string(&mut before).or_stopped("read(\"pids.max\")")?;
+    if before.trim() == "max" {
+        return Ok(Outcome::Stopped(
+            "the cgroups that can be mounted have no limit: it is that of one \
+             above them"
+                .into(),
+        ));
+    }
+    limit.write_all(b"max").or_stopped("write(\"pids.max\", \"max\")")?;
     Ok(Outcome::Worked("pids.max is max now".into()))
 }
 
@@ -57,11 +64,11 @@ fn limit_of(kind: &str, only: Option<&str>) -> Result<Option<OwnedFd>, Ended> {
     let file = openat(
         mounted,
         "pids.max",
-        OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+        OFlag::O_RDWR | OFlag::O_CLOEXEC,
         Mode::empty(),
     );
     match file {
         Err(nix::errno::Errno::ENOENT) => Ok(None),
-        file => Ok(Some(file.or_stopped("open(\"pids.max\", O_WRONLY)")?)),
+        file => Ok(Some(file.or_stopped("open(\"pids.max\", O_RDWR)")?)),
     }
 }

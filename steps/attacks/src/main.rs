@@ -51,8 +51,11 @@ fn command_line() -> Command {
         Command::new(attack.name)
             .about(format!("{} ({})", attack.tries, attack.stopped))
             .after_help(format!(
-                "Stopped by: {}\nThe rule: {}\nSource: {}",
-                attack.stopped, attack.rule, attack.source
+                "Stopped by: {}\nThe rule: {}\nSource: {}{}",
+                attack.stopped,
+                attack.rule,
+                attack.source,
+                again_in_10(attack)
             ))
             .args(attack.arguments.iter().map(argument))
     });
@@ -66,6 +69,13 @@ fn command_line() -> Command {
         .subcommand_help_heading("Attacks, and what stops them")
         .subcommand(list)
         .subcommands(attacks)
+}
+
+fn again_in_10(attack: &Attack) -> String {
+    let wall = attack.again_in_10();
+    wall.map_or_else(String::new, |wall| {
+        format!("\nStep 10 lets it through again. Which wall holds? {wall}")
+    })
 }
 
 /// One line for each attack: its name, what stops it, what it tries.

@@ -19,6 +19,8 @@ use nix::sys::socket::{
 pub enum Message {
     /// Runtime to child: everything on the host is ready.
     Go,
+    /// Child to runtime: act on the host, and say Go again.
+    Halfway,
     /// Child to runtime: the next system call is execve(2).
     Starting,
     /// Child to runtime: it could not go on. With the exit status that the
@@ -34,6 +36,7 @@ impl Message {
     fn encode(&self) -> Vec<u8> {
         match self {
             Message::Go => vec![b'G'],
+            Message::Halfway => vec![b'H'],
             Message::Starting => vec![b'S'],
             Message::Failed(status, text) => {
                 let text = text.as_bytes();
@@ -45,6 +48,7 @@ impl Message {
     fn decode(bytes: &[u8]) -> Option<Message> {
         match bytes {
             b"G" => Some(Message::Go),
+            b"H" => Some(Message::Halfway),
             b"S" => Some(Message::Starting),
             [b'F', status, text @ ..] => Some(Message::Failed(
                 *status,
@@ -57,7 +61,7 @@ impl Message {
 
 /// One end of the line.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct Channel(pub(crate) OwnedFd);
 
 impl Channel {
     /// Both ends. SOCK_SEQPACKET keeps messages whole; SOCK_CLOEXEC closes the
@@ -153,6 +157,7 @@ mod tests {
         let (ours, theirs) = Channel::pair().unwrap();
         for message in [
             Message::Go,
+            Message::Halfway,
             Message::Starting,
             Message::Failed(127, "no such thing".into()),
         ] {

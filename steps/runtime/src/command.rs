@@ -121,6 +121,20 @@ impl Command {
         Command { argv, env, is_default }
     }
 
+    /// The environment is all that somebody else has described.
+    #[must_use]
+    pub fn described(
+        argv: &[OsString],
+        variables: &[Variable],
+        home: OsString,
+    ) -> Command {
+        let mut command = Command::new(argv, &[], variables, home);
+        let was_said =
+            |name: &OsStr| variables.iter().any(|it| it.name == name);
+        command.env.retain(|(name, _)| name == "HOME" || was_said(name));
+        Command { is_default: false, ..command }
+    }
+
     /// The execve(2) of the command at `path`, and what a shell calls it.
     #[must_use]
     pub fn describe(&self, path: &Path) -> (String, String) {
@@ -134,7 +148,10 @@ impl Command {
     /// [`Failure::Command`] with status 127 when there is none, 126 when it
     /// can't be executed.
     pub fn find(&self) -> Result<PathBuf, Failure> {
-        let name = &self.argv[0];
+        let name = self
+            .argv
+            .first()
+            .ok_or_else(|| not_found("no command was named".to_owned()))?;
         let mut refused = None;
         for path in self.candidates() {
             let Ok(found) = path.metadata() else { continue };

@@ -1,7 +1,7 @@
 //! The life of a container, as one story.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind::NotFound;
 use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
@@ -15,26 +15,28 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
-    Gid, Uid, chdir, getcwd, getegid, geteuid, mkdir, pipe2, read, setresgid,
-    setresuid, setsid,
+    Gid, Pid, Uid, chdir, getcwd, getegid, geteuid, mkdir, pipe2, read,
+    setgroups, setresgid, setresuid, setsid, write,
 };
 
 use crate::boot::Booted;
 use crate::channel::Message;
 use crate::command::{Command, Variable, home_of};
+use crate::door::{self, Leave};
 use crate::failure::{
-    Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, status_of, told,
+    Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, RUNTIME_FAILED,
+    status_of, told,
 };
 use crate::feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 use crate::line::Line;
 use crate::narration::{Narrator, Side};
-use crate::process::{self, Child, Instruction};
+use crate::process::{self, Child, Exit, Instruction};
 use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
 use crate::signals::Signals;
 use crate::step;
 use crate::supervise::{accompany, wait_for_start};
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, become_terminal};
 
 /// What every container has, whatever kernel features it uses.
 #[derive(clap::Args)]
@@ -71,6 +73,14 @@ pub struct Container {
 
     #[arg(skip)]
     features: Vec<Part>,
+
+    /// It stays when we go.
+    #[arg(skip)]
+    leave: Option<Leave>,
+
+    /// Where its story goes, if not to stderr.
+    #[arg(skip)]
+    story: Option<File>,
 }
 
 /// A feature, and the step that teaches it.
@@ -86,6 +96,39 @@ impl Part {
 }
 
 impl Container {
+    /// What somebody else describes, and not a command line: all of its
+    /// environment is `env`, and its story is told to a file, if at all.
+    #[must_use]
+    pub fn described(
+        rootfs: PathBuf,
+        command: Vec<OsString>,
+        env: Vec<Variable>,
+        workdir: PathBuf,
+        story: Option<File>,
+    ) -> Container {
+        Container {
+            rootfs: Some(rootfs),
+            quiet: story.is_none(),
+            all: true,
+            pause: false,
+            env,
+            workdir,
+            command,
+            features: Vec::new(),
+            leave: None,
+            story,
+        }
+    }
+
+    /// Starts the container and leaves it: it has its own life.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn leave(mut self, leave: Leave) -> Result<()> {
+        self.leave = Some(leave);
+        self.live().map(drop)
+    }
+
     /// Adds a kernel feature. They take effect in the order in which they are added.
     #[must_use]
     pub fn with(mut self, feature: impl Feature + 'static) -> Container {
@@ -116,17 +159,22 @@ impl Container {
         process::default_signals_but(Signal::SIGPIPE);
         let signals = Signals::block().context("signalfd()")?;
         let steps = self.features.iter().map(|part| part.step);
-        let narrator = Narrator::new(self.quiet, self.pause, &signals)?
-            .of_step(steps.max().unwrap_or_default(), self.all);
+        let mut narrator = Narrator::new(self.quiet, self.pause, &signals)?;
+        if let Some(story) = self.story.take() {
+            narrator = narrator.into_file(story);
+        }
+        let narrator =
+            narrator.of_step(steps.max().unwrap_or_default(), self.all);
         let owner = self.features.iter().find_map(|it| it.feature.owner());
         for Part { step, feature } in &mut self.features {
             narrator.part(step, || feature.before(&narrator, owner))?;
         }
         let rootfs = self.root_directory(&narrator, owner)?;
         narrator.name("ROOT", rootfs.path());
-        let mut terminal = match self.boot() {
-            Some(_) => Some(Terminal::console()?),
-            None => Terminal::open()?,
+        let mut terminal = match (self.boot(), &self.leave) {
+            (Some(_), _) => Some(Terminal::console()?),
+            (None, None) => Terminal::open()?,
+            (None, Some(_)) => None,
         };
         if let Some(terminal) = &terminal {
             // Its group, too: the host's "tty" has no number inside, and what
@@ -143,6 +191,7 @@ impl Container {
             terminal: terminal.as_ref(),
             boots: self.boot().is_some(),
             signals: &signals,
+            leave: self.leave.as_ref(),
         };
         let mut child = self.start(&inheritance)?;
         let ours = inheritance.line.of_the_parent()?;
@@ -168,7 +217,26 @@ impl Container {
             Err(Errno::EPIPE) => {}
             sent => sent.context("sendmsg() to the first process")?,
         }
-        let started = wait_for_start(&ours, &signals)?;
+        let started = wait_for_start(&ours, &signals, || {
+            self.features.iter_mut().try_for_each(|Part { step, feature }| {
+                narrator.part(step, || feature.halfway(&host))
+            })
+        })?;
+        if let Some(leave) = self.leave.take().filter(|_| started) {
+            let has_a_door = leave.door.is_some();
+            (leave.ready)(&host)?;
+            ours.send(&Message::Go).context("sendmsg()")?;
+            return match ours.receive().context("recvmsg()")? {
+                Some(Message::Failed(status, message)) => {
+                    bail!(Failure::Told { status, message })
+                }
+                None if has_a_door => bail!("the first process died early"),
+                _ => {
+                    let _ = child.into_pid();
+                    Ok(End::Over(Exit::Code(0)))
+                }
+            };
+        }
         let alarm = self.features.iter().find_map(|it| it.feature.alarm());
         let mut booted = self.boot().map(|boot| Booted::new(boot, &narrator));
         let exit = accompany(
@@ -235,13 +303,19 @@ impl Container {
         let body = || {
             self.first_process(own).unwrap_or_else(|error| own.report(&error))
         };
-        let started = match birthplace {
-            None => Child::start(namespaces, body),
+        let start = |flags, body: &mut dyn FnMut() -> u8| match birthplace {
+            None => Child::start(flags, body),
             Some(Birthplace { directory, .. }) => {
-                Child::start_in_cgroup(namespaces, directory, body)
+                Child::start_in_cgroup(flags, directory, body)
             }
         };
-        started
+        let mut body = body;
+        if self.leave.is_some() {
+            return self.start_on_the_way(own, &mut || {
+                start(namespaces | CloneFlags::CLONE_PARENT, &mut body)
+            });
+        }
+        start(namespaces, &mut body)
             .map_err(|errno| {
                 let all = describe_clone(namespaces, namespaces, birthplace);
                 Failure::of(all.0, errno)
@@ -264,6 +338,45 @@ impl Container {
             )
     }
 
+    /// Whoever enters a namespace may not come back: so that is done by a process
+    /// between us and the first one, which is our child all the same.
+    fn start_on_the_way(
+        &self,
+        own: &Inheritance,
+        start: &mut dyn FnMut() -> nix::Result<Child>,
+    ) -> Result<Child, Failure> {
+        let failed = |call: &'static str| move |e| Failure::of(call, e);
+        let (pid, theirs) =
+            pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe2()"))?;
+        let inside = Inside::new(own.rootfs, own.narrator);
+        let mut go = || {
+            for Part { step, feature } in &self.features {
+                let act = || feature.on_the_way(&inside);
+                own.narrator.part(step, act)?;
+            }
+            let pid = start().map_err(failed("clone()"))?.into_pid();
+            write(&theirs, &pid.as_raw().to_ne_bytes())?;
+            Ok(0)
+        };
+        let mut between = Child::start(CloneFlags::empty(), || {
+            go().unwrap_or_else(|error| own.report(&error))
+        })
+        .map_err(failed("clone(SIGCHLD)"))?;
+        let exit = between.wait().map_err(failed("waitpid()"))?;
+        drop(theirs);
+        let mut number = [0; 4];
+        match read(&pid, &mut number).map_err(failed("read()"))? {
+            4 => {
+                let number = i32::from_ne_bytes(number);
+                Ok(Child::adopted(Pid::from_raw(number)))
+            }
+            _ => Err(own.line.last_words().unwrap_or_else(|| Failure::Told {
+                status: RUNTIME_FAILED,
+                message: format!("a process on the way died: {exit}"),
+            })),
+        }
+    }
+
     /// The child's side of the story, up to where the command takes its place.
     fn first_process(&self, own: &Inheritance) -> Result<u8> {
         own.line.wait_for_go()?;
@@ -271,6 +384,7 @@ impl Container {
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
         inside.boots = own.boots;
+        inside.host = Some(own.line.of_the_child());
         inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
         let narrator = own.narrator;
         for Part { step, feature } in &self.features {
@@ -287,9 +401,12 @@ impl Container {
         let variables = [inside.variables.as_slice(), &self.env].concat();
         let default = &inside.default_command;
         let home = home_of(uid);
-        let command = Command::new(&self.command, default, &variables, home);
+        let command = match own.leave {
+            None => Command::new(&self.command, default, &variables, home),
+            Some(_) => Command::described(&self.command, &variables, home),
+        };
         let path = command.find()?;
-        own.become_user(inside.user)?;
+        own.become_user(&inside)?;
         for Part { step, feature } in &self.features {
             narrator.part(step, || feature.last(&mut inside))?;
         }
@@ -301,11 +418,17 @@ impl Container {
             terminal.attach().context("dup2() of the container's terminal")?;
         }
         let filter = inside.filter.take();
+        let called = |inside: &Inside| {
+            self.features.iter().try_for_each(|Part { step, feature }| {
+                narrator.part(step, || feature.called(inside))
+            })
+        };
         match inside.init {
-            None => own.execute(&command, &path, filter),
+            None => own.execute(&command, &path, &inside, filter, called),
             Some(init) => {
                 load(filter)?;
-                let execute = || own.execute(&command, &path, None);
+                let execute =
+                    || own.execute(&command, &path, &inside, None, called);
                 own.stay(init, || execute().unwrap_or_else(|e| own.report(&e)))
             }
         }
@@ -327,6 +450,7 @@ struct Inheritance<'a> {
     terminal: Option<&'a Terminal>,
     boots: bool,
     signals: &'a Signals,
+    leave: Option<&'a Leave>,
 }
 
 impl Inheritance<'_> {
@@ -334,14 +458,20 @@ impl Inheritance<'_> {
     fn report(&self, error: &anyhow::Error) -> u8 {
         self.narrator.tell_count();
         let status = status_of(error);
-        let told = Message::Failed(status, told(error));
-        let _ = self.line.of_the_child().send(&told);
+        let message = Message::Failed(status, told(error));
+        if self.line.of_the_child().send(&message).is_err() {
+            // It has left us.
+            Narrator::error(&program(), &told(error));
+        }
         status
     }
 
     /// The command's ids, and its terminal for them.
-    fn become_user(&self, user: Option<(Uid, Gid)>) -> Result<()> {
-        let Some((uid, gid)) = user else { return Ok(()) };
+    fn become_user(&self, inside: &Inside) -> Result<()> {
+        if let Some(groups) = &inside.groups {
+            setgroups(groups).context("setgroups()")?;
+        }
+        let Some((uid, gid)) = inside.user else { return Ok(()) };
         if let Some(terminal) = self.terminal {
             terminal.give((uid, gid)).context("fchown() of the terminal")?;
         }
@@ -355,7 +485,9 @@ impl Inheritance<'_> {
         &self,
         command: &Command,
         path: &Path,
+        inside: &Inside,
         filter: Option<Vec<Instruction>>,
+        called: impl Fn(&Inside) -> Result<()>,
     ) -> Result<u8> {
         setsid().context("setsid()")?;
         // An init leaves that to the login that it starts: nobody could take
@@ -363,13 +495,26 @@ impl Inheritance<'_> {
         if let Some(terminal) = self.terminal.filter(|_| !self.boots) {
             terminal.control().context("ioctl(terminal, TIOCSCTTY)")?;
         }
+        if let Some(console) = &inside.console {
+            become_terminal(console)?;
+        }
+        umask(inside.umask);
         self.line.of_the_child().die_with_the_other_side()?;
         process::default_signal(Signal::SIGPIPE);
         SigSet::empty().thread_set_mask().context("sigprocmask()")?;
         let runtime = self.line.of_the_child();
         runtime.send(&Message::Starting).context("the runtime is gone")?;
-        load(filter)?;
-        match command.exec(path)? {}
+        let leave = self.leave.map(|it| door::part(runtime, it)).transpose()?;
+        let begin = || {
+            called(inside)?;
+            load(filter)?;
+            match command.exec(path)? {}
+        };
+        let Some(Some(caller)) = leave else { return begin() };
+        begin().inspect_err(|error| {
+            let _ =
+                caller.send(&Message::Failed(status_of(error), told(error)));
+        })
     }
 
     /// PID 1 stays, and the command becomes its child. It begins when PID 1 has

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use nix::sched::CloneFlags;
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Pid, Uid};
 
+use crate::channel::{Channel, Message};
 use crate::command::Variable;
 use crate::failure::Failure;
 use crate::narration::{Narrator, Side};
@@ -61,11 +63,29 @@ pub trait Feature {
         None
     }
 
+    /// In a process of its own, from which the first one is then cloned: for
+    /// what nobody takes back, as entering a namespace that is there already.
+    /// Only a container that stays when we go has such a process.
+    ///
+    /// # Errors
+    /// Any: nothing begins.
+    fn on_the_way(&self, _container: &Inside) -> Result<()> {
+        Ok(())
+    }
+
     /// On the host, once the container's first process exists and waits.
     ///
     /// # Errors
     /// Any: the container is then ended, and the error told.
     fn on_host(&mut self, _container: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    /// On the host, when the first process asks for it ([`Inside::ask_the_host`]).
+    ///
+    /// # Errors
+    /// Any: the container is then ended, and the error told.
+    fn halfway(&mut self, _container: &Host) -> Result<()> {
         Ok(())
     }
 
@@ -93,6 +113,14 @@ pub trait Feature {
     /// # Errors
     /// Any: the runtime tells it, and ends.
     fn last(&self, _container: &mut Inside) -> Result<()> {
+        Ok(())
+    }
+
+    /// Inside, when somebody has opened the [`Door`] at which we waited.
+    ///
+    /// # Errors
+    /// Any: told to whoever opened it.
+    fn called(&self, _container: &Inside) -> Result<()> {
         Ok(())
     }
 
@@ -234,9 +262,16 @@ pub struct Inside<'a> {
     pub init: Option<Init>,
     /// The ids that the command runs with, if not those of its first process.
     pub user: Option<(Uid, Gid)>,
+    /// Its other groups, if not those of its first process.
+    pub groups: Option<Vec<Gid>>,
+    /// Its file mode creation mask.
+    pub umask: Mode,
+    /// A terminal that was made inside, in place of stdin, stdout and stderr.
+    pub console: Option<OwnedFd>,
     /// A filter for system calls. It is loaded when all is done, so that the
     /// only call it must allow for our sake is execve(2).
     pub filter: Option<Vec<Instruction>>,
+    pub(crate) host: Option<&'a Channel>,
     pub(crate) narrator: &'a Narrator<'a>,
 }
 
@@ -256,7 +291,11 @@ impl<'a> Inside<'a> {
             variables: Vec::new(),
             init: None,
             user: None,
+            groups: None,
+            umask: Mode::from_bits_truncate(0o022),
+            console: None,
             filter: None,
+            host: None,
             narrator,
         }
     }
@@ -278,6 +317,20 @@ impl<'a> Inside<'a> {
     /// What `work` calls is counted, not told: see [`Narrator::routine`].
     pub fn routine<T>(&self, work: impl FnOnce() -> T) -> T {
         self.narrator.routine(work)
+    }
+
+    /// Has the features act on the host ([`Feature::halfway`]), and waits until
+    /// they have.
+    ///
+    /// # Errors
+    /// When the host is gone.
+    pub fn ask_the_host(&self) -> Result<()> {
+        let Some(host) = self.host else { return Ok(()) };
+        host.send(&Message::Halfway).context("sendmsg() to the host")?;
+        match host.receive().context("recvmsg() from the host")? {
+            Some(Message::Go) => Ok(()),
+            _ => bail!("whoever started us is gone"),
+        }
     }
 
     /// Says that something is left out, and why.

@@ -70,6 +70,7 @@ mod channel;
 mod command;
 mod command_line;
 mod container;
+mod door;
 mod failure;
 mod feature;
 pub mod helper_program;
@@ -95,6 +96,7 @@ pub use channel::{Channel, Message};
 pub use command::Variable;
 pub use command_line::parse;
 pub use container::Container;
+pub use door::{Door, Leave};
 pub use failure::{
     Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, NOT_EXECUTABLE,
     NOT_FOUND, RUNTIME_FAILED, told,
@@ -107,4 +109,5 @@ pub use narration::{Narrator, Side, Told};
 pub use quote::shell;
 pub use rootfs::{RootDirectory, give};
 pub use signals::Signals;
+pub use supervise::accompany_plainly;
 pub use terminal::leave_terminal;

@@ -35,6 +35,16 @@ impl Line {
         self.outer.take().context("the parent's end is closed here")
     }
 
+    /// In the parent, of a child that is gone: why.
+    pub(crate) fn last_words(&self) -> Option<Failure> {
+        let ours = self.outer.borrow();
+        let ours = ours.as_ref()?;
+        if !ours.is_ready().ok()? {
+            return None;
+        }
+        ours.heed().err()?.downcast().ok()
+    }
+
     /// In the child, which closes the parent's end.
     pub fn of_the_child(&self) -> &Channel {
         drop(self.outer.take());

@@ -119,6 +119,13 @@ impl<'a> Narrator<'a> {
         self
     }
 
+    /// Into a file, for whoever wants to read it there.
+    #[must_use]
+    pub fn into_file(mut self, file: File) -> Narrator<'a> {
+        self.stderr = RefCell::new(file);
+        self
+    }
+
     /// Of all steps but this one calls are counted, unless `all` are told.
     #[must_use]
     pub fn of_step(mut self, own: &'static str, all: bool) -> Narrator<'a> {

@@ -115,7 +115,11 @@ impl Child {
         const CLONE_INTO_CGROUP: u64 = 1 << 33;
         let arguments = CloneArguments {
             flags: flags.bits() as u64 | CLONE_INTO_CGROUP,
-            exit_signal: libc::SIGCHLD as u64,
+            // A sister has that of our own, and clone3(2) wants it unsaid.
+            exit_signal: match flags.contains(CloneFlags::CLONE_PARENT) {
+                true => 0,
+                false => libc::SIGCHLD as u64,
+            },
             cgroup: cgroup.as_raw_fd() as u64,
             ..CloneArguments::default()
         };
@@ -128,6 +132,12 @@ impl Child {
             )
         };
         Child::go_on(answer, body)
+    }
+
+    /// A child of ours that somebody else has cloned for us (CLONE_PARENT).
+    #[must_use]
+    pub fn adopted(pid: Pid) -> Child {
+        Child { pid, exit: None }
     }
 
     /// Here two processes come out of one call: the kernel's answer is 0 in the
@@ -290,6 +300,24 @@ pub fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
         close_range(3, kept - 1, 0)?;
     }
     close_range(kept + 1, libc::c_uint::MAX, 0)
+}
+
+/// A descriptor that a call has just made, and that nobody owns yet.
+pub(crate) fn owned(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
+    // SAFETY: the caller has it from accept4(2), and gives it away here.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
+}
+
+/// Of what the exec would close, these stay open: whoever started us has counted
+/// them, from 3 on.
+///
+/// # Errors
+/// As fcntl(2): `EBADF` when one of them is not open.
+pub fn keep_over_exec(count: u32) -> nix::Result<()> {
+    (3..).take(count as usize).try_for_each(|fd: i32| {
+        // SAFETY: a flag of a descriptor changes; nobody here owns it.
+        Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
+    })
 }
 
 fn close_range(

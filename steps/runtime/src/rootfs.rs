@@ -20,7 +20,7 @@ use crate::failure::{Because, Failure};
 use crate::narration::Narrator;
 
 /// Counts up when what is written below changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What a container's shell wants to find: what the lessons use, and what a
 /// person types. Of the host's tools those that are there are taken.
@@ -241,6 +241,8 @@ fn skeleton(root: &Path) -> Result<()> {
         ("group", "root:x:0:\nnogroup:x:65534:\n"),
         ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
         ("resolv.conf", ""),
+        // Of step 10, which writes one for each machine.
+        ("machine-id", ""),
     ] {
         let path = root.join("etc").join(file);
         fs::write(&path, text)

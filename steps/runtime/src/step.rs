@@ -2,7 +2,7 @@
 //! whole, and counts the calls of those before it.
 
 /// The crate in which a feature is, and how its step is called.
-const STEPS: [(&str, &str); 10] = [
+const STEPS: [(&str, &str); 11] = [
     ("chroot", "01 chroot"),
     ("uts_namespace", "02 UTS namespace"),
     ("pid_namespace", "03 PID namespace"),
@@ -13,6 +13,7 @@ const STEPS: [(&str, &str); 10] = [
     ("networking", "08 networking"),
     ("least_privilege", "09 least privilege"),
     ("system_container", "10 system container"),
+    ("oci_runtime", "11 OCI runtime"),
 ];
 
 /// The one whose lesson the working directory is.

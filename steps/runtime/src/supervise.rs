@@ -15,8 +15,13 @@ use crate::signals::Signals;
 use crate::terminal::Terminal;
 
 /// Until the command is executed, a request to end is ours to obey. `false`
-/// if the first process died before that, and could not say why.
-pub fn wait_for_start(channel: &Channel, signals: &Signals) -> Result<bool> {
+/// if the first process died before that, and could not say why. `halfway` is
+/// what it may ask us to do on its way.
+pub fn wait_for_start(
+    channel: &Channel,
+    signals: &Signals,
+    mut halfway: impl FnMut() -> Result<()>,
+) -> Result<bool> {
     loop {
         // In this order: a signal for a command that has begun comes after
         // the word that it begins, so that word is then seen as well.
@@ -31,6 +36,10 @@ pub fn wait_for_start(channel: &Channel, signals: &Signals) -> Result<bool> {
                 .context("recvmsg() from the container's first process")?
             {
                 Some(Message::Starting) => return Ok(true),
+                Some(Message::Halfway) => {
+                    halfway()?;
+                    channel.send(&Message::Go).context("sendmsg()")?;
+                }
                 Some(Message::Failed(status, message)) => {
                     bail!(Failure::Told { status, message })
                 }
@@ -46,6 +55,14 @@ pub fn wait_for_start(channel: &Channel, signals: &Signals) -> Result<bool> {
             }
         }
     }
+}
+
+/// The same as [`accompany`], of a command that somebody else looks after.
+///
+/// # Errors
+/// As waitpid(2) and kill(2).
+pub fn accompany_plainly(child: &mut Child, signals: &Signals) -> Result<Exit> {
+    accompany(child, signals, None, None, None)
 }
 
 /// While the command runs: pass signals on, carry what the terminals say, and

@@ -380,6 +380,20 @@ impl Drop for Terminal {
     }
 }
 
+/// A terminal that was made inside takes the place of 0, 1 and 2, and is the one
+/// whose Ctrl-C is ours. The caller leads a session.
+///
+/// # Errors
+/// As ioctl TIOCSCTTY and dup2(2).
+pub fn become_terminal(terminal: &OwnedFd) -> Result<(), Failure> {
+    ioctl_tiocsctty(terminal)
+        .map_err(|e| Failure::of("ioctl(terminal, TIOCSCTTY)", e))?;
+    dup2_stdin(terminal)
+        .and_then(|()| dup2_stdout(terminal))
+        .and_then(|()| dup2_stderr(terminal))
+        .map_err(|e| Failure::of("dup2(terminal)", e))
+}
+
 /// Whoever reads our output waits for its end: they need not wait for a process
 /// that we leave behind. It gets no Ctrl-C either.
 ///

@@ -27,6 +27,7 @@ testbed::main!(
     a_fault_in_07_is_told,
     a_fault_in_08_is_told,
     a_fault_in_09_is_told,
+    a_fault_in_10_is_told,
     nothing_of_08_is_left_after_a_signal_before_any_call,
 );
 
@@ -495,6 +496,10 @@ fn a_fault_in_08_is_told() {
 
 fn a_fault_in_09_is_told() {
     faults_are_told(&Case::new("09-least-privilege", &["--network", "none"]));
+}
+
+fn a_fault_in_10_is_told() {
+    faults_are_told(&Case::new("10-system-container", &["--network", "none"]));
 }
 
 fn has_pretended_network() -> bool {

@@ -214,7 +214,10 @@ fn of_earlier_steps_the_calls_are_counted_in_their_order() {
 }
 
 /// The runtime's pid, and what is numbered after it, differ from run to run.
+/// Those of processes, and the ids of machines, which are never the same.
 fn without_numbers(line: &str) -> String {
+    let id = regex_lite::Regex::new("[0-9a-f]{32}").expect("a regex");
+    let line = id.replace_all(line, "");
     line.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 

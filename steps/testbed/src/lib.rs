@@ -43,7 +43,7 @@ pub use step::{Running, Step, binary, checkout, copy_default_root, slowness};
 pub use terminal::Terminal;
 
 /// The steps, the first one first.
-pub const ALL_STEPS: [&str; 9] = [
+pub const ALL_STEPS: [&str; 10] = [
     "01-chroot",
     "02-uts-namespace",
     "03-pid-namespace",
@@ -53,6 +53,7 @@ pub const ALL_STEPS: [&str; 9] = [
     "07-overlayfs",
     "08-networking",
     "09-least-privilege",
+    "10-system-container",
 ];
 
 /// Those that share one contract on the command line, whatever kernel features

@@ -12,7 +12,7 @@ use crate::places::{
 };
 
 /// Every descriptor of the attack.
-fn descriptors(attack: &Staying) -> Vec<PathBuf> {
+pub fn descriptors(attack: &Staying) -> Vec<PathBuf> {
     let all = attack.processes().into_iter().map(|pid| {
         let directory = fs::read_dir(format!("/proc/{pid}/fd"));
         directory.expect("its descriptors").flatten().map(|it| it.path())

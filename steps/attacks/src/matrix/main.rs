@@ -6,6 +6,7 @@ mod by_hand;
 mod cells;
 mod doors;
 mod files;
+mod handed_over;
 mod ipc;
 mod keys;
 mod layers;
@@ -52,8 +53,8 @@ struct Cli {
     #[arg(long)]
     edge: bool,
 
-    /// Only the last step, told to take a wall away: it has to work again
-    #[arg(long, conflicts_with_all = ["step", "edge", "json", "markdown", "expected"])]
+    /// Only step 09, told to take a wall away: it has to work again
+    #[arg(long, conflicts_with_all = ["step", "edge", "json", "markdown", "expected", "again"])]
     given_back: bool,
 
     /// This attack only
@@ -67,6 +68,11 @@ struct Cli {
     /// Print what is expected as a table for a page; nothing is tried
     #[arg(long)]
     markdown: bool,
+
+    /// Print what step 10 lets through again, and which wall holds instead, as a
+    /// table for a page; nothing is tried
+    #[arg(long, conflicts_with_all = ["step", "edge", "json", "markdown", "expected"])]
+    again: bool,
 
     /// Only what is expected; nothing is tried
     #[arg(long)]
@@ -96,6 +102,10 @@ fn main() -> ExitCode {
     let chosen = PROOFS.iter().filter(|proof| {
         cli.attack.as_ref().is_none_or(|only| only == proof.attack)
     });
+    if cli.again {
+        print!("{}", print::again(chosen));
+        return ExitCode::SUCCESS;
+    }
     if cli.given_back {
         return screen.given_back(chosen);
     }

@@ -289,12 +289,14 @@ impl Cache {
         self.0.path()
     }
 
-    /// The root directory that a step has made there.
+    /// The root directory that a step has made there. From step 10 on, its
+    /// programs are the host's, and the attack lies beside them.
     pub fn root(&self) -> PathBuf {
+        const ATTACKS: [&str; 2] = ["bin/attack", "opt/workshop/attack"];
         let own = self.0.path().join("container-workshop");
         let made = fs::read_dir(own).into_iter().flatten().flatten();
         made.map(|entry| entry.path())
-            .find(|path| path.join("bin/attack").exists())
+            .find(|path| ATTACKS.iter().any(|it| path.join(it).exists()))
             .expect("a default root directory")
     }
 }

@@ -193,6 +193,18 @@ pub fn markdown(rows: &[Row]) -> String {
     page
 }
 
+/// For a page: what a whole machine lets through again.
+pub fn again<'a>(proofs: impl Iterator<Item = &'a Proof>) -> String {
+    let mut table: String =
+        "\n| attack | which wall holds instead? |\n|---|---|\n".into();
+    for attack in proofs.map(Proof::attack) {
+        if let Some(wall) = attack.again_in_10() {
+            let _ = writeln!(table, "| `{}` | {wall} |", attack.name);
+        }
+    }
+    table + "\n"
+}
+
 pub fn json(rows: &[Row]) -> String {
     let columns = rows.iter().take(1).flat_map(|row| &row.cells);
     let columns: Vec<_> =
@@ -223,6 +235,9 @@ fn row_as_json(row: &Row) -> String {
             }
             if let Some(reason) = cell.reason() {
                 fields.push(("why", reason.to_owned()));
+            }
+            if let Some(wall) = row.proof.again_at(*step) {
+                fields.push(("instead", wall.to_owned()));
             }
             format!("{}: {}", quoted(&column_name(*step)), object(&fields))
         })

@@ -4,8 +4,8 @@
 use attacks::{Attack, StoppedBy};
 
 use crate::places::{Impossible, Place, Verdict, is_disposable, need_command};
-use crate::{by_hand, doors, files, ipc, keys, layers, limits, machine};
-use crate::{mounts, network, powers, processes, users};
+use crate::{by_hand, doors, files, handed_over, ipc, keys, layers, limits};
+use crate::{machine, mounts, network, powers, processes, users};
 
 use testbed::needs;
 
@@ -31,7 +31,7 @@ pub struct Proof {
     pub changes_the_host: bool,
     /// It harms a whole machine: only the lab's will do, which is thrown away.
     pub lab_only: bool,
-    /// What the last step has to be told for it to work there as well.
+    /// What step 09 has to be told for it to work there as well.
     pub given_back: Option<&'static [&'static str]>,
     run: fn(Place) -> Verdict,
 }
@@ -100,10 +100,16 @@ impl Proof {
     pub fn works_at(&self, place: Place) -> bool {
         match self.attack().stopped {
             _ if place.step == 0 => true,
+            _ if self.again_at(place.step).is_some() => true,
             StoppedBy::Runtime => false,
             StoppedBy::Step(from) => place.step < usize::from(from),
             StoppedBy::Option(..) => !place.with_option,
         }
+    }
+
+    /// Which wall holds in this step, if it lets the attack through again.
+    pub fn again_at(&self, step: usize) -> Option<&'static str> {
+        self.attack().again_in_10().filter(|_| step >= 10)
     }
 
     /// The option that stops it in this step. Without it the attack works.
@@ -151,6 +157,7 @@ const NO_TABLE: &str = "there is no table of mounts of its own: what is \
 const NO_NEIGHBOURS: &str = "there is no bridge, and there are no neighbours";
 const NO_NETWORK: &str = "the network is the host's";
 const ONLY_ROOT: &str = "there is no -u: whoever is inside is root";
+const NOTHING_TO_DIVIDE: &str = "its cgroup is shown read-only (see-cgroup)";
 const IN_A_CHROOT: &str = "in a chroot the kernel makes no user namespace";
 const NO_SYS: &str = "/sys is empty: it shows to whoever owns a network";
 
@@ -224,6 +231,9 @@ pub const PROOFS: &[Proof] =
         )
         .since(5, "only root can start it, and no group keeps root out"),
         Proof::new("overwrite-runtime", Nothing, users::overwrite_runtime),
+        Proof::new("map-outer-id", Host, handed_over::map_outer_id)
+            .harmless()
+            .since(4, IN_A_CHROOT),
         Proof::new("hog-memory", Nothing, limits::hog_memory),
         Proof::new("fork-bomb", Nothing, limits::fork_bomb),
         Proof::new("hog-cpu", Nothing, limits::hog_cpu),
@@ -304,5 +314,26 @@ pub const PROOFS: &[Proof] =
             .harmless()
             .since(8, NO_SYS)
             .works_with(&[UNCOVERED]),
+        Proof::new(
+            "raise-limit",
+            ByHand("unshare(1), in a cgroup handed over with its limits"),
+            handed_over::raise_limit,
+        )
+        .since(10, NOTHING_TO_DIVIDE),
+        Proof::new(
+            "outgrow-limit",
+            ByHand("unshare(1), where all of the host's cgroups are shown"),
+            handed_over::outgrow_limit,
+        )
+        .since(10, NOTHING_TO_DIVIDE),
+        Proof::new(
+            "leave-cgroup",
+            ByHand("unshare(1), where all of the host's cgroups are shown"),
+            handed_over::leave_cgroup,
+        )
+        .since(10, NOTHING_TO_DIVIDE),
+        Proof::new("planted-node", Host, handed_over::planted_node)
+            .harmless()
+            .since(4, NO_VOLUMES),
     ]
     };

@@ -87,6 +87,7 @@ proven! {
     a_module_is_loaded: "load-module",
     a_group_is_left_to_gain_access: "drop-group",
     the_runtime_is_overwritten: "overwrite-runtime",
+    an_id_of_the_host_is_mapped_inside: "map-outer-id",
     memory_is_hogged: "hog-memory",
     a_fork_bomb_goes_off: "fork-bomb",
     a_processor_is_hogged: "hog-cpu",
@@ -116,6 +117,10 @@ proven! {
     a_socket_to_the_hypervisor_is_opened: "reach-vsock",
     proc_tells_of_the_machine: "read-interrupts",
     sys_tells_where_the_kernel_lies: "read-vmcoreinfo",
+    the_limit_of_a_cgroup_to_divide_is_raised: "raise-limit",
+    a_cgroup_inside_outgrows_the_limit: "outgrow-limit",
+    the_containers_cgroup_is_left: "leave-cgroup",
+    a_device_is_opened_by_a_node_in_a_volume: "planted-node",
 }
 
 /// So it is that wall which stops it, and nothing beside it: with the wall taken

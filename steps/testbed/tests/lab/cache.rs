@@ -98,6 +98,42 @@ pub fn its_image_can_be_made_beforehand() {
     assert!(!booted.exists());
 }
 
+/// Each is made once.
+pub fn what_it_keeps_for_one_machine_stays_beside_that_for_another() {
+    let (lab, made) = (Lab::new(), token());
+    let made = lab.path(&made);
+    lab.has("mmdebstrap", &format!("echo >>{}", made.display()));
+    lab.has_qemu("exit 0");
+    lab.has("qemu-system-aarch64", "echo QEMU emulator");
+    let machines: [&[&str]; 3] =
+        [&[], &["--arch", "arm64"], &["--debian", "13"]];
+    for machine in machines.iter().chain(&machines) {
+        let asked = lab.asked(&[machine, &["--image"][..]].concat());
+        let output = asked.output();
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    }
+    assert_eq!(fs::read_to_string(made).expect("images"), "\n\n\n");
+    assert_eq!(lab.kept("image").len(), 3);
+}
+
+/// And no more than that: whatever is unpacked comes after it.
+pub fn a_rust_that_can_not_compile_for_a_machine_is_told() {
+    let lab = Lab::new();
+    lab.has("rustc", "echo /nowhere");
+    lab.has("cargo", "echo compiles");
+    for words in [["--cargo", "build"], ["--", "true"]] {
+        let mut asked = lab.asked(&[&["--arch", "arm64"], &words[..]].concat());
+        asked.command().env_remove("WORKSHOP_BIN");
+        asked.command().env("CARGO_TARGET_DIR", lab.path("target"));
+        let told = lab.fails(asked);
+        let advice = "rustup target add aarch64-unknown-linux-gnu";
+        assert!(told.contains(advice), "{told}");
+    }
+    // For its own, it is cargo's word that counts.
+    let output = lab.asked(&["--cargo", "build"]).output();
+    assert_eq!(output.stdout, b"compiles\n", "{}", error(&output));
+}
+
 /// Once. Nothing that could install something is called.
 pub fn where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing() {
     let lab = Lab::new();

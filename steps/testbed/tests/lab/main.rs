@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use cache::{
     a_copy_of_qemu_that_breaks_is_replaced, a_disk_that_fills_up_is_told,
     a_full_disk_is_told, a_network_that_answers_for_the_mirror_is_told,
-    a_qemu_that_does_not_run_is_told, an_interrupted_download_leaves_nothing,
-    its_image_can_be_made_beforehand, its_own_qemu_boots_offline,
-    offline_it_says_what_it_needs_the_network_for,
+    a_qemu_that_does_not_run_is_told,
+    a_rust_that_can_not_compile_for_a_machine_is_told,
+    an_interrupted_download_leaves_nothing, its_image_can_be_made_beforehand,
+    its_own_qemu_boots_offline, offline_it_says_what_it_needs_the_network_for,
+    what_it_keeps_for_one_machine_stays_beside_that_for_another,
     where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing,
     without_package_lists_it_asks_apt_for_its_mirrors,
 };
@@ -41,6 +43,8 @@ testbed::main!(
     a_machine_that_ends_is_told_at_once_with_its_reason,
     a_kernel_that_panics_is_told_at_once,
     a_broken_dev_null_does_not_hide_the_machine,
+    what_it_keeps_for_one_machine_stays_beside_that_for_another,
+    a_rust_that_can_not_compile_for_a_machine_is_told,
     a_kvm_that_says_nothing_is_left_within_seconds,
     a_file_that_can_not_be_read_stays_outside,
     a_signal_ends_the_machine,
@@ -64,8 +68,11 @@ fn machine(kvm: &str, tcg: &str) -> String {
 
 fn a_wrong_word_is_told() {
     let lab = Lab::new();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--kernel", "2.4", "true"], "no kernel 2.4"),
+        (&["--debian", "13", "--kernel", "6.1", "true"], "only: 6.12"),
+        (&["--debian", "3", "true"], "no Debian 3 here, only: 12 13"),
+        (&["--arch", "vax", "true"], "vax here, only: amd64 arm64"),
         (&["--user", "nobody", "true"], "no user nobody"),
         (&["--cpus", "many", "true"], "--cpus many"),
         (&["--bring", "/nowhere", "true"], "no file /nowhere"),

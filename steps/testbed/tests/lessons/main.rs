@@ -241,16 +241,21 @@ fn read(file: &Path) -> String {
 /// The table of attacks and steps. That it is true, the tests of the attacks
 /// show.
 fn matrix() {
-    let program = binary("attack-matrix");
-    let table = Command::new(program).arg("--markdown").output();
-    let table = table.expect("attack-matrix").stdout;
-    let table = String::from_utf8(table).expect("UTF-8");
-    let (begin, end) = ("<!-- generated: attacks matrix -->\n", "<!-- end -->");
-    let mut page = Page::read(&checkout(), "README.md");
-    let (before, after) = page.text.split_once(begin).expect("a place for it");
-    let from = before.len() + begin.len();
-    let length = after.find(end).expect("its end");
-    settle(&mut page, vec![(from..from + length, table)]);
+    for (page, what, option) in [
+        ("README.md", "attacks matrix", "--markdown"),
+        ("steps/attacks/README.md", "again in step 10", "--again"),
+    ] {
+        let table = Command::new(binary("attack-matrix")).arg(option).output();
+        let table = table.expect("attack-matrix").stdout;
+        let table = String::from_utf8(table).expect("UTF-8");
+        let begin = format!("<!-- generated: {what} -->\n");
+        let mut page = Page::read(&checkout(), page);
+        let (before, after) =
+            page.text.split_once(&begin).expect("a place for it");
+        let from = before.len() + begin.len();
+        let length = after.find("<!-- end -->").expect("its end");
+        settle(&mut page, vec![(from..from + length, table)]);
+    }
 }
 
 // ── shape ───────────────────────────────────────────────────────────────────

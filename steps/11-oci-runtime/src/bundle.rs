@@ -1,0 +1,146 @@
+//! A bundle: a root directory, and a config.json that says what to make of it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use least_privilege::find_capability;
+use oci_spec::runtime::{LinuxIdMapping, Process, Spec};
+use serde_json::Value;
+use user_namespace::Mapping;
+
+/// More than any engine writes.
+const LARGEST: u64 = 16 << 20;
+
+/// What is in it.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What the container is called.
+    pub id: String,
+    /// Its absolute path.
+    pub directory: PathBuf,
+    /// The config.json.
+    pub spec: Spec,
+    /// What was asked for and can't be.
+    pub warnings: Vec<String>,
+}
+
+impl Bundle {
+    /// # Errors
+    /// When there is none, or its config.json says what can't be.
+    pub fn load(id: &str, directory: &Path) -> Result<Bundle> {
+        let directory = fs::canonicalize(directory)
+            .with_context(|| format!("bundle {directory:?}"))?;
+        let file = directory.join("config.json");
+        let mut warnings = vec![];
+        let mut value = read(&file)?;
+        prune(value.get_mut("process"), &mut warnings);
+        let spec = serde_json::from_value(value)
+            .with_context(|| format!("{}", file.display()))?;
+        let bundle = Bundle { id: id.to_owned(), directory, spec, warnings };
+        bundle.check().with_context(|| format!("{}", file.display()))?;
+        Ok(bundle)
+    }
+
+    fn check(&self) -> Result<()> {
+        let spec = &self.spec;
+        let version = spec.version();
+        ensure!(
+            version.starts_with("1.") && version.split('.').count() >= 3,
+            "ociVersion {version:?}: this runtime knows 1.0.0 to 1.2.1"
+        );
+        let process = self.process()?;
+        ensure!(
+            process.args().as_ref().is_some_and(|it| !it.is_empty()),
+            "process.args: a container has a command"
+        );
+        ensure!(
+            process.cwd().is_absolute(),
+            "process.cwd {:?}: not an absolute path",
+            process.cwd()
+        );
+        for mount in spec.mounts().iter().flatten() {
+            let place = mount.destination();
+            ensure!(place.is_absolute(), "mount at {place:?}: not absolute");
+        }
+        self.rootfs().map(drop)
+    }
+
+    /// # Errors
+    /// Without one.
+    pub fn process(&self) -> Result<&Process> {
+        self.spec.process().as_ref().context("process: a container has one")
+    }
+
+    /// The root directory, without links.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn rootfs(&self) -> Result<PathBuf> {
+        let root = self.spec.root().as_ref().context("root: is missing")?;
+        let path = self.directory.join(root.path());
+        let found = fs::canonicalize(&path)
+            .with_context(|| format!("root.path {path:?}"))?;
+        ensure!(found.is_dir(), "root.path {path:?}: not a directory");
+        ensure!(found != Path::new("/"), "root.path: that is the host's own /");
+        Ok(found)
+    }
+
+    /// Who inside is who outside.
+    ///
+    /// # Errors
+    /// When nobody is.
+    pub fn mapping(&self) -> Result<Mapping> {
+        let linux = self.spec.linux().as_ref();
+        let ids = |of: Option<&Vec<LinuxIdMapping>>| {
+            let all = of.into_iter().flatten();
+            all.map(|it| [it.container_id(), it.host_id(), it.size()])
+                .collect::<Vec<_>>()
+        };
+        let uids = ids(linux.and_then(|it| it.uid_mappings().as_ref()));
+        let gids = ids(linux.and_then(|it| it.gid_mappings().as_ref()));
+        ensure!(
+            !uids.is_empty() && !gids.is_empty(),
+            "a new user namespace takes linux.uidMappings and gidMappings"
+        );
+        Ok(Mapping::of(&uids, &gids))
+    }
+}
+
+/// JSON from a file of reasonable size.
+///
+/// # Errors
+/// When it is none.
+pub fn read(file: &Path) -> Result<Value> {
+    let name = || format!("{}", file.display());
+    let mut text = vec![];
+    let open = File::open(file).with_context(name)?;
+    open.take(LARGEST + 1).read_to_end(&mut text).with_context(name)?;
+    if text.len() as u64 > LARGEST {
+        bail!("{}: larger than {} MB", file.display(), LARGEST >> 20);
+    }
+    serde_json::from_slice(&text).with_context(name)
+}
+
+/// A capability that we do not know can't be given; that is no reason not to
+/// start (config.md, "capabilities").
+pub fn prune(process: Option<&mut Value>, warnings: &mut Vec<String>) {
+    let sets = process.and_then(|it| it.get_mut("capabilities"));
+    let sets = sets.and_then(Value::as_object_mut);
+    let mut unknown = BTreeSet::new();
+    for set in sets.into_iter().flat_map(|it| it.values_mut()) {
+        let Some(names) = set.as_array_mut() else { continue };
+        names.retain(|name| {
+            let name = name.as_str().unwrap_or_default();
+            let known = find_capability(name).is_ok();
+            if !known {
+                unknown.insert(name.to_owned());
+            }
+            known
+        });
+    }
+    let told = |name| format!("capability {name} is not known here: left out");
+    warnings.extend(unknown.into_iter().map(told));
+}

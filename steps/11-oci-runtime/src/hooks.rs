@@ -1,0 +1,143 @@
+//! Programs of others, at the points in a container's life that the
+//! specification names. Each reads the container's state from stdin.
+
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_spec::runtime::Hook;
+use runtime::{Feature, Host, Inside};
+use serde_json::json;
+
+use crate::bundle::Bundle;
+use crate::state::Status;
+
+/// The hooks of `create` that act on the host, and those of `start` inside.
+pub struct Halfway {
+    /// By their old name: docker sets a network up by one.
+    prestart: Vec<Hook>,
+    create_runtime: Vec<Hook>,
+    start_container: Vec<Hook>,
+    state: String,
+    id_state: String,
+}
+
+impl Halfway {
+    #[allow(deprecated)]
+    pub fn new(bundle: &Bundle) -> Halfway {
+        let hooks = bundle.spec.hooks().as_ref();
+        let list = |of: Option<&Option<Vec<Hook>>>| {
+            of.cloned().flatten().unwrap_or_default()
+        };
+        Halfway {
+            prestart: list(hooks.map(|it| it.prestart())),
+            create_runtime: list(hooks.map(|it| it.create_runtime())),
+            start_container: list(hooks.map(|it| it.start_container())),
+            state: state(bundle, Status::Creating),
+            id_state: state(bundle, Status::Created),
+        }
+    }
+}
+
+impl Feature for Halfway {
+    fn halfway(&mut self, container: &Host) -> Result<()> {
+        let state = with_pid(&self.state, container.pid.as_raw());
+        run("prestart", &self.prestart, &state)?;
+        run("createRuntime", &self.create_runtime, &state)
+    }
+
+    fn called(&self, _: &Inside) -> Result<()> {
+        run(
+            "startContainer",
+            &self.start_container,
+            &with_our_pid(&self.id_state),
+        )
+    }
+}
+
+/// The state, but for the pid, which nobody has yet.
+#[must_use]
+pub fn state(bundle: &Bundle, status: Status) -> String {
+    let Bundle { spec, directory, id, .. } = bundle;
+    json!({
+        "ociVersion": spec.version(), "id": id, "status": status, "pid": 0,
+        "bundle": directory, "annotations": spec.annotations().clone().unwrap_or_default(),
+    })
+    .to_string()
+}
+
+/// With this pid.
+#[must_use]
+pub fn with_pid(state: &str, pid: i32) -> String {
+    let mut state: serde_json::Value =
+        serde_json::from_str(state).unwrap_or_default();
+    state["pid"] = pid.into();
+    state.to_string()
+}
+
+/// With ours, in the host's numbers as long as the host's /proc is to be seen.
+#[must_use]
+pub fn with_our_pid(state: &str) -> String {
+    let own = std::fs::read_link("/proc/self").unwrap_or_default();
+    let own = own.to_string_lossy().parse().unwrap_or(0);
+    with_pid(state, own)
+}
+
+/// One after the other; the first that fails is the last.
+///
+/// # Errors
+/// When one can't be started, fails, or takes too long.
+pub fn run(point: &str, hooks: &[Hook], state: &str) -> Result<()> {
+    for hook in hooks {
+        one(hook, state).with_context(|| {
+            format!("{point} hook {}", hook.path().display())
+        })?;
+    }
+    Ok(())
+}
+
+fn one(hook: &Hook, state: &str) -> Result<()> {
+    ensure!(hook.path().is_absolute(), "its path is not absolute");
+    let mut program = Command::new(hook.path());
+    let words = hook.args().iter().flatten().collect::<Vec<_>>();
+    if let Some((name, words)) = words.split_first() {
+        program.arg0(name).args(words);
+    }
+    program.env_clear();
+    for variable in hook.env().iter().flatten() {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        program.env(name, value);
+    }
+    program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = program.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Who does not want to know it may close it.
+        let _ = stdin.write_all(state.as_bytes());
+    }
+    let end = hook
+        .timeout()
+        .map(|it| Instant::now() + Duration::from_secs(it.max(0) as u64));
+    let status = loop {
+        match (child.try_wait()?, end) {
+            (Some(status), _) => break status,
+            (None, Some(end)) if Instant::now() >= end => {
+                child.kill()?;
+                child.wait()?;
+                bail!("it took longer than {} s", hook.timeout().unwrap_or(0));
+            }
+            (None, Some(_)) => sleep(Duration::from_millis(2)),
+            (None, None) => break child.wait()?,
+        }
+    };
+    if status.success() {
+        return Ok(());
+    }
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(4096).read_to_string(&mut said);
+    }
+    bail!("{status}: {}", said.trim())
+}

@@ -1,0 +1,128 @@
+#![forbid(unsafe_code)]
+//! The same container, described by somebody else.
+//!
+//! So far flags said what a container is. Engines write it down instead: a
+//! directory with a root directory and a `config.json` is a *bundle*
+//! ([runtime-spec](https://github.com/opencontainers/runtime-spec/blob/main/spec.md)),
+//! and whoever can turn one into a process is a runtime for docker, containerd
+//! and podman. This one makes it of the features of the steps before.
+//!
+//! One thing is new: `create` makes all of the container but its command, and
+//! goes. `start` comes later, from somebody else, and opens the door.
+
+mod bundle;
+mod cgroup;
+pub mod command_line;
+mod console;
+mod devices;
+pub mod exec;
+mod hooks;
+pub mod lifecycle;
+pub mod log;
+mod mounts;
+mod namespaces;
+mod process;
+mod rules;
+mod state;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use least_privilege::{NoNewPrivileges, SessionKeyring, SystemPaths};
+use mount_namespace::MountNamespace;
+use networking::Network;
+use oci_spec::runtime::{LinuxNamespaceType as Kind, Process, Spec};
+use runtime::{Container, Variable};
+use user_namespace::UserNamespace;
+use uts_namespace::UtsNamespace;
+
+use bundle::Bundle;
+use cgroup::Cgroup;
+use console::Console;
+use hooks::Halfway;
+use mounts::Mounts;
+use namespaces::Namespaces;
+use process::Settings;
+
+/// The container that a bundle describes. Its features act in this order: it
+/// is that of all steps.
+///
+/// # Errors
+/// When it describes what can't be.
+pub fn container(
+    bundle: &Bundle,
+    cgroup: Cgroup,
+    console: Option<Console>,
+    preserve_fds: u32,
+) -> Result<Container> {
+    let Bundle { spec, .. } = bundle;
+    let process = bundle.process()?;
+    let namespaces = Namespaces::new(spec)?;
+    let is_new = |kind| namespaces.is_new(kind);
+    let mut container = described(process, bundle.rootfs()?)?.with(cgroup);
+    if is_new(Kind::User) {
+        let mapping = bundle.mapping()?;
+        container = container.with(UserNamespace::mapped(mapping));
+    }
+    if let Some(name) = spec.hostname() {
+        let uts = UtsNamespace::named(name);
+        container = container.with(uts.map_err(|why| anyhow!(why))?);
+    }
+    if is_new(Kind::Network) {
+        container = container.with(Network::alone());
+    }
+    if is_new(Kind::Mount) {
+        let propagation = mounts::before_the_pivot(spec)?;
+        container = container.with(MountNamespace::of(propagation));
+    }
+    let mounts = Mounts::new(bundle, console, namespaces.is_new(Kind::Cgroup))?;
+    let container = container
+        .with(namespaces)
+        .with(Halfway::new(bundle))
+        .with(mounts)
+        .with(paths(spec))
+        .with(SessionKeyring);
+    confined(container, process, spec, preserve_fds)
+}
+
+/// What comes last, and holds for `exec` as well: what the process is, and
+/// what it may not do.
+fn confined(
+    container: Container,
+    process: &Process,
+    spec: &Spec,
+    preserve_fds: u32,
+) -> Result<Container> {
+    let no_new_privileges = process.no_new_privileges().unwrap_or(false);
+    let seccomp = rules::seccomp(process, spec)?;
+    let container = container
+        .with(Settings::new(process, preserve_fds))
+        .with(rules::capabilities(process)?)
+        .with(NoNewPrivileges(no_new_privileges));
+    Ok(match seccomp {
+        Some(seccomp) => container.with(seccomp),
+        None => container,
+    })
+}
+
+fn described(process: &Process, rootfs: PathBuf) -> Result<Container> {
+    let words = process.args().iter().flatten().map(OsString::from).collect();
+    let env = process.env().iter().flatten().map(OsString::from);
+    let env = env.map(Variable::parse).collect::<Result<Vec<_>, _>>();
+    let env = env.map_err(|why| anyhow!("process.env: {why}"))?;
+    let story = std::env::var_os("WORKSHOP_NARRATE")
+        .map(|file| File::options().append(true).create(true).open(file));
+    let cwd = process.cwd().clone();
+    Ok(Container::described(rootfs, words, env, cwd, story.transpose()?))
+}
+
+fn paths(spec: &Spec) -> SystemPaths {
+    let list = |of: Option<&Vec<String>>| of.cloned().unwrap_or_default();
+    let linux = spec.linux().as_ref();
+    let masked = linux.and_then(|it| it.masked_paths().as_ref());
+    let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
+    let chosen = Some((list(masked), list(read_only)));
+    SystemPaths { unconfined: false, chosen }
+}

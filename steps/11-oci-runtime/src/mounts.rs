@@ -1,0 +1,436 @@
+//! The mounts of a config.json, in its order, and the new root.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use mount_namespace::{
+    Mount, NewRoot, Target, make_read_only, mounts, pivot, remount_with,
+};
+use nix::mount::MsFlags;
+use oci_spec::runtime::{Hook, LinuxDevice, Mount as Asked, Spec};
+use runtime::{Feature, Inside, shell};
+
+use crate::bundle::Bundle;
+use crate::console::Console;
+use crate::state::Status;
+use crate::{devices, hooks};
+
+/// All mounts, and what comes between them and the pivot.
+pub struct Mounts {
+    mounts: Vec<(Asked, Options)>,
+    /// Relative sources begin here.
+    bundle: PathBuf,
+    devices: Vec<LinuxDevice>,
+    read_only: bool,
+    propagation: Option<MsFlags>,
+    sysctl: Vec<(String, String)>,
+    console: Option<Console>,
+    /// What is to be seen of the cgroups is only ours.
+    has_cgroup_namespace: bool,
+    hooks: Vec<Hook>,
+    state: String,
+    domainname: Option<String>,
+}
+
+/// The options of one mount, sorted by what they are for.
+#[derive(Debug)]
+struct Options {
+    flags: MsFlags,
+    propagation: Vec<MsFlags>,
+    read_only_below: bool,
+    copy_up: bool,
+    data: String,
+}
+
+/// As mount(8) writes them: set, or taken away.
+const FLAGS: [(&str, MsFlags, bool); 26] = [
+    ("ro", MsFlags::MS_RDONLY, true),
+    ("rw", MsFlags::MS_RDONLY, false),
+    ("nosuid", MsFlags::MS_NOSUID, true),
+    ("suid", MsFlags::MS_NOSUID, false),
+    ("nodev", MsFlags::MS_NODEV, true),
+    ("dev", MsFlags::MS_NODEV, false),
+    ("noexec", MsFlags::MS_NOEXEC, true),
+    ("exec", MsFlags::MS_NOEXEC, false),
+    ("sync", MsFlags::MS_SYNCHRONOUS, true),
+    ("async", MsFlags::MS_SYNCHRONOUS, false),
+    ("dirsync", MsFlags::MS_DIRSYNC, true),
+    ("remount", MsFlags::MS_REMOUNT, true),
+    ("mand", MsFlags::MS_MANDLOCK, true),
+    ("nomand", MsFlags::MS_MANDLOCK, false),
+    ("noatime", MsFlags::MS_NOATIME, true),
+    ("atime", MsFlags::MS_NOATIME, false),
+    ("nodiratime", MsFlags::MS_NODIRATIME, true),
+    ("diratime", MsFlags::MS_NODIRATIME, false),
+    ("relatime", MsFlags::MS_RELATIME, true),
+    ("norelatime", MsFlags::MS_RELATIME, false),
+    ("strictatime", MsFlags::MS_STRICTATIME, true),
+    ("nostrictatime", MsFlags::MS_STRICTATIME, false),
+    ("bind", MsFlags::MS_BIND, true),
+    ("rbind", MsFlags::MS_BIND.union(MsFlags::MS_REC), true),
+    ("silent", MsFlags::MS_SILENT, true),
+    ("loud", MsFlags::MS_SILENT, false),
+];
+
+/// Of these, `r` before the word means: and all below it.
+const PROPAGATIONS: [(&str, MsFlags); 4] = [
+    ("private", MsFlags::MS_PRIVATE),
+    ("slave", MsFlags::MS_SLAVE),
+    ("shared", MsFlags::MS_SHARED),
+    ("unbindable", MsFlags::MS_UNBINDABLE),
+];
+
+/// For `features`.
+pub fn options() -> Vec<String> {
+    let plain = FLAGS.iter().map(|(name, ..)| (*name).to_owned());
+    let deep = PROPAGATIONS
+        .iter()
+        .flat_map(|(name, _)| [(*name).to_owned(), format!("r{name}")]);
+    plain.chain(deep).chain(["rro", "tmpcopyup"].map(str::to_owned)).collect()
+}
+
+impl Options {
+    fn of(asked: &Asked) -> Options {
+        let mut options = Options {
+            flags: MsFlags::empty(),
+            propagation: vec![],
+            read_only_below: false,
+            copy_up: false,
+            data: String::new(),
+        };
+        let mut data = vec![];
+        if asked.typ().as_deref() == Some("bind") {
+            options.flags |= MsFlags::MS_BIND;
+        }
+        for word in asked.options().iter().flatten().map(String::as_str) {
+            let flag = FLAGS.iter().find(|(name, ..)| *name == word);
+            match (flag, propagation(word), word) {
+                (Some((_, flag, on)), ..) => options.flags.set(*flag, *on),
+                (_, Some(flags), _) => options.propagation.push(flags),
+                (.., "rro") => options.read_only_below = true,
+                (.., "tmpcopyup") => options.copy_up = true,
+                (.., "defaults" | "") => {}
+                _ => data.push(word),
+            }
+        }
+        options.data = data.join(",");
+        options
+    }
+}
+
+fn propagation(word: &str) -> Option<MsFlags> {
+    let (deep, word) = match word.strip_prefix('r') {
+        Some(rest) => (MsFlags::MS_REC, rest),
+        None => (MsFlags::empty(), word),
+    };
+    let found = PROPAGATIONS.iter().find(|(name, _)| *name == word);
+    found.map(|(_, flag)| *flag | deep)
+}
+
+/// How mounts and the host's hang together: what the host mounts is seen inside,
+/// and not the other way round, unless the root shall be shared.
+///
+/// # Errors
+/// When linux.rootfsPropagation is none.
+pub fn before_the_pivot(spec: &Spec) -> Result<MsFlags> {
+    Ok(match asked_propagation(spec)? {
+        None => MsFlags::MS_SLAVE,
+        Some(flags) if flags.contains(MsFlags::MS_UNBINDABLE) => {
+            MsFlags::MS_PRIVATE
+        }
+        Some(flags) => flags - MsFlags::MS_REC,
+    })
+}
+
+fn asked_propagation(spec: &Spec) -> Result<Option<MsFlags>> {
+    let linux = spec.linux().as_ref();
+    let word = linux.and_then(|it| it.rootfs_propagation().as_deref());
+    let Some(word) = word.filter(|it| !it.is_empty()) else { return Ok(None) };
+    let found = propagation(word);
+    found.with_context(|| format!("linux.rootfsPropagation {word:?}")).map(Some)
+}
+
+impl Mounts {
+    pub fn new(
+        bundle: &Bundle,
+        console: Option<Console>,
+        has_cgroup_namespace: bool,
+    ) -> Result<Mounts> {
+        let Bundle { spec, directory, .. } = bundle;
+        let linux = spec.linux().as_ref();
+        let mounts = spec.mounts().iter().flatten().cloned();
+        let hooks = spec.hooks().as_ref();
+        let sysctl = linux.and_then(|it| it.sysctl().clone());
+        Ok(Mounts {
+            mounts: mounts.map(|it| (it.clone(), Options::of(&it))).collect(),
+            bundle: directory.clone(),
+            devices: linux
+                .and_then(|it| it.devices().clone())
+                .unwrap_or_default(),
+            read_only: spec
+                .root()
+                .as_ref()
+                .and_then(|it| it.readonly())
+                .unwrap_or(false),
+            propagation: asked_propagation(spec)?,
+            sysctl: devices::checked(sysctl.unwrap_or_default(), spec)?,
+            console,
+            has_cgroup_namespace,
+            hooks: hooks
+                .and_then(|it| it.create_container().clone())
+                .unwrap_or_default(),
+            state: hooks::state(bundle, Status::Creating),
+            domainname: spec.domainname().clone(),
+        })
+    }
+
+    fn mount(
+        &self,
+        container: &Inside,
+        root: &NewRoot,
+        asked: &Asked,
+        options: &Options,
+    ) -> Result<()> {
+        ensure!(
+            asked.uid_mappings().is_none() && asked.gid_mappings().is_none(),
+            "mounts with ids of their own are not known here"
+        );
+        let place = asked.destination();
+        let kind = asked.typ().as_deref().unwrap_or("none");
+        let source = asked.source().as_deref().unwrap_or(Path::new(kind));
+        if options.flags.contains(MsFlags::MS_BIND) {
+            self.bind(
+                container,
+                root,
+                &self.bundle.join(source),
+                place,
+                options,
+            )?;
+        } else if kind == "cgroup" {
+            self.cgroups(container, root, place, options)?;
+        } else {
+            let target = match place.to_str() {
+                // Nobody has a reason to make a link of these.
+                Some("/proc" | "/sys" | "/dev") => {
+                    root.system_directory(&place.to_string_lossy()[1..])?
+                }
+                _ => root.place(place, true)?,
+            };
+            let below =
+                if options.copy_up { root.existing(place).ok() } else { None };
+            Mount::new(kind, options.flags, &options.data)
+                .called(source.as_os_str())
+                .make(container, target, "as config.json says")?;
+            if let Some(below) = below {
+                copy(&below, &root.existing(place)?)?;
+            }
+        }
+        if options.read_only_below {
+            make_read_only(container, &root.existing(place)?, place)?;
+        }
+        for flags in &options.propagation {
+            let there = Target::Place(root.existing(place)?, place.clone());
+            Mount::change(*flags).make(
+                container,
+                there,
+                "who hears of what is mounted there",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A bind mount takes its flags only by a second call.
+    fn bind(
+        &self,
+        container: &Inside,
+        root: &NewRoot,
+        source: &Path,
+        place: &Path,
+        options: &Options,
+    ) -> Result<()> {
+        let is_directory = fs::metadata(source)
+            .with_context(|| format!("source {source:?}"))?
+            .is_dir();
+        let target = root.place(place, is_directory)?;
+        let deep = options.flags & MsFlags::MS_REC;
+        Mount::bind(source, deep).make(
+            container,
+            target,
+            "a file or directory of the host",
+        )?;
+        let flags = options.flags - MsFlags::MS_BIND - MsFlags::MS_REC;
+        if !flags.is_empty() {
+            let there = Target::Place(root.existing(place)?, place.to_owned());
+            remount_with(flags, container, there, "its flags")?;
+        }
+        Ok(())
+    }
+
+    /// v2 is one tree. Of v1 there is one for each controller, in a tmpfs. In a
+    /// namespace of our own, its root is our cgroup; else we show no more.
+    fn cgroups(
+        &self,
+        container: &Inside,
+        root: &NewRoot,
+        place: &Path,
+        options: &Options,
+    ) -> Result<()> {
+        let trees = cgroups::tree::Trees::read()?;
+        let table = cgroups::tree::read("/proc/self/cgroup")?;
+        let flags = options.flags;
+        if trees.controllers().all(str::is_empty) {
+            let target = root.place(place, true)?;
+            let mount =
+                Mount::new("cgroup2", flags, "").called(OsStr::new("cgroup"));
+            return Ok(mount.make(container, target, "what is counted")?);
+        }
+        let tmpfs = Mount::new("tmpfs", flags - MsFlags::MS_RDONLY, "mode=755");
+        tmpfs.make(
+            container,
+            root.place(place, true)?,
+            "a place for one tree per controller",
+        )?;
+        for line in table.lines() {
+            let controllers = line.split(':').nth(1).unwrap_or_default();
+            let Some(first) =
+                controllers.split(',').next().filter(|it| !it.is_empty())
+            else {
+                continue;
+            };
+            let names = controllers.trim_start_matches("name=");
+            let place = place.join(names);
+            let target = root.place(&place, true)?;
+            match self.has_cgroup_namespace {
+                true => Mount::new("cgroup", flags, controllers).make(
+                    container,
+                    target,
+                    "what is counted",
+                )?,
+                false => {
+                    let Some((_, own)) = trees.place(Some(first)) else {
+                        continue;
+                    };
+                    Mount::bind(&own, MsFlags::empty()).make(
+                        container,
+                        target,
+                        "what is counted",
+                    )?;
+                    let there =
+                        Target::Place(root.existing(&place)?, place.clone());
+                    remount_with(flags, container, there, "its flags")?;
+                }
+            }
+            for name in names.split(',').filter(|it| *it != names) {
+                let link = fs::read_link("/proc/self/cwd")?
+                    .join(place.with_file_name(name).strip_prefix("/")?);
+                let _ = std::os::unix::fs::symlink(names, link);
+            }
+        }
+        if flags.contains(MsFlags::MS_RDONLY) {
+            let there = Target::Place(root.existing(place)?, place.to_owned());
+            remount_with(flags, container, there, "complete: read-only now")?;
+        }
+        Ok(())
+    }
+}
+
+impl Feature for Mounts {
+    fn inside(&self, container: &mut Inside) -> Result<()> {
+        if self.propagation.is_some_and(|it| it.contains(MsFlags::MS_SHARED)) {
+            keep_apart(container)?;
+        }
+        let root = NewRoot::enter(container)?;
+        for (asked, options) in &self.mounts {
+            let place = asked.destination();
+            self.mount(container, &root, asked, options)
+                .with_context(|| format!("mount at {}", place.display()))?;
+        }
+        let is_hosts = |(it, options): &(Asked, Options)| {
+            it.destination() == Path::new("/dev")
+                && options.flags.contains(MsFlags::MS_BIND)
+        };
+        if !self.mounts.iter().any(is_hosts) {
+            devices::make(container, &root, &self.devices)?;
+        }
+        if let Some(console) = &self.console {
+            container.console = Some(console.open(container, &root)?);
+        }
+        container.ask_the_host()?;
+        hooks::run(
+            "createContainer",
+            &self.hooks,
+            &hooks::with_our_pid(&self.state),
+        )?;
+        if self.read_only {
+            remount_with(MsFlags::MS_RDONLY, container, ".", "root.readonly")?;
+        }
+        pivot(container)?;
+        if let Some(flags) = self.propagation {
+            Mount::change(flags).make(
+                container,
+                "/",
+                "linux.rootfsPropagation",
+            )?;
+        }
+        if let Some(name) = &self.domainname {
+            fs::write("/proc/sys/kernel/domainname", name)
+                .context("domainname")?;
+        }
+        for (name, value) in &self.sysctl {
+            let file = Path::new("/proc/sys").join(name.replace('.', "/"));
+            container.call(
+                format!("write({file:?}, {value:?})"),
+                "a setting of our namespaces",
+                format!("sysctl -w {}", shell([format!("{name}={value}")])),
+                || fs::write(&file, value),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// pivot_root(2) refuses a root whose parent mount is shared.
+fn keep_apart(container: &Inside) -> Result<()> {
+    let all = mounts()?;
+    let above = |it: &&mount_namespace::Mounted| {
+        container.rootfs.starts_with(&it.place)
+    };
+    let parent =
+        all.iter().filter(above).max_by_key(|it| it.place.components().count());
+    let parent = parent.context("no mount has the root directory")?;
+    Mount::change(MsFlags::MS_PRIVATE).make(
+        container,
+        &parent.place,
+        "the new root's parent must not be shared",
+    )?;
+    Ok(())
+}
+
+/// What lay below a new tmpfs is there again, as podman wants it.
+fn copy(from: &impl AsFd, to: &impl AsFd) -> Result<()> {
+    let name = |fd: &dyn AsFd, end| {
+        format!(
+            "/proc/{}/fd/{}{end}",
+            std::process::id(),
+            fd.as_fd().as_raw_fd()
+        )
+    };
+    let own = fs::read_link("/proc/self").context("readlink(/proc/self)")?;
+    let name = |fd, end| {
+        name(fd, end).replace(
+            &format!("/{}/", std::process::id()),
+            &format!("/{}/", own.display()),
+        )
+    };
+    let copied = Command::new("cp")
+        .args(["-a", &name(from, "/."), &name(to, "/")])
+        .status();
+    match copied.context("cp")?.success() {
+        true => Ok(()),
+        false => bail!("cp of what lay below failed"),
+    }
+}

@@ -1,0 +1,245 @@
+//! What is written down of a container, and what the kernel says of it.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+use oci_spec::runtime::Spec;
+use runtime::Door;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Cgroup;
+use crate::command_line::Cli;
+
+/// A container, as state.json has it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    pub id: String,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    pub pid: i32,
+    /// Numbers come back; together with this one does not (proc_pid_stat(5)).
+    pub start_time: u64,
+    pub created: String,
+    pub cgroup: Cgroup,
+    pub spec: Spec,
+}
+
+/// As the runtime-spec names it, and two more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+/// What `state` prints, and hooks read.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown<'a> {
+    oci_version: &'a str,
+    id: &'a str,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<i32>,
+    bundle: &'a Path,
+    rootfs: &'a Path,
+    created: &'a str,
+    annotations: HashMap<String, String>,
+}
+
+/// The directory of one container.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// A new one, for whoever comes first.
+    ///
+    /// # Errors
+    /// When the name is taken, or is none.
+    pub fn make(cli: &Cli, id: &str) -> Result<Directory> {
+        let root = root(cli)?;
+        let mut all = DirBuilder::new();
+        all.recursive(true)
+            .mode(0o711)
+            .create(&root)
+            .with_context(|| format!("mkdir({root:?})"))?;
+        let path = place(&root, id)?;
+        match DirBuilder::new().mode(0o711).create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                bail!(
+                    "container {id:?}: a container with that id already exists"
+                )
+            }
+            made => made.with_context(|| format!("mkdir({path:?})"))?,
+        }
+        Ok(Directory(path))
+    }
+
+    /// # Errors
+    /// When there is none, or somebody else made it.
+    pub fn find(cli: &Cli, id: &str) -> Result<Option<Directory>> {
+        let path = place(&root(cli)?, id)?;
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{path:?}")),
+            Ok(found) => {
+                ensure!(
+                    found.is_dir() && found.uid() == geteuid().as_raw(),
+                    "{path:?}: somebody else made it, so it is not believed"
+                );
+                Ok(Some(Directory(path)))
+            }
+        }
+    }
+
+    /// The same, where there must be one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of(cli: &Cli, id: &str) -> Result<Directory> {
+        let found = Directory::find(cli, id)?;
+        found.with_context(|| format!("container {id:?} does not exist"))
+    }
+
+    /// Of a container that is being made.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Directory {
+        Directory(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// One at a time.
+    ///
+    /// # Errors
+    /// As flock(2).
+    pub fn lock(&self) -> Result<Flock<File>> {
+        let open =
+            File::open(&self.0).with_context(|| format!("{:?}", self.0))?;
+        let locked = Flock::lock(open, FlockArg::LockExclusive);
+        locked
+            .map_err(|(_, errno)| errno)
+            .with_context(|| format!("flock({:?})", self.0))
+    }
+
+    /// In one step, for whoever reads it.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write(&self, state: &State) -> Result<()> {
+        let new = self.0.join("state.json.new");
+        fs::write(&new, serde_json::to_vec(state)?)
+            .with_context(|| format!("write({new:?})"))?;
+        fs::rename(&new, self.0.join("state.json"))
+            .context("rename(state.json)")
+    }
+
+    /// `None` while it is being created, or when that was interrupted.
+    ///
+    /// # Errors
+    /// When it is no state.
+    pub fn read(&self) -> Result<Option<State>> {
+        let file = self.0.join("state.json");
+        match fs::read(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("{file:?}")),
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .with_context(|| format!("{}", file.display())),
+        }
+    }
+
+    /// # Errors
+    /// As rmdir(2).
+    pub fn remove(&self) -> Result<()> {
+        fs::remove_dir_all(&self.0)
+            .with_context(|| format!("rmdir({:?})", self.0))
+    }
+}
+
+impl State {
+    /// What the kernel says.
+    #[must_use]
+    pub fn status(&self, directory: &Directory) -> Status {
+        match start_time(self.pid) {
+            Some(began) if began == self.start_time => {
+                match (
+                    Door::is_closed(directory.path()),
+                    self.cgroup.is_frozen(),
+                ) {
+                    (true, _) => Status::Created,
+                    (false, true) => Status::Paused,
+                    (false, false) => Status::Running,
+                }
+            }
+            _ => Status::Stopped,
+        }
+    }
+
+    #[must_use]
+    pub fn shown(&self, status: Status) -> Shown<'_> {
+        Shown {
+            oci_version: self.spec.version(),
+            id: &self.id,
+            status,
+            pid: (status != Status::Stopped).then_some(self.pid),
+            bundle: &self.bundle,
+            rootfs: &self.rootfs,
+            created: &self.created,
+            annotations: self.spec.annotations().clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// When a process began, in ticks since the machine did; `None` when it has
+/// ended, though nobody has waited for it yet.
+#[must_use]
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Its name is in parentheses, and may have some itself.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let began = fields.nth(18)?.parse().ok()?;
+    (!["Z", "X"].contains(&state)).then_some(began)
+}
+
+/// # Errors
+/// Without one for an ordinary user.
+pub fn root(cli: &Cli) -> Result<PathBuf> {
+    const NAME: &str = "workshop-oci";
+    if let Some(root) = &cli.root {
+        return std::path::absolute(root).context("--root");
+    }
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(directory) if !geteuid().is_root() => {
+            Ok(Path::new(&directory).join(NAME))
+        }
+        None if !geteuid().is_root() => {
+            bail!("no place for the state: set XDG_RUNTIME_DIR, or --root DIR")
+        }
+        _ => Ok(Path::new("/run").join(NAME)),
+    }
+}
+
+fn place(root: &Path, id: &str) -> Result<PathBuf> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
+    ensure!(
+        !id.is_empty()
+            && id.len() < 256
+            && id.chars().all(is_plain)
+            && ![".", ".."].contains(&id),
+        "container id {id:?}: it has letters, digits and + - . _"
+    );
+    Ok(root.join(id))
+}
