@@ -7,6 +7,7 @@ import { parse } from 'node-html-parser';
 import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
 import { exerciseMinutes, fill, inScript, plansPage, playerData, preparation } from './pages.js';
+import { placeMoments } from './moments.js';
 import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
@@ -73,17 +74,17 @@ export function assemble(root) {
     'deck-shell': ({ file, label }) => `<figure class="source shell"><figcaption>${label}</figcaption>`
       + `<pre tabindex="0" aria-label="${label}"><code>${colourShell(read(note(join(slides, 'shell', file))))}</code></pre></figure>`,
 
-    'deck-output': ({ demo, command, lines, label, fragment, verdict: given, ask }) => {
+    // Of a verdict, the room guesses first: from the beginning, or when `asked`.
+    'deck-output': ({ demo, command, lines, label, fragment, at, verdict: given, ask, asked }) => {
       const output = cutOutput(castOf(demo)[1], command, list(lines));
       const verdict = given ?? output.join('\n').match(/WORKED|STOPPED/)?.[0].toLowerCase() ?? '';
-      const shown = `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : ''}>`
+      const when = at ? ` at="${at}"` : '';
+      const shown = `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : when}>`
         + `${label ? `<figcaption>${label}</figcaption>` : ''}`
         + `<div class="typed">${wholeWords(command)}</div><pre>${output.map(wholeWords).join('\n')}</pre></figure>`;
       if (!ask) return shown;
-      // The room guesses, before the verdict is in the question's place. Of two
-      // verdicts, the second one's question comes with the feature.
-      const question = `<p class="ask fragment fade-out" data-fragment-index="${fragment}"><b>Your guess?</b> ${ask}</p>`;
-      return `<div class="guess">${Number(fragment) ? `<div class="fragment" data-fragment-index="${fragment - 1}">${question}</div>` : question}${shown}</div>`;
+      const question = `<p class="ask" until="${at}"><b>Your guess?</b> ${ask}</p>`;
+      return `<div class="guess">${asked ? `<div at="${asked}">${question}</div>` : question}${shown}</div>`;
     },
 
     'deck-attacks': () => String(readMatrix().attacks.length),
@@ -119,6 +120,7 @@ export function assemble(root) {
       for (const [tag, make] of Object.entries(elements)) {
         for (const element of group.querySelectorAll(tag)) element.replaceWith(make(element.attributes, element));
       }
+      for (const section of group.querySelectorAll('section > section')) section.innerHTML = placeMoments(section.innerHTML);
       return group;
     } catch (error) {
       throw new Error(`${relative(root, file)}: ${error.message}`, { cause: error });

@@ -10,6 +10,7 @@ import { addressOf, webAddress } from '../build/address.js';
 import { cutItem, cutItems, fold, highlight, stepsOf } from '../build/code.js';
 import { assemble } from '../build/deck.js';
 import { checkMatrix } from '../build/matrix.js';
+import { placeMoments } from '../build/moments.js';
 import { checkCast, cutOutput, cutWords, readCast, toHtml } from '../build/output.js';
 import { demoOf, minutes, seconds } from '../build/plan.js';
 
@@ -63,6 +64,26 @@ test('highlighting loses no letter', () => {
   const html = highlight(cutItem(source, 'impl Feature'));
   const text = html.replace(/<[^>]*>/g, '').replace(/&lt;/g, '<').replace(/&gt;/g, '>').replace(/&amp;/g, '&');
   assert.equal(text, cutItem(source, 'impl Feature').join('\n'));
+});
+
+test('a part of a slide is there from a named moment on, or up to it', () => {
+  const picture = '<svg moments="attack wall hole" width="2">';
+  assert.equal(placeMoments(`${picture}<g at="wall"><path class="strike" until="hole" d="M0 0"/></g></svg><p class="hole" at="hole"></p><b at="attack"></b>`),
+    '<svg width="2"><g class="fragment" data-fragment-index="1"><path class="strike fragment fade-out" d="M0 0" data-fragment-index="2"/></g></svg>'
+    + '<p class="hole fragment" data-fragment-index="2"></p><b class="fragment" data-fragment-index="0"></b>');
+  assert.equal(placeMoments('<p class="fragment">x</p>'), '<p class="fragment">x</p>');
+  assert.throws(() => placeMoments(`${picture}<g at="wal"/>`), /no picture has the moment "wal": attack wall hole/);
+  assert.throws(() => placeMoments('<p at="wall"></p>'), /it names none/);
+  assert.throws(() => placeMoments(`${picture}<g at="wall"/><g until="hole"/>`), /nothing happens at: attack/);
+  assert.throws(() => placeMoments(`${picture}${picture}`), /more than one/);
+});
+
+test('nobody counts fragments', () => {
+  for (const directory of ['pictures', 'deck']) {
+    for (const name of readdirSync(join(root, 'slides', directory))) {
+      assert.doesNotMatch(readFileSync(join(root, 'slides', directory, name), 'utf8'), /data-fragment-index/, name);
+    }
+  }
 });
 
 const record = [
@@ -344,6 +365,7 @@ const FAULTS = {
   'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /16-matrix.*stale.*new-one/],
   'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/history.svg`), /04-history.*ENOENT/],
   'a picture shows what no run has shown': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'I am (', 'You are ('), /09-step-03.*nor its output has/],
+  'a moment that no picture has': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'moments="attack wall', 'moments="attack brick'), /09-step-03.*no picture has the moment "wall"/],
   'a picture without words': ['slides/deck', (at) => edit(`${at}/04-history.html`, ' label="A timeline', ' words="A timeline'), /04-history.*needs a label/],
   'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/04-history.html`, '<aside', '<pre>$ ls</pre><aside'), /04-history.*no output is typed/],
   'a colour of no line': ['slides/shell', (at) => edit(`${at}/by-hand.sh`, '\n  hostname box', '\n  hostname other'), /16-by-hand.*no line for step 2/],
