@@ -6,10 +6,13 @@ import { basename, join, relative } from 'node:path';
 import { parse } from 'node-html-parser';
 import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
+import { exerciseMinutes, fill, inScript, plansPage, playerData, preparation } from './pages.js';
+import { placeMoments } from './moments.js';
 import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
 import { cutTable } from './table.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
+import { colourShell } from './shell.js';
 import { wall } from './wall.js';
 
 const list = (text) => (text ? text.split(' | ') : []);
@@ -49,7 +52,7 @@ export function assemble(root) {
   };
 
   const elements = {
-    'deck-wall': ({ step }) => wall(Number(step)),
+    'deck-wall': ({ step, coloured }) => wall(step && Number(step), coloured !== undefined),
 
     'deck-picture': ({ name, label }) => {
       if (!label) throw new Error(`the picture ${name} needs a label, for who can't see it`);
@@ -69,12 +72,20 @@ export function assemble(root) {
         + `<pre tabindex="0" aria-label="${items}"><code>${highlight(cut)}</code></pre>${fragments.join('')}</figure>`;
     },
 
-    'deck-output': ({ demo, command, lines, label, fragment, verdict: given }) => {
+    'deck-shell': ({ file, label }) => `<figure class="source shell"><figcaption>${label}</figcaption>`
+      + `<pre tabindex="0" aria-label="${label}"><code>${colourShell(read(note(join(slides, 'shell', file))))}</code></pre></figure>`,
+
+    // Of a verdict, the room guesses first: from the beginning, or when `asked`.
+    'deck-output': ({ demo, command, lines, label, fragment, at, verdict: given, ask, asked }) => {
       const output = cutOutput(castOf(demo)[1], command, list(lines));
       const verdict = given ?? output.join('\n').match(/WORKED|STOPPED/)?.[0].toLowerCase() ?? '';
-      return `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : ''}>`
+      const when = at ? ` at="${at}"` : '';
+      const shown = `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : when}>`
         + `${label ? `<figcaption>${label}</figcaption>` : ''}`
         + `<div class="typed">${wholeWords(command)}</div><pre>${output.map(wholeWords).join('\n')}</pre></figure>`;
+      if (!ask) return shown;
+      const question = `<p class="ask" until="${at}"><b>Your guess?</b> ${ask}</p>`;
+      return `<div class="guess">${asked ? `<div at="${asked}">${question}</div>` : question}${shown}</div>`;
     },
 
     'deck-attacks': () => String(readMatrix().attacks.length),
@@ -116,6 +127,7 @@ export function assemble(root) {
       for (const [tag, make] of Object.entries(elements)) {
         for (const element of group.querySelectorAll(tag)) element.replaceWith(make(element.attributes, element));
       }
+      for (const section of group.querySelectorAll('section > section')) section.innerHTML = placeMoments(section.innerHTML);
       return group;
     } catch (error) {
       throw new Error(`${relative(root, file)}: ${error.message}`, { cause: error });
@@ -158,7 +170,20 @@ export function assemble(root) {
       notes.insertAdjacentHTML('afterbegin', '<p class="clock">A detail, beside the plan: show it when somebody asks.</p>');
     }
   }
-  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, used };
+  const plans = JSON.parse(read(note(join(slides, 'plans.json'))));
+  const given = plansPage(plans, {
+    mains: plan.each.map((main) => ({ ...main, late: main.notes.match(/class="late">([^]*?)<\/p>/)?.[1] })),
+    demoLength: (number) => scenesOfDemo(number).reduce((sum, { seconds: takes }) => sum + takes, 0),
+    exerciseMinutes: exerciseMinutes(root),
+  });
+  const player = inScript(playerData(root, readMatrix()));
+  const pages = (style) => ({
+    'give.html': fill(read(note(join(slides, 'pages/give.html'))), style, {
+      '<!-- plans -->': given.plans, '<!-- links -->': given.links, '<!-- command -->': preparation(addressOf(root)),
+    }),
+    'player.html': fill(read(note(join(slides, 'pages/player.html'))), style, { '/* data */null': player }),
+  });
+  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, plans, used, pages };
 }
 
 // For vite: fills index.html, and serves the casts to src/casts.js.
@@ -171,6 +196,13 @@ export function deck(root) {
       if (id !== `\0${CASTS}`) return undefined;
       const texts = assemble(root).casts.map((name) => [name, readFileSync(join(root, 'slides/casts', `${name}.cast`), 'utf8')]);
       return `export default ${JSON.stringify(Object.fromEntries(texts))};`;
+    },
+    generateBundle: {
+      order: 'post', // only then is the style's name known
+      handler(_, bundle) {
+        const style = Object.keys(bundle).find((name) => name.endsWith('.css'));
+        for (const [fileName, source] of Object.entries(assemble(root).pages(style))) this.emitFile({ type: 'asset', fileName, source });
+      },
     },
     configureServer(server) {
       server.watcher.add(assemble(root).used);

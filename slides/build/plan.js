@@ -49,3 +49,48 @@ export function demoOf(number, scenes, range) {
     leave: last < scenes.length,
   };
 }
+
+// ── the plans for whoever gives it: plans.json, in minutes of the deck, the demos
+// and the exercises ──
+
+const whole = (text) => Math.ceil(text / 60);
+
+// Each part of a plan with its beginning (in minutes), its length and what is done.
+// `facts` knows slides (own minutes, demo), demos (their length) and exercises.
+export function schedule(plan, { mains, demoLength, exerciseMinutes }) {
+  const slide = (id) => {
+    const found = mains.find((main) => main.id === id);
+    if (!found) throw new Error(`plans.json: ${plan.id}: there is no main slide ${id}`);
+    return found;
+  };
+  const inTalk = ({ id, own, demo, late }) => {
+    const time = own + (plan.talk === 'demos' ? demo?.seconds ?? 0 : 0);
+    return { what: [`#${id}`], demo: plan.talk === 'demos' ? demo : undefined, seconds: time, late };
+  };
+  const inWorkshop = ({ do: act, pause, minutes: given, slides, step, exercises = [], cut }) => {
+    if (act ?? pause) return { what: [act ?? pause], seconds: 60 * given, pause: Boolean(pause) };
+    const ids = slides ?? [`step-${String(step).padStart(2, '0')}`];
+    const shown = ids.map(slide).reduce((sum, { own }) => sum + own, 0);
+    const parts = [[ids.map((id) => `#${id}`).join(' '), shown]];
+    if (step) parts.push([`./scripts/demo.sh ${step}`, demoLength(step)]);
+    for (const name of exercises) parts.push([`cargo exercise task ${name}`, 60 * exerciseMinutes(name)]);
+    // People need a while from one thing to the next.
+    const seconds = 60 * whole(parts.reduce((sum, [, time]) => sum + time, 0)) + (step ? 60 : 0);
+    return { what: parts.map(([text]) => text), seconds, cut: cut && { order: cut, saves: whole(parts.slice(1).reduce((sum, [, time]) => sum + time, 0)) } };
+  };
+  let at = 0;
+  const parts = (plan.talk ? mains.map(inTalk) : plan.parts.map(inWorkshop)).map((part) => {
+    const begins = at;
+    at += part.seconds;
+    return { ...part, begins };
+  });
+  const room = 60 * (plan.minutes - (plan.spare ?? 0));
+  if (at > room) throw new Error(`plans.json: ${plan.id} takes ${minutes(at)}, and has ${minutes(room)}`);
+  return { parts, seconds: at };
+}
+
+export const clock = (begin, time) => {
+  const [hours, rest] = begin.split(':').map(Number);
+  const all = 60 * hours + rest + Math.round(time / 60);
+  return `${Math.floor(all / 60)}:${String(all % 60).padStart(2, '0')}`;
+};

@@ -10,6 +10,7 @@ import { addressOf, webAddress } from '../build/address.js';
 import { cutItem, cutItems, fold, highlight, stepsOf } from '../build/code.js';
 import { assemble } from '../build/deck.js';
 import { checkMatrix } from '../build/matrix.js';
+import { placeMoments } from '../build/moments.js';
 import { checkCast, cutOutput, cutWords, readCast, toHtml } from '../build/output.js';
 import { demoOf, minutes, seconds } from '../build/plan.js';
 
@@ -65,6 +66,26 @@ test('highlighting loses no letter', () => {
   assert.equal(text, cutItem(source, 'impl Feature').join('\n'));
 });
 
+test('a part of a slide is there from a named moment on, or up to it', () => {
+  const picture = '<svg moments="attack wall hole" width="2">';
+  assert.equal(placeMoments(`${picture}<g at="wall"><path class="strike" until="hole" d="M0 0"/></g></svg><p class="hole" at="hole"></p><b at="attack"></b>`),
+    '<svg width="2"><g class="fragment" data-fragment-index="1"><path class="strike fragment fade-out" d="M0 0" data-fragment-index="2"/></g></svg>'
+    + '<p class="hole fragment" data-fragment-index="2"></p><b class="fragment" data-fragment-index="0"></b>');
+  assert.equal(placeMoments('<p class="fragment">x</p>'), '<p class="fragment">x</p>');
+  assert.throws(() => placeMoments(`${picture}<g at="wal"/>`), /no picture has the moment "wal": attack wall hole/);
+  assert.throws(() => placeMoments('<p at="wall"></p>'), /it names none/);
+  assert.throws(() => placeMoments(`${picture}<g at="wall"/><g until="hole"/>`), /nothing happens at: attack/);
+  assert.throws(() => placeMoments(`${picture}${picture}`), /more than one/);
+});
+
+test('nobody counts fragments', () => {
+  for (const directory of ['pictures', 'deck']) {
+    for (const name of readdirSync(join(root, 'slides', directory))) {
+      assert.doesNotMatch(readFileSync(join(root, 'slides', directory, name), 'utf8'), /data-fragment-index/, name);
+    }
+  }
+});
+
 const record = [
   { version: 2, width: 100, height: 28 },
   [0, 'm', 'The attack'],
@@ -118,14 +139,55 @@ test('the plan knows its demos', () => {
 
 // ── the deck that there is ──
 
-const { html, plan, used } = assemble(root);
+const { html, plan, plans, used } = assemble(root);
 
-test('the talk is 45 minutes with its demos, and 20 without', () => {
-  assert.equal(minutes(plan.slides), '20:00');
-  assert.equal(minutes(plan.slides + plan.demos), '45:00');
+test('the talk leaves air: 40 of 45 minutes with its demos, 18 of 20 without', () => {
+  const room = plans.slice(0, 2).map(({ minutes: all, spare }) => [all, spare]);
+  assert.deepEqual(room, [[20, 2], [45, 5]]);
+  assert(plan.slides <= 18 * 60, minutes(plan.slides));
+  assert(plan.slides + plan.demos <= 40 * 60, minutes(plan.slides + plan.demos));
+  assert(plan.slides > 16 * 60 && plan.slides + plan.demos > 36 * 60, 'it is a talk of that length');
   assert.equal(plan.each.reduce((sum, { own }) => sum + own, 0), plan.slides);
   const timings = [...html.matchAll(/data-timing="(\d+)"/g)].map(([, time]) => Number(time));
   assert.equal(timings.reduce((sum, time) => sum + time, 0), plan.slides + plan.demos, 'the clock of the speaker view');
+});
+
+test('what comes after the namespaces gets its time: at least 8 minutes', () => {
+  const late = plan.each.filter(({ id }) => ['step-09', 'images', 'ecosystem', 'system'].includes(id));
+  assert.equal(late.length, 4);
+  const time = late.reduce((sum, { own, demo }) => sum + own + (demo?.seconds ?? 0), 0);
+  assert(time >= 8 * 60, minutes(time));
+});
+
+test('at least four steps are built by hand first, in the plan', () => {
+  const byHand = plan.each.filter(({ demo }) => demo?.titles.some((title) => title.startsWith('By hand')));
+  assert(byHand.length >= 4, byHand.map(({ id }) => id).join());
+});
+
+test('a scene that is cut when it is late is one of the plan', () => {
+  let cut = 0;
+  for (const { demo, notes } of plan.each) {
+    const late = notes.match(/class="late">([^]*?)<\/p>/)[1];
+    for (const [, title] of late.matchAll(/“([^”]+)”/g)) {
+      assert(demo?.titles.includes(title), title);
+      cut += 1;
+    }
+  }
+  assert(cut > 4);
+});
+
+test('each verdict is asked for before it is shown', () => {
+  for (let step = 1; step <= 9; step += 1) {
+    const slide = html.match(new RegExp(`<section id="step-0${step}"[^]*?</section>`))[0];
+    assert.equal(slide.match(/<p class="ask [^>]*><b>Your guess\?<\/b> [^<]+\?/g)?.length, 2, `step ${step}`);
+  }
+});
+
+test('the wall is whole after the last step, and stays to the end', () => {
+  for (const id of ['by-hand', 'command', 'images', 'ecosystem', 'next']) {
+    const slide = html.match(new RegExp(`<section id="${id}"[^]*?</section>`))[0];
+    assert.equal(slide.match(/class="brick laid/g)?.length, 9, id);
+  }
 });
 
 test('at most 20 main slides, each with notes: what to say, what to cut, sources', () => {
@@ -214,7 +276,7 @@ test('a link leads where its text says, and a script that is named is there', ()
     else assert(text.split(' ').some((word) => address.includes(`/${word}-`)), link);
   }
   for (const [, script] of html.matchAll(/([\w-]+\.sh)\b/g)) {
-    assert(readdirSync(join(root, 'scripts')).includes(script), script);
+    assert([...readdirSync(join(root, 'scripts')), ...readdirSync(join(root, 'slides/shell'))].includes(script), script);
   }
 });
 
@@ -282,9 +344,9 @@ function checkout(name, part) {
   const copy = join(broken, name);
   const link = (path) => path !== part && symlinkSync(join(root, path), join(copy, path));
   cpSync(join(root, part), join(copy, part), { recursive: true });
-  ['steps', 'scripts'].forEach(link);
+  ['steps', 'scripts', 'exercises'].forEach(link);
   if (!part.startsWith('slides')) link('slides');
-  else ['slides/deck', 'slides/pictures', 'slides/casts'].forEach(link);
+  else ['slides/deck', 'slides/pictures', 'slides/casts', 'slides/shell', 'slides/pages', 'slides/plans.json', 'slides/given-back.txt'].forEach(link);
   return copy;
 }
 
@@ -303,11 +365,16 @@ const FAULTS = {
   'the matrix is gone': ['steps', (at) => rmSync(`${at}/attacks/matrix.json`), /16-matrix.*ENOENT/],
   'the matrix is older than an attack': ['steps', (at) => edit(`${at}/attacks/src/lib.rs`, 'zombies::ATTACK,', 'zombies::ATTACK, new_one::ATTACK,'), /16-matrix.*stale.*new-one/],
   'a row of a lesson is gone': ['steps', (at) => edit(`${at}/10-system-container/README.md`, '| seccomp |', '| filter |'), /19-system.*no row: seccomp/],
-  'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/vm.svg`), /03-vm.*ENOENT/],
+  'a picture is gone': ['slides/pictures', (at) => rmSync(`${at}/history.svg`), /04-history.*ENOENT/],
   'a picture shows what no run has shown': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'I am (', 'You are ('), /09-step-03.*nor its output has/],
-  'a picture without words': ['slides/deck', (at) => edit(`${at}/03-vm.html`, ' label="Left', ' words="Left'), /03-vm.*needs a label/],
-  'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/03-vm.html`, '<aside', '<pre>$ ls</pre><aside'), /03-vm.*no output is typed/],
-  'a slide without notes': ['slides/deck', (at) => edit(`${at}/03-vm.html`, 'class="notes"', 'class="note"'), /no notes/],
+  'a moment that no picture has': ['slides/pictures', (at) => edit(`${at}/03-pid-namespace.svg`, 'moments="attack wall', 'moments="attack brick'), /09-step-03.*no picture has the moment "wall"/],
+  'a picture without words': ['slides/deck', (at) => edit(`${at}/04-history.html`, ' label="A timeline', ' words="A timeline'), /04-history.*needs a label/],
+  'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/04-history.html`, '<aside', '<pre>$ ls</pre><aside'), /04-history.*no output is typed/],
+  'a colour of no line': ['slides/shell', (at) => edit(`${at}/by-hand.sh`, '\n  hostname box', '\n  hostname other'), /16-by-hand.*no line for step 2/],
+  'a talk without air': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'data-minutes="0:50"', 'data-minutes="2:50"'), /talk-20 takes 20:00, and has 18:00/],
+  'an exercise of the plans is gone': ['exercises', (at) => rmSync(`${at}/05-user-namespace/one-id`, { recursive: true }), /no exercise one-id/],
+  'what is given back is of no attack': ['slides/given-back.txt', (at) => edit(at, 'uncover ', 'discover '), /no attack discover/],
+  'a slide without notes': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'class="notes"', 'class="note"'), /no notes/],
 };
 for (const [what, [part, damage, error]] of Object.entries(FAULTS)) {
   test(`no deck: ${what}`, () => {

@@ -157,6 +157,7 @@ test('what runs is a demo, for who has the token', PATIENCE, async () => {
     const socket = new WebSocket(`ws://${location.host}/terminal`);
     socket.onopen = () => all.forEach((message) => socket.send(message));
     socket.onclose = ({ code }) => resolve(code);
+    setTimeout(() => resolve('it stays open') || socket.close(), 5000);
   }), messages);
   const token = await page.evaluate(() => sessionStorage.getItem('container-workshop-terminal'));
   assert.match(token, /^[0-9a-f]{32}$/, '128 bits');

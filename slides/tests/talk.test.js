@@ -90,6 +90,35 @@ test('a phone that is held upright shows the slide', async () => {
   await page.close();
 });
 
+test('the room is asked before each verdict, and sees only one of both', async () => {
+  const { page } = await watched(browser);
+  for (const id of mains.filter((one) => one.startsWith('step-'))) {
+    await show(page, web, { id });
+    const places = () => page.$$eval('section.present:not(.stack) .guess', (all) => all.map((guess) => [...guess.querySelectorAll('.ask, .output')]
+      .filter((one) => one.checkVisibility({ opacityProperty: true, visibilityProperty: true })).map(({ classList }) => classList[0]).join()));
+    const seen = [];
+    for (let click = 0; click < 4; click += 1) {
+      seen.push(await places());
+      await page.keyboard.press('PageDown');
+    }
+    assert.deepEqual(seen, [['ask', ''], ['output', ''], ['output', 'ask'], ['output', 'output']], id);
+  }
+  await page.close();
+});
+
+test('a part of a command has the colour of its step in the wall', async () => {
+  const { page } = await watched(browser);
+  for (const id of ['by-hand', 'command']) {
+    await show(page, web, { id });
+    const parts = await page.$$eval('section.present:not(.stack) .of i', (all) => all.map((one) => [one.textContent, getComputedStyle(one).backgroundColor]));
+    const bricks = Object.fromEntries(await page.$$eval('section.present:not(.stack) .brick', (all) => all.map((one) => [one.textContent, getComputedStyle(one.firstChild).fill])));
+    assert.equal(new Set(Object.values(bricks)).size, 9, 'nine colours');
+    assert(new Set(parts.map(([step]) => step)).size >= 6, `${parts}`);
+    for (const [step, colour] of parts) assert.equal(colour, bricks[step], `${id}, ${step}`);
+  }
+  await page.close();
+});
+
 // What a clicker sends, and the space bar.
 for (const [forth, back] of [['PageDown', 'PageUp'], ['Space', 'Shift+Space'], ['ArrowRight', 'ArrowLeft']]) {
   test(`${forth} and ${back} go along the main line, and through what appears there`, async () => {
@@ -146,7 +175,7 @@ test("the speaker's clock says whether the talk is ahead of its plan", async () 
     return 3600 * hours + 60 * minutes + seconds;
   };
   await notes.waitForSelector('.pacing.on-track', { timeout: 10_000 });
-  const at = 5;
+  const at = mains.indexOf('plan');
   const plan = await page.$$eval('.slides section[data-timing]', (all) => all.map(({ id, dataset }) => [id, Number(dataset.timing)]));
   const end = plan.findIndex(([id]) => id === mains[at]);
   const planned = plan.slice(0, end + 1).reduce((sum, [, time]) => sum + time, 0);
