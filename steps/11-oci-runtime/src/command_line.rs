@@ -178,7 +178,7 @@ pub struct Exec {
     /// One more variable
     #[arg(short, long)]
     pub env: Vec<String>,
-    /// UID[:GID]
+    /// `UID[:GID]`
     #[arg(short, long)]
     pub user: Option<String>,
     /// One more group

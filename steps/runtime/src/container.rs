@@ -464,8 +464,9 @@ impl Inheritance<'_> {
         self.narrator.tell_count();
         let status = status_of(error);
         let message = Message::Failed(status, told(error));
-        if self.line.of_the_child().send(&message).is_err() {
-            // It has left us.
+        let sent = self.line.of_the_child().send(&message);
+        if sent.is_err() && self.leave.is_some() {
+            // It has left us, as it should. Any other runtime has said why.
             Narrator::error(&program(), &told(error));
         }
         status
