@@ -104,6 +104,7 @@ impl Network {
         Network {
             network: Some(Mode::None),
             publish: vec![],
+            device: Device::default(),
             reserved: Reserved::default(),
             place: None,
             pasta: None,
