@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::signal::Signal;
 use system_container::kept;
 use testbed::{
@@ -89,6 +90,17 @@ fn inside(machine: &Running, script: &str) -> (i32, String) {
     let output = enter.output().expect("nsenter");
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (output.status.code().expect("a status"), said)
+}
+
+/// Until PID 1 is in sigtimedwait(2), where busybox's init spends its life.
+fn waits_for_signals(pid: i32) {
+    let call = format!("/proc/{pid}/syscall");
+    let number = format!("{} ", libc::SYS_rt_sigtimedwait);
+    eventually("an init that waits", || {
+        let there =
+            fs::read_to_string(&call).is_ok_and(|it| it.starts_with(&number));
+        there.then_some(())
+    });
 }
 
 /// Stops a machine as a person would, and says how it ended.
@@ -325,12 +337,18 @@ fn busybox_starts_and_stops_too() {
     );
     let place = root.path().join("root/etc/inittab");
     fs::write(place, table).expect("write");
-    let mut machine = of_root(&root).start();
-    assert_eq!(machine.line().trim_end(), word);
-    let (status, said) = stop(machine);
-    assert_eq!(status, 0);
-    assert!(said.contains(&format!("end of {word}")), "{said}");
-    assert!(said.contains("poweroff"), "{said}");
+    // While it boots, and once it has nothing to do but wait for a signal.
+    for rests in [false, true] {
+        let mut machine = of_root(&root).start();
+        assert_eq!(machine.line().trim_end(), word);
+        if rests {
+            waits_for_signals(machine.pid());
+        }
+        let (status, said) = stop(machine);
+        assert_eq!(status, 0);
+        assert!(said.contains(&format!("end of {word}")), "{said}");
+        assert!(said.contains("poweroff"), "{said}");
+    }
 
     let mut console = of_root(&root).on_terminal();
     console.shows(&word);
