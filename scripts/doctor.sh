@@ -33,15 +33,28 @@ rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup o
 
 # --- Try ----------------------------------------------------------------------
 
+# For default root directories: an ordinary user of their own must reach them, and
+# execute what is in them. Some hosts forbid that in /tmp.
+make_place_for_roots() {
+    local parent
+    for parent in "${TMPDIR:-/tmp}" /var/tmp ~; do
+        XDG_CACHE_HOME=$(mktemp --directory --tmpdir="$parent") || continue
+        export XDG_CACHE_HOME
+        chmod 755 "$XDG_CACHE_HOME"
+        cp /bin/true "$XDG_CACHE_HOME"
+        if "$XDG_CACHE_HOME/true" 2>/dev/null; then return; fi
+        rm -r "$XDG_CACHE_HOME"
+    done
+    echo "no program can be executed in ${TMPDIR:-/tmp}, /var/tmp or $HOME: they are mounted noexec" >&2
+    exit 1
+}
+
 # Runs these steps, here and as whoever we are. Prints a line for each: "5 works",
 # "5 one-id", or "5" and the step's last words.
 try_steps() { # STEP...
     local step said program flags
-    # For default root directories, which an ordinary user of their own must reach.
-    XDG_CACHE_HOME=$(mktemp --directory)
-    export XDG_CACHE_HOME
+    make_place_for_roots
     trap 'rm -rf "$XDG_CACHE_HOME"' EXIT
-    chmod 755 "$XDG_CACHE_HOME"
     for step; do
         program=$WORKSHOP_BIN/0$step-${names[step]} flags=()
         if ((step == 6)); then flags=(--memory 64M --pids-limit 20 --cpus 0.5); fi
@@ -112,6 +125,8 @@ judge_step() { # WAY STEP KEY...
             if [[ $verdict == works ]]; then
                 because "$one_id (newuidmap gives it none)" "sudo chmod u+s $(type -P newuidmap newgidmap | paste -sd ' ')" partly
             fi ;;
+        *'user namespaces are off'*) because 'something refuses the steps a user namespace: AppArmor, SELinux or a sandbox' \
+            'sudo journalctl --dmesg --grep=denied (names it), or start the step with sudo' ;;
         *'No space left on device'*) because "$outcome" 'raise the limit that was reached: grep . /proc/sys/user/max_*_namespaces' ;;
         # Of the limits for which it was asked, systemd delegates some: that has been read.
         *) if [[ $step != 6 || $verdict != partly ]]; then because "$outcome" "do what this says, or use $lab"; fi ;;

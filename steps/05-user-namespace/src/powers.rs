@@ -28,7 +28,12 @@ pub fn why_there_is_none() -> &'static str {
         now.is_ok_and(|now| now.trim() == *value)
     };
     let switch = SWITCHES.iter().find(is).map(|(.., why)| *why);
-    if is_in_a_container() { CONTAINER } else { switch.unwrap_or(KERNEL) }
+    match switch {
+        _ if is_in_a_container() => CONTAINER,
+        Some(why) => why,
+        None if is_confined() => CONFINED,
+        None => KERNEL,
+    }
 }
 
 /// A switch of the machine, how it stands, and what that means.
@@ -61,6 +66,10 @@ const CONTAINER: &str = "refused, since this is a container.
 Its seccomp filter and its masked /proc forbid new namespaces.
 Start it with: docker run --privileged ...";
 
+const CONFINED: &str =
+    "AppArmor's profile for this program grants no capabilities.
+Its name: cat /proc/self/attr/current. To turn it off: sudo aa-disable NAME";
+
 const KERNEL: &str = "the kernel refused.
 Are user namespaces built in? ls /proc/self/ns/user
 Does a sandbox around this shell filter system calls? grep Seccomp: /proc/self/status";
@@ -69,4 +78,10 @@ fn is_in_a_container() -> bool {
     let marks = ["/.dockerenv", "/run/.containerenv"];
     marks.iter().any(|mark| Path::new(mark).exists())
         && status("self", "Seccomp").is_some_and(|mode| mode != "0")
+}
+
+/// Whether `AppArmor` has a profile for this program.
+fn is_confined() -> bool {
+    let profile = fs::read_to_string("/proc/self/attr/apparmor/current");
+    profile.is_ok_and(|name| name.trim_end() != "unconfined")
 }

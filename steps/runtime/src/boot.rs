@@ -1,8 +1,10 @@
 //! A container that boots like a machine: how the runtime looks after it.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 
@@ -147,4 +149,15 @@ fn listens(child: &Child, number: i32) -> bool {
         || number == Signal::SIGSTOP as i32
         || heard("SigCgt")
         || heard("SigBlk")
+        || waits_for_signals(child)
+}
+
+/// While busybox's init rests in sigtimedwait(2), what it waits for counts as
+/// not blocked, and it has no handler: only the call that it is in says so
+/// (proc_pid_syscall(5)).
+fn waits_for_signals(child: &Child) -> bool {
+    let call = fs::read_to_string(format!("/proc/{}/syscall", child.pid()));
+    let call = call.unwrap_or_default();
+    let number = call.split(' ').next().and_then(|it| it.parse().ok());
+    number == Some(libc::SYS_rt_sigtimedwait)
 }
