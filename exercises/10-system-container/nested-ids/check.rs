@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 
-use crate::judge::look::{ensure, show, words};
+use crate::judge::look::{ensure, output, show, words};
 use crate::judge::{Failure, Judge, number, waiting};
 use crate::{Exercise, Need, Wrong};
 
@@ -59,25 +59,27 @@ const NO_ROOT: &str = "EINVAL: COMMAND is to be user 0, and 0 has no place in \
                        the map. Its first number is the first id inside.";
 
 fn check(judge: &mut Judge) -> Result<String, Failure> {
-    let (first, count) = (number(2000, 3000), number(100, 900));
     let command = waiting();
     let machine = std::env::current_exe().expect("our own path");
     let machine = show(&machine.with_file_name("10-system-container"));
     let place = show(judge.path().parent().expect("a directory"));
     let volume = format!("{place}:{place}");
-    let machine = [&*machine, "-q", "--network", "none", "-v", &volume, "--"];
-    let run = judge.program_by(&machine);
+    let options = ["-q", "--network", "none", "-v", &volume, "--"];
+    // The last ids that the machine has: whoever adds something leaves them.
+    let look = [&options[..], &["cat", "/proc/self/uid_map"]].concat();
+    let map = output(&machine, &look);
+    let map: Vec<u32> =
+        map.split_whitespace().filter_map(|it| it.parse().ok()).collect();
+    let [_, begin, size] = map[..] else { panic!("no machine: {map:?}") };
+    let count = number(100, 400);
+    let first = size - count - number(1, begin.min(900));
+    let run = [&[&*machine], &options[..]].concat();
+    let run = judge.program_by(&run);
     let mut run = run
         .args([first, count].map(|it| it.to_string()))
         .args(&command)
         .start();
     let pid = run.reaches(&command)?;
-    let outer = words(run.child()?, "uid_map");
-    let begin: u32 = outer
-        .split(' ')
-        .nth(1)
-        .and_then(|it| it.parse().ok())
-        .expect("the machine's map");
     let map = format!("0 {} {count}", begin + first);
     for file in ["uid_map", "gid_map"] {
         let is = words(pid, file);
