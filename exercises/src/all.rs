@@ -84,6 +84,15 @@ mod second_door;
 #[path = "../09-least-privilege/allow-list/check.rs"]
 mod allow_list;
 
+#[path = "../10-system-container/first-boot/check.rs"]
+mod first_boot;
+
+#[path = "../10-system-container/nested-ids/check.rs"]
+mod nested_ids;
+
+#[path = "../10-system-container/halt/check.rs"]
+mod halt;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -113,6 +122,9 @@ pub const ALL: &[&Exercise] = &[
     &bounding_set::EXERCISE,
     &second_door::EXERCISE,
     &allow_list::EXERCISE,
+    &first_boot::EXERCISE,
+    &nested_ids::EXERCISE,
+    &halt::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

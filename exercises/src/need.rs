@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use testbed::machine::{Call, Door, answers, program};
+
+/// Where the host's init is.
+pub const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
 /// What a check of an exercise needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub enum Need {
     Bits32,
     /// A look at one's own children: ptrace(2).
     Ptrace,
+    /// An init to boot: this host's own.
+    Systemd,
     /// The other programs of the workshop, built.
     Programs,
 }
@@ -43,6 +49,9 @@ impl Need {
             }
             Need::Bits32 if !has_calls_of_32_bits() => {
                 Some("this machine has no calls for programs of 32 bits")
+            }
+            Need::Systemd if !Path::new(SYSTEMD).exists() => {
+                Some("this host has no systemd to boot")
             }
             Need::Ptrace if yama() == "3" => Some(
                 "this host forbids ptrace to everybody \

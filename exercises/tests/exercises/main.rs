@@ -45,6 +45,9 @@ testbed::main!(
     bounding_set,
     second_door,
     allow_list,
+    first_boot,
+    nested_ids,
+    halt,
     a_verdict_that_is_kept_names_no_mount_of_the_machine,
     // others
     a_program_that_hangs_is_stopped,

@@ -375,7 +375,7 @@ impl Running {
 /// Without bash.
 #[must_use]
 pub fn slowness() -> f64 {
-    const ON_A_LAPTOP: f64 = 0.1;
+    const ON_A_LAPTOP: f64 = 0.05;
     let programs = "for i in {1..50}; do /bin/true; done";
     (Step::shell(programs).cpu_seconds() / ON_A_LAPTOP).max(1.0)
 }
