@@ -33,6 +33,7 @@ testbed::main!(
     it_divides_its_cgroup_and_can_not_lift_its_limits,
     containers_run_in_it_with_limits_of_their_own,
     a_machine_boots_in_the_machine,
+    a_whole_debian_boots_and_installs_a_package,
     its_network_device_is_host0_which_networkd_knows,
     a_device_is_handed_through_and_no_more_of_it_than_asked_for,
     a_device_that_nobody_named_opens_for_nobody,
@@ -546,6 +547,51 @@ fn a_machine_boots_in_the_machine() {
     let said = console();
     assert!(said.contains("Halting system."), "{said}");
     assert_eq!(stop(machine).0, 0);
+}
+
+/// `--rootfs` with what is no directory of ours: packages, accounts, apt.
+fn a_whole_debian_boots_and_installs_a_package() {
+    needs_systemd();
+    let place = shared();
+    let debian = place.path().join("debian");
+    // The lab has no network, and gets an archive.
+    let archive = binary(STEP).with_file_name("debian.tar");
+    let archive = Some(archive).filter(|it| it.exists());
+    let script = || Step::script("debian-root.sh");
+    let made = script().args([&debian]).args(archive).output();
+    if made.status.code() == Some(125) {
+        let why = String::from_utf8_lossy(&made.stderr).into_owned();
+        skip(format!(
+            "needs a Debian, made from packages as the lab is: {why}"
+        ));
+    }
+    assert!(made.status.success(), "{made:?}");
+    let step = Step::new(STEP).arg("--rootfs", debian.join("root"));
+    let mut console = step.on_terminal();
+    console.shows("debian login:");
+    console.types("root\n");
+    console.shows("root@debian:~#");
+    console.types("systemctl is-system-running --wait; . /etc/os-release\n");
+    console.shows("running");
+    let word = token();
+    console.types(format!("echo $ID''-{word}\n"));
+    console.shows(&format!("debian-{word}"));
+    // From a file: apt, dpkg and their ordinary users, and no network.
+    console.types(format!(
+        "mkdir -p p/DEBIAN p/srv; echo in {word} >p/srv/{word}; printf \
+         'Package: {word}\\nVersion: 1\\nArchitecture: all\\nMaintainer: \
+         you\\nDescription: a word\\n' >p/DEBIAN/control; dpkg-deb -b p \
+         /tmp/word.deb; apt-get install -y /tmp/word.deb; cat /srv/{word}; \
+         echo {word}''=$?\n"
+    ));
+    let said = console.shows(&format!("{word}=0"));
+    assert!(said.contains(&format!("Setting up {word} (1)")), "{said}");
+    assert!(said.contains(&format!("in {word}")), "{said}");
+    console.types("poweroff\n");
+    assert_eq!(console.finish().0, 0);
+    let removed = script().args(["--remove".as_ref(), debian.as_os_str()]);
+    assert_eq!(removed.stdout(), "");
+    assert!(!debian.exists());
 }
 
 fn its_network_device_is_host0_which_networkd_knows() {
