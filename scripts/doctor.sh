@@ -70,11 +70,14 @@ try_steps() { # STEP...
 }
 
 # Sets tried[WAY STEP] from such lines. What does not even begin says why, in its
-# first line, and that is true of all its steps.
+# first line that is no note, and that is true of all its steps.
 hear() { # WAY STEP...
     local way=$1 step said first=''
     while read -r step said; do
-        if [[ $step =~ ^[0-9]+$ ]]; then tried[$way $step]=$said; else first=${first:-$step $said}; fi
+        case $step in
+            [0-9]*) tried[$way $step]=$said ;;
+            *) [[ $said == note:* ]] || first=${first:-$step $said} ;;
+        esac
     done
     for step in "${@:2}"; do tried[$way $step]=${tried[$way $step]:-$first}; done
 }

@@ -226,21 +226,23 @@ fn a_person_at_the_console_is_root_and_ctrl_c_is_for_the_program() {
     console.shows(&format!("{word}{other} 0 /dev/console"));
     console.types(format!("sleep 1000; echo {other}''{word}=$?\n"));
     console.shows("sleep 1000");
-    eventually("the program to interrupt", || {
-        proc::all()
-            .into_iter()
-            .any(|pid| {
-                fs::read(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|it| it == b"sleep\x001000\0")
-            })
-            .then_some(())
-    });
+    the_program_runs(b"sleep\x001000\0");
     console.types("\x03");
     console.shows("^C");
     console.types(format!("echo {other}''{word}\n"));
     console.shows(&format!("{other}{word}"));
     console.types("poweroff\n");
     assert_eq!(console.finish().0, 0);
+}
+
+/// Somewhere: its words are rare.
+fn the_program_runs(words: &[u8]) {
+    let is_it = |pid| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it == words)
+    };
+    eventually("the program to interrupt", || {
+        proc::all().into_iter().any(is_it).then_some(())
+    });
 }
 
 fn poweroff_inside_ends_it_with_status_0() {
@@ -369,8 +371,10 @@ fn busybox_starts_and_stops_too() {
     let mut console = of_root(&root).on_terminal();
     console.shows(&word);
     // Ctrl-C ends what runs there, and neither the shell nor the machine.
-    console.types("sleep 999\n");
-    sleep(Duration::from_millis(300));
+    console.shows("/ # ");
+    let rare = random(1000, 1_000_000);
+    console.types(format!("sleep {rare}\n"));
+    the_program_runs(format!("sleep\0{rare}\0").as_bytes());
     console.types(format!("\x03echo {word}''=$?\n"));
     console.shows(&format!("{word}=130"));
     console.types("reboot\n");

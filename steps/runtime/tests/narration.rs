@@ -234,8 +234,9 @@ fn pause_stops_at_what_is_told() {
             stops += 1;
             terminal.types("\n");
         }
-        assert_eq!(terminal.finish().0, 0, "{step}");
-        assert_eq!(stops, calls, "{step}: {told}");
+        let (status, paused) = terminal.finish();
+        assert_eq!(status, 0, "{step}");
+        assert_eq!(stops, calls, "{step}: {told}\n{paused}");
     }
 }
 
