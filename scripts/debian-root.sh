@@ -50,6 +50,7 @@ need() { # PROGRAM...
 
 end() { [[ ! -e /proc/$1 ]] || kill "$1" || true; }
 
+suite=bookworm
 root_packages=systemd-sysv,dbus,libpam-systemd,iproute2,procps
 
 make_root() { # DIRECTORY
@@ -57,7 +58,7 @@ make_root() { # DIRECTORY
     require_space "${TMPDIR:-/tmp}" 400
     say 'gets its packages, once (about a minute) ...'
     # shellcheck disable=SC2016 # the hook's own shell fills this in
-    from_debian 'the root directory' --variant=minbase --format=tar --skip=output/dev \
+    from_debian 'the root directory' "$suite" --variant=minbase --format=tar --skip=output/dev \
         --include="$root_packages" \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
