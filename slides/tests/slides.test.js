@@ -63,6 +63,43 @@ test('every slide on paper', async () => {
   await page.close();
 });
 
+// What each slide is about stands on it, for whoever sees it: not in its notes, not
+// in a label, not hidden.
+const ABOUT = {
+  title: 'chroot uts pid mount user cgroup overlay net caps',
+  what: 'process namespaces root cgroup ids capabilities seccomp LSM',
+  vm: 'hypervisor hardware kernel devices',
+  history: '1979 chroot jails zones OpenVZ capabilities pivot_root seccomp overlayfs cgroup LXC docker Kubernetes OCI runc',
+  namespaces: 'mnt uts ipc pid net user cgroup time clone unshare setns',
+  'step-06-trees': 'memory.limit_in_bytes memory.max cgroup.subtree_control',
+  'step-09': 'capabilities seccomp no_new_privs',
+  'step-09-lsm': 'AppArmor SELinux Landlock',
+  'by-hand': 'unshare pivot_root chroot pids.max overlay --no-new-privs',
+  command: 'docker run 09-least-privilege --hostname --cap-drop -p',
+  images: 'manifest config layer tag',
+  ecosystem: 'docker dockerd containerd shim runc crun youki podman conmon CRI-O kubelet Kubernetes OCI',
+  'ecosystem-specs': 'OCI distribution image runtime CNI',
+  system: 'LXC LXD Incus systemd-nspawn',
+  next: 'exercises lessons user_namespaces(7)',
+};
+
+test('what a slide is about can be read on it', async () => {
+  const { page } = await watched(browser);
+  await show(page, web, { query: '?print-pdf' });
+  const read = await page.evaluate(() => Object.fromEntries([...document.querySelectorAll('.slides section[id]:not(.stack)')].map((slide) => {
+    const words = [];
+    const walker = document.createTreeWalker(slide, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const { parentElement: element, data } = walker.currentNode;
+      if (!element.closest('aside.notes, .unseen') && element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) words.push(data);
+    }
+    return [slide.id, words.join(' ')];
+  })));
+  const missing = Object.entries(ABOUT).flatMap(([id, words]) => words.split(' ').filter((word) => !read[id].includes(word)).map((word) => `${id}: ${word}`));
+  assert.deepEqual(missing, []);
+  await page.close();
+});
+
 // A test that can't fail says nothing: each of these is seen.
 const BROKEN = {
   'outside of the slide': (slide) => { slide.querySelector('h2').style.marginLeft = '1000px'; },
