@@ -72,11 +72,11 @@ export function plansPage(plans, facts) {
     });
     const cuts = parts.filter(({ cut }) => cut).sort((a, b) => a.cut.order - b.cut.order)
       .map(({ what, cut }) => `<li>${what.slice(1).map(shown).join(', ')}: show the slide only. Saves ${cut.saves} minutes.</li>`);
-    const lates = parts.filter(({ late }) => late).map(({ what: [id], late }) => `<li>${shown(id)}: ${late.replace(/^Late\? /, '')}</li>`);
+    const toldLate = parts.filter(({ late }) => late).map(({ what: [id], late }) => `<li>${shown(id)}: ${late.replace(/^Late\? /, '')}</li>`);
     const end = plan.begin ? `ends at ${clock(plan.begin, seconds)}, of ${clock(plan.begin, 60 * plan.minutes)}` : `${minutes(seconds)} planned, of ${minutes(60 * plan.minutes)}`;
     return `<section id="${plan.id}"><h2>${plan.name}</h2><p>${plan.word} <b>${end}.</b></p>`
       + `<table><thead><tr><th scope="col">${plan.begin ? 'at' : 'gone'}</th><th scope="col">takes</th><th scope="col">what</th></tr></thead><tbody>${rows.join('')}</tbody></table>`
-      + `<details><summary>Late? What to cut, ${cuts.length ? 'in this order' : 'slide by slide'}</summary><ol>${(cuts.length ? cuts : lates).join('')}</ol></details></section>`;
+      + `<details><summary>Late? What to cut, ${cuts.length ? 'in this order' : 'slide by slide'}</summary><ol>${(cuts.length ? cuts : toldLate).join('')}</ol></details></section>`;
   });
   return { plans: sections.join('\n'), links: plans.map(({ id, name }) => `<a href="#${id}">${name}</a>`).join(' · ') };
 }

@@ -30,17 +30,9 @@ use volume::Volume;
 /// A table of mounts of its own.
 #[derive(Debug, clap::Args)]
 pub struct MountNamespace {
+    /// Which of the host's later mounts show up inside: none.
     #[arg(skip = MsFlags::MS_PRIVATE)]
-    propagation: MsFlags,
-}
-
-impl MountNamespace {
-    /// With another propagation than MS_PRIVATE: a volume of MS_SLAVE shows what
-    /// the host mounts in it later.
-    #[must_use]
-    pub fn of(propagation: MsFlags) -> MountNamespace {
-        MountNamespace { propagation }
-    }
+    pub propagation: MsFlags,
 }
 
 impl Feature for MountNamespace {
@@ -97,53 +89,31 @@ impl Feature for PivotRoot {
         if self.read_only {
             mount::remount_read_only(container, ".", "--read-only")?;
         }
-        pivot(container)
+        pivot(container, || Ok(()))
     }
 }
 
-/// After it the old root lies over the new one, at the same place: that is what
-/// umount2(2) takes away, with everything below it. Whoever still holds
+/// In between, the old root lies over the new one, at the same place: that is
+/// what umount2(2) takes away, with everything below it. Whoever still holds
 /// something open there keeps it alive; we hold nothing.
 ///
 /// # Errors
-/// As pivot_root(2) and umount2(2).
-pub fn pivot(container: &Inside) -> Result<()> {
-    swap_roots(container)?;
-    leave_old_root(container)
-}
-
-/// The first half: the old root lies on top, and both are there.
-///
-/// # Errors
-/// As pivot_root(2).
-pub fn swap_roots(container: &Inside) -> Result<()> {
-    container
-        .call(
-            "pivot_root(\".\", \".\")",
-            "the old root lies on top now",
-            shell(["pivot_root", ".", "."]),
-            || pivot_root(".", "."),
-        )
-        .because(
-            Errno::EINVAL,
-            "nothing to pivot from: the machine still runs from its initramfs, \
-             or --rootfs is the host's own /",
-        )?;
-    Ok(())
-}
-
-/// The second half.
-///
-/// # Errors
-/// As umount2(2).
-pub fn leave_old_root(container: &Inside) -> Result<()> {
-    container.call(
+/// As pivot_root(2) and umount2(2), and those of `between`.
+pub fn pivot(c: &Inside, between: impl Fn() -> Result<()>) -> Result<()> {
+    c.call(
+        "pivot_root(\".\", \".\")",
+        "the old root lies on top now",
+        shell(["pivot_root", ".", "."]),
+        || pivot_root(".", "."),
+    )
+    .because(Errno::EINVAL, new_root::NOTHING_TO_PIVOT)?;
+    between()?;
+    c.call(
         "umount2(\".\", MNT_DETACH)",
         "the host's files are gone",
         "umount -l .",
         || umount2(".", MntFlags::MNT_DETACH),
     )?;
-    container
-        .call("chdir(\"/\")", "stand in the new root", "cd /", || chdir("/"))?;
+    c.call("chdir(\"/\")", "stand in the new root", "cd /", || chdir("/"))?;
     Ok(())
 }

@@ -17,6 +17,9 @@ use runtime::{Because, Failure, Inside, shell};
 
 use crate::mount::{Mount, Target};
 
+pub(crate) const NOTHING_TO_PIVOT: &str = "nothing to pivot from: the machine \
+    still runs from its initramfs, or --rootfs is the host's own /";
+
 /// The new root, while the old one is still in use.
 #[derive(Debug)]
 pub struct NewRoot {

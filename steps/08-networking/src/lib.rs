@@ -98,19 +98,6 @@ impl Feature for Network {
 }
 
 impl Network {
-    /// The loopback, and nothing else, as with `--network none`.
-    #[must_use]
-    pub fn alone() -> Network {
-        Network {
-            network: Some(Mode::None),
-            publish: vec![],
-            device: Device::default(),
-            reserved: Reserved::default(),
-            place: None,
-            pasta: None,
-        }
-    }
-
     fn plug_in(&mut self, container: &Host) -> Result<()> {
         if let Some(Mode::Host | Mode::None) = self.network {
             return Ok(());

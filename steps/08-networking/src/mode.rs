@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use runtime::Failure;
 
 use crate::Network;
-use crate::port::{self, Published};
+use crate::port::{self, Published, Reserved};
 
 /// Which network is inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,6 +50,19 @@ impl Default for Device {
 }
 
 impl Network {
+    /// The loopback, and nothing else, as with `--network none`.
+    #[must_use]
+    pub fn alone() -> Network {
+        Network {
+            network: Some(Mode::None),
+            publish: vec![],
+            device: Device::default(),
+            reserved: Reserved::default(),
+            place: None,
+            pasta: None,
+        }
+    }
+
     /// The same, and the way out has this name inside.
     #[must_use]
     pub fn named(self, device: &'static str) -> Network {

@@ -30,7 +30,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use least_privilege::{NoNewPrivileges, SessionKeyring, SystemPaths};
+use least_privilege::{NoNewPrivileges, SessionKeyring};
 use mount_namespace::MountNamespace;
 use networking::Network;
 use oci_spec::runtime::{LinuxNamespaceType as Kind, Process, Spec};
@@ -75,14 +75,14 @@ pub fn container(
     }
     if is_new(Kind::Mount) {
         let propagation = mounts::before_the_pivot(spec)?;
-        container = container.with(MountNamespace::of(propagation));
+        container = container.with(MountNamespace { propagation });
     }
     let mounts = Mounts::new(bundle, console, &namespaces)?;
     let container = container
         .with(namespaces)
         .with(Halfway::new(bundle))
         .with(mounts)
-        .with(paths(spec))
+        .with(rules::paths(spec))
         .with(SessionKeyring);
     confined(container, process, spec, preserve_fds)
 }
@@ -116,13 +116,4 @@ fn described(process: &Process, rootfs: PathBuf) -> Result<Container> {
         .map(|file| File::options().append(true).create(true).open(file));
     let cwd = process.cwd().clone();
     Ok(Container::described(rootfs, words, env, cwd, story.transpose()?))
-}
-
-fn paths(spec: &Spec) -> SystemPaths {
-    let list = |of: Option<&Vec<String>>| of.cloned().unwrap_or_default();
-    let linux = spec.linux().as_ref();
-    let masked = linux.and_then(|it| it.masked_paths().as_ref());
-    let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
-    let chosen = Some((list(masked), list(read_only)));
-    SystemPaths { unconfined: false, chosen }
 }

@@ -8,8 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use mount_namespace::{
-    Mount, NewRoot, Target, leave_old_root, make_read_only, mounts,
-    remount_with, swap_roots,
+    Mount, NewRoot, Target, make_read_only, mounts, pivot, remount_with,
 };
 use nix::mount::MsFlags;
 use nix::unistd::{fchdir, sethostname};
@@ -381,16 +380,17 @@ impl Feature for Mounts {
             remount_with(MsFlags::MS_RDONLY, container, ".", "root.readonly")?;
         }
         let old = File::open("/").context("open(\"/\")")?;
-        swap_roots(container)?;
-        fchdir(&old).context("fchdir() to the old root")?;
+        pivot(container, || {
+            fchdir(&old).context("fchdir() to the old root")?;
+            // Or else the host would hear that we take its mounts away.
+            Mount::change(MsFlags::MS_REC | MsFlags::MS_SLAVE).make(
+                container,
+                ".",
+                "what we take away, the host keeps",
+            )?;
+            Ok(())
+        })?;
         drop(old);
-        // Or else the host would hear that we take its mounts away.
-        Mount::change(MsFlags::MS_REC | MsFlags::MS_SLAVE).make(
-            container,
-            ".",
-            "what we take away, the host keeps",
-        )?;
-        leave_old_root(container)?;
         if let Some(name) = &self.joined_hostname {
             sethostname(name).context("sethostname()")?;
         }

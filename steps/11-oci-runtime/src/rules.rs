@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, anyhow};
 use least_privilege::{
-    Capabilities, Chosen, bounding_set, docker, find_capability, profile,
+    Capabilities, Chosen, SystemPaths, bounding_set, docker, find_capability,
+    profile,
 };
 use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{Capabilities as Names, Process, Spec};
@@ -86,4 +87,14 @@ impl Feature for Seccomp {
         let now = self.0.no_new_privileges;
         if now { self.0.load(container) } else { Ok(()) }
     }
+}
+
+/// What of /proc and /sys is covered, and what is read-only.
+pub fn paths(spec: &Spec) -> SystemPaths {
+    let list = |of: Option<&Vec<String>>| of.cloned().unwrap_or_default();
+    let linux = spec.linux().as_ref();
+    let masked = linux.and_then(|it| it.masked_paths().as_ref());
+    let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
+    let chosen = Some((list(masked), list(read_only)));
+    SystemPaths { unconfined: false, chosen }
 }

@@ -1,8 +1,8 @@
 //! A container in the container, with a larger limit: makes a cgroup as high up
 //! as it can, gives it a generous limit, enters it, and fills it.
 
-use std::fs;
-use std::io::{Read, stdin};
+use std::fs::{self, File};
+use std::io::{Read, Write, stdin};
 use std::mem::forget;
 use std::process::Stdio;
 
@@ -46,7 +46,9 @@ fn run(arguments: &Arguments) -> Try {
     }
     // It has none where the controller is not handed on: then those above count.
     let limit = nested.join("pids.max");
-    match fs::write(&limit, "1000") {
+    let mut file = File::options();
+    match file.write(true).open(&limit).and_then(|mut it| it.write_all(b"1000"))
+    {
         Err(error) if error.raw_os_error() != Some(Errno::ENOENT as i32) => {
             return Ok(Outcome::refused(format!("write({limit:?})"), error));
         }

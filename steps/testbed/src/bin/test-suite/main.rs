@@ -217,7 +217,7 @@ impl Run {
                 xargs -0 --no-run-if-empty rustfmt --check --edition 2024";
         self.whole("format", &shell(format));
         let clippy = "cargo clippy --workspace --all-targets --quiet \
-            --features live-terminal/server -- -D warnings";
+            --all-features -- -D warnings";
         self.whole("clippy", &shell(clippy));
         let shellcheck =
             "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x";
