@@ -109,7 +109,9 @@ impl Note {
         self.forwarding.iter().filter_map(|device| view.name(*device))
     }
 
-    /// Writes it on the bridge, after saying so, if it is new.
+    /// Writes it on the bridge, after saying so. Even if it is there: whether the
+    /// last one out is still about to take the bridge away is a matter of time,
+    /// and what is told is not.
     pub fn write_on(
         &self,
         container: &Host,
@@ -117,11 +119,13 @@ impl Note {
         view: &View,
     ) -> Result<(), Failure> {
         let bridge = &view.bridge;
-        if self.to_string() == bridge.alias {
-            return Ok(());
+        let call = format!("RTM_SETLINK {{ {BRIDGE}, alias: \"{self}\" }}");
+        if self.forwarding.is_empty() {
+            let written = self.write(kernel, bridge);
+            return written.map_err(|errno| Failure::of(call, errno));
         }
         container.call(
-            format!("RTM_SETLINK {{ {BRIDGE}, alias: \"{self}\" }}"),
+            call,
             "the numbers of the devices that the last one out switches off",
             format!("ip link set {BRIDGE} alias '{self}'"),
             || self.write(kernel, bridge),

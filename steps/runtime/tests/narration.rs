@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use testbed::story::unfolded;
 use testbed::{
@@ -16,6 +18,7 @@ use testbed::{
 testbed::main!(
     a_step_fits_a_screen_of_24_lines,
     of_earlier_steps_the_calls_are_counted_in_their_order,
+    what_is_told_does_not_depend_on_how_soon,
     pause_stops_at_what_is_told,
     nothing_is_longer_than_the_terminal_is_wide,
     a_narrow_line_is_cut_between_words_alone,
@@ -219,6 +222,24 @@ fn without_numbers(line: &str) -> String {
     let id = regex_lite::Regex::new("[0-9a-f]{32}").expect("a regex");
     let line = id.replace_all(line, "");
     line.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// Step 08's bridge stays for a moment, for whoever comes next.
+fn what_is_told_does_not_depend_on_how_soon() {
+    for step in steps() {
+        let told = || {
+            // A longer number moves the words of its line.
+            let varies = |it: char| it.is_ascii_digit() || it.is_whitespace();
+            raw(step, &["--all", "true"]).replace(varies, "")
+        };
+        // Makes the root directory.
+        told();
+        let first = told();
+        for milliseconds in [0, 1, 3, 10, 30, 100, 300] {
+            sleep(Duration::from_millis(milliseconds));
+            assert_eq!(told(), first, "{step}, after {milliseconds} ms");
+        }
+    }
 }
 
 fn pause_stops_at_what_is_told() {
