@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2086,SC2154 # whoever runs it sets $cgroup, to a plain name
 # A container in ten lines of shell, for root of a host with cgroups of version 2:
 # cgroup=/sys/fs/cgroup, and a root directory named image. What the slide colours:
 #1 exec chroot . sh

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Steps 3, 4, 7 and most of 9 need no flag. What the slide colours:
 #1 debian:12
 #2 --hostname box

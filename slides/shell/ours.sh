@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154 # whoever runs it sets $image
 # What the slide colours:
 #1 --rootfs "$image"
 #2 --hostname box

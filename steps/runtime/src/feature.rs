@@ -116,7 +116,7 @@ pub trait Feature {
         Ok(())
     }
 
-    /// Inside, when somebody has opened the [`Door`] at which we waited.
+    /// Inside, when somebody has opened the [`Door`](crate::Door) at which we waited.
     ///
     /// # Errors
     /// Any: told to whoever opened it.

@@ -57,7 +57,7 @@ pub fn wait_for_start(
     }
 }
 
-/// The same as [`accompany`], of a command that somebody else looks after.
+/// The same, of a command that somebody else looks after.
 ///
 /// # Errors
 /// As waitpid(2) and kill(2).
