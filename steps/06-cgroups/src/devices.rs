@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 use runtime::process::{attach_device_filter, load_device_filter};
 use runtime::{Failure, Host, Inside, Narrator, shell};
@@ -121,6 +121,20 @@ impl DeviceRules {
         )?;
         Ok(())
     }
+}
+
+/// Of v2: from here on, processes in this cgroup can open these devices and the
+/// usual ones.
+///
+/// # Errors
+/// As open(2) and bpf(2).
+pub fn allow_alone(cgroup: &Path, allowed: &[(String, &str)]) -> Result<()> {
+    let directory =
+        File::open(cgroup).with_context(|| format!("open({cgroup:?})"))?;
+    let program =
+        load_device_filter(&program(allowed)).context("bpf(BPF_PROG_LOAD)")?;
+    attach_device_filter(directory.as_fd(), program.as_fd())
+        .with_context(|| format!("bpf(BPF_PROG_ATTACH, {cgroup:?})"))
 }
 
 /// What is asked for goes before what is usual: it may be less of the same.

@@ -29,7 +29,7 @@ use runtime::{
     Side,
 };
 
-pub use devices::DeviceRules;
+pub use devices::{DeviceRules, allow_alone};
 use hierarchy::Cgroup;
 pub use limits::Limits;
 

@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use cgroups::allow_alone;
 use cgroups::tree::{Trees, put, remove_tree};
 use nix::unistd::geteuid;
 use oci_spec::runtime::{LinuxResources, LinuxThrottleDevice, Spec};
@@ -61,6 +62,10 @@ impl Cgroup {
             let Some((top, own)) = trees.place(first) else { continue };
             let place = match path.strip_prefix("/") {
                 Ok(below) => top.join(below),
+                // In v2, we are in it: no cgroup below could have controllers.
+                Err(_) if is_v2 && own != top => {
+                    own.parent().unwrap_or(&own).join(path)
+                }
                 Err(_) => own.join(path),
             };
             if place.exists()
@@ -140,7 +145,13 @@ impl Cgroup {
             put(&file, &value)
                 .with_context(|| format!("write({file:?}, {value:?})"))?;
         }
-        if is_new && !self.is_v2 { self.devices(resources) } else { Ok(()) }
+        match (is_new, self.place("")) {
+            (false, _) => Ok(()),
+            (true, Some(place)) if self.is_v2 => {
+                devices_of_v2(place, resources)
+            }
+            (true, _) => self.devices(resources),
+        }
     }
 
     /// The rules in their order, and then what every container has.
@@ -257,6 +268,34 @@ impl Feature for Cgroup {
     }
 }
 
+/// What engines ask for: nothing, but these. v2 has one program for it all.
+fn devices_of_v2(place: &Path, resources: &LinuxResources) -> Result<()> {
+    let mut allowed = None;
+    for rule in resources.devices().iter().flatten() {
+        let text = rule.to_string();
+        let (device, access) = text.rsplit_once(' ').context("a rule")?;
+        let is_all = device.starts_with('a');
+        match (rule.allow(), &mut allowed) {
+            (true, _) if is_all => allowed = None,
+            (false, _) if is_all => allowed = Some(Vec::new()),
+            (true, Some(some)) => {
+                some.push((device.to_owned(), access.to_owned()))
+            }
+            (true, None) => {}
+            (false, _) => bail!(
+                "linux.resources.devices: {text}: deny all devices first, and then allow some"
+            ),
+        }
+    }
+    let Some(allowed) = allowed else { return Ok(()) };
+    let allowed: Vec<_> =
+        allowed.iter().map(|(it, access)| (it.clone(), &**access)).collect();
+    match allow_alone(place, &allowed) {
+        Err(_) if may_do_without() => Ok(()),
+        done => done,
+    }
+}
+
 fn has_processes(place: &Path) -> bool {
     fs::read_to_string(place.join("cgroup.procs"))
         .is_ok_and(|it| !it.is_empty())
@@ -290,7 +329,12 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 }
 
 /// Controllers for the cgroups below; those that are not there are no loss yet.
+/// Not where processes are, unless it is the root: those of cpu and pids would
+/// make it threaded, and nobody could enter what is below.
 fn enable(at: &Path) {
+    if at.join("cgroup.type").exists() && has_processes(at) {
+        return;
+    }
     let list =
         fs::read_to_string(at.join("cgroup.controllers")).unwrap_or_default();
     for controller in list.split_whitespace() {

@@ -967,7 +967,11 @@ fn devices_are_refused_by_the_cgroup() {
             .set(&format!("/process/capabilities/{set}"), json!(["CAP_MKNOD"]));
     }
     container.start("true");
-    cgroup(&container, "devices");
+    // v2 has no controller for it: there, the kernel asks a program.
+    let table = fs::read_to_string("/proc/self/cgroup").expect("a table");
+    if table.lines().count() > 1 {
+        cgroup(&container, "devices");
+    }
     // The kernel's own memory, and its log: to be written only.
     let script = "mknod /m c 1 1; mknod /k c 1 11; (: </m) 2>&1; (: </k) 2>&1; (: >/k) && echo log; (: </dev/zero) && echo zero";
     let said = container.exec(script);

@@ -80,15 +80,29 @@ impl Cast {
         }
     }
 
-    /// A terminal of the cast's size, in which it has all been printed.
-    pub fn terminal(&self) -> Vt {
-        let mut terminal = Vt::new(self.size.0, self.size.1);
-        for event in &self.events {
-            if let What::Output(text) = &event.what {
-                terminal.feed_str(text);
+    /// All lines that it shows, also those that it clears away later. One that
+    /// the terminal has wrapped is one line.
+    pub fn lines(&self) -> Vec<String> {
+        const CLEAR: &str = "\x1b[2J";
+        let printed =
+            self.events.iter().filter_map(|event| match &event.what {
+                What::Output(text) => Some(text.as_str()),
+                What::Marker(_) => None,
+            });
+        let printed: String = printed.collect();
+        let mut lines = Vec::new();
+        for screen in printed.split(CLEAR) {
+            let mut terminal = Vt::builder()
+                .size(self.size.0, self.size.1)
+                .scrollback_limit(screen.len())
+                .build();
+            terminal.feed_str(screen);
+            lines.extend(terminal.text());
+            while lines.last().is_some_and(String::is_empty) {
+                lines.pop();
             }
         }
-        terminal
+        lines
     }
 }
 

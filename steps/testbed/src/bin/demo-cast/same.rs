@@ -84,7 +84,7 @@ pub fn normalised(cast: &Cast) -> Result<Vec<(String, String)>> {
         });
         (line, shown)
     };
-    let mut lines: Vec<_> = lines(cast).into_iter().map(normalise).collect();
+    let mut lines: Vec<_> = cast.lines().into_iter().map(normalise).collect();
     // lsns(8) sorts by what is chosen anew.
     let of_lsns = |line: &(String, _)| line.0.ends_with(" COUNT");
     for rows in lines.chunk_by_mut(|a, b| of_lsns(a) && of_lsns(b)) {
@@ -106,15 +106,6 @@ fn number_inodes(line: &str, seen: &mut Vec<String>) -> String {
         format!("INODE-{}", index + 1)
     };
     inode.replace_all(line, number).into_owned()
-}
-
-/// All lines that a cast shows. One that the terminal has wrapped is one line.
-fn lines(cast: &Cast) -> Vec<String> {
-    let mut lines = cast.terminal().text();
-    while lines.last().is_some_and(String::is_empty) {
-        lines.pop();
-    }
-    lines
 }
 
 #[cfg(test)]
@@ -169,6 +160,8 @@ mod tests {
             ("uts:[4026532327] [4026532327]", "uts:[4026532327] [4026532328]"),
             ("10.77.0.2/24", "10.78.0.2/24"),
             ("a\nb", "a\nb\nc"),
+            // One of them is cleared away.
+            ("a\x1b[H\x1b[2Jb", "c\x1b[H\x1b[2Jb"),
         ] {
             assert_ne!(differ(old, new), "", "{old} | {new}");
         }
