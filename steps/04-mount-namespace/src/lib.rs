@@ -75,7 +75,7 @@ impl Feature for PivotRoot {
         proc::mount(container, &root)?;
         container.routine(|| dev::populate(container, &root))?;
         container.routine(|| sys::mount(container, &root))?;
-        container.read_only = self.read_only;
+        container.read_only |= self.read_only;
         // What the user names is mounted later, and so wins.
         for (source, destination) in &container.files {
             let place = root.place(destination, false)?;

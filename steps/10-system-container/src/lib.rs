@@ -73,8 +73,9 @@ impl Feature for SystemContainer {
         let tmp = root.system_directory("tmp")?;
         tmpfs("mode=1777").make(container, tmp, why)?;
         machine_id::give_one(container, &root)?;
-        container
-            .note("container=workshop, by which an init knows where it is");
+        if container.boots {
+            container.note("container=workshop: an init reads where it is");
+        }
         container.variables.push(Variable::new("container", "workshop"));
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use mount_namespace::{Mount, NewRoot};
+use mount_namespace::{Mount, NewRoot, Target, remount_with};
 use nix::mount::MsFlags;
 use nix::unistd::{Gid, Uid};
 use runtime::{
@@ -81,14 +81,19 @@ impl Source {
 }
 
 /// Whoever owns the host's files is nobody inside: no root there changes them.
+/// Unless we are that owner ourselves, and have a single id.
 fn show(container: &mut Inside, root: &NewRoot, path: &Path) -> Result<()> {
     let place = root.place(path, true)?;
     let flags = MsFlags::MS_REC;
     let why = "the host's programs";
     Mount::bind(path, flags).make(container, place, why)?;
-    // Unless we are the host's root ourselves, with a single id.
     let place = container.rootfs.join(path.strip_prefix("/")?);
-    container.read_only |= fs::metadata(place)?.uid() == 0;
+    if fs::metadata(place)?.uid() == 0 {
+        let there = Target::Place(root.existing(path)?, path.to_owned());
+        let why = "root inside owns them";
+        remount_with(MsFlags::MS_RDONLY, container, there, why)?;
+        container.read_only = true;
+    }
     Ok(())
 }
 

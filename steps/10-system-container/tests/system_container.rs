@@ -317,9 +317,13 @@ fn a_request_in_the_first_moment_is_heard() {
         }
         sleep(Duration::from_millis(milliseconds));
         if milliseconds == 20 {
-            // It has begun, and does not listen yet.
-            let name = format!("/proc/{}/comm", machine.pid());
-            while fs::read_to_string(&name).expect("its name") != "systemd\n" {}
+            // It has begun, and does not listen yet. Others may have been there
+            // before it, for the network.
+            let is_it = |pid: i32| {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm"));
+                name.is_ok_and(|name| name == "systemd\n")
+            };
+            while !proc::children(runtime).into_iter().any(is_it) {}
         }
         machine.signal(Signal::SIGTERM);
         let status = machine.ended();

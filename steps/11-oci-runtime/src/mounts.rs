@@ -10,13 +10,14 @@ use anyhow::{Context, Result, bail, ensure};
 use mount_namespace::{
     Mount, NewRoot, Target, make_read_only, mounts, pivot, remount_with,
 };
+use nix::errno::Errno;
 use nix::mount::MsFlags;
 use nix::unistd::{fchdir, sethostname};
 use oci_spec::runtime::{
     Hook, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked, Spec,
 };
 use runtime::process::set_domain_name;
-use runtime::{Feature, Inside, shell};
+use runtime::{Failure, Feature, Inside, shell};
 
 use crate::bundle::Bundle;
 use crate::console::Console;
@@ -294,10 +295,25 @@ impl Mounts {
         let table = cgroups::tree::read("/proc/self/cgroup")?;
         let flags = options.flags;
         if trees.controllers().all(str::is_empty) {
-            let target = root.place(place, true)?;
-            let mount =
-                Mount::new("cgroup2", flags, "").called(OsStr::new("cgroup"));
-            return Ok(mount.make(container, target, "what is counted")?);
+            let mount = || {
+                let target = root.place(place, true)?;
+                let mount = Mount::new("cgroup2", flags, "");
+                let mount = mount.called(OsStr::new("cgroup"));
+                anyhow::Ok(mount.make(container, target, "what is counted"))
+            };
+            let busy = Errno::EBUSY;
+            return match mount()? {
+                // It came with a bind of the host's /sys, and can't lie on itself.
+                Err(Failure::Call { errno, .. }) if errno == busy => {
+                    Mount::new("tmpfs", flags, "").make(
+                        container,
+                        root.place(place, true)?,
+                        "over the host's",
+                    )?;
+                    Ok(mount()??)
+                }
+                made => Ok(made?),
+            };
         }
         let tmpfs = Mount::new("tmpfs", flags - MsFlags::MS_RDONLY, "mode=755");
         tmpfs.make(

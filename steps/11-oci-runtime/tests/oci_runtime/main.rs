@@ -1148,6 +1148,7 @@ fn annotations_are_in_the_state() {
 }
 
 fn bad_configurations_are_told() {
+    needs_root();
     let mut container = Bundle::new();
     let good = container.config.clone();
     let bad: [(&str, Value, &str); 9] = [

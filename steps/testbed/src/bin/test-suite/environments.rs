@@ -91,8 +91,7 @@ impl Environments {
     }
 }
 
-/// Whether an environment is one of the lab's.
-pub fn is_lab(environment: &str) -> bool {
+fn is_lab(environment: &str) -> bool {
     environment.starts_with("lab-")
 }
 

@@ -472,14 +472,16 @@ impl Run {
             outcomes.iter().any(|stage| stage.name == machine.name)
         };
         let lab = MACHINES.iter().any(ran);
-        // The others have their rows in the README from another run.
-        let judged_whole = |environment: &str| {
-            let whole = MACHINES.iter().filter(|machine| {
-                ran(machine) && (machine.always.is_none() || choice.everything)
-            });
-            whole
-                .map(|machine| format!("{}-", machine.name))
-                .any(|name| environment.starts_with(&name))
+        // A machine that was not judged whole has its rows in the README from
+        // another run.
+        let stays = |environment: &str| {
+            let is_of = |machine: &&Machine| {
+                environment.starts_with(&format!("{}-", machine.name))
+            };
+            MACHINES.iter().find(is_of).is_some_and(|machine| {
+                let all = machine.always.is_none() || choice.everything;
+                !(all && ran(machine))
+            })
         };
         let matrix = Matrix::read(&said);
         matrix.print(std::io::stdout().is_terminal());
@@ -499,11 +501,7 @@ impl Run {
         }
         // Only a run that saw all environments can judge their table.
         let stale = match whole && is_root() {
-            true => {
-                let stays =
-                    |it: &str| environments::is_lab(it) && !judged_whole(it);
-                settle_readme(&matrix, &said, stays, choice.write_readme)?
-            }
+            true => settle_readme(&matrix, &said, stays, choice.write_readme)?,
             false => 0,
         };
         if stale > 0 {
