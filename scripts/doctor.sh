@@ -24,12 +24,15 @@ scripts=$(realpath "$(dirname -- "${BASH_SOURCE[0]}")")
 . "$scripts/lib/causes.sh"
 
 ways=(playground host rootless)
-names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking least-privilege)
+names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking least-privilege system-container)
 # What each step needs beyond the step before it.
-needs=([1]=chroot 'uts ipc' pid 'mount pivot_root proc' 'user ids' cgroup overlay 'net bridge veth nft' seccomp)
+needs=([1]=chroot 'uts ipc' pid 'mount pivot_root proc' 'user ids' cgroup overlay 'net bridge veth nft' seccomp init)
 # The same for an ordinary user on the host: the user namespace comes first, and
 # pasta provides the network.
-rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup overlay 'net pasta' seccomp)
+rootless_needs=([5]='user chroot uts ipc pid mount pivot_root proc ids' cgroup overlay 'net pasta' seccomp init)
+
+# The name of its program.
+label() { printf '%02d-%s' "$1" "${names[$1]}"; } # STEP
 
 # --- Try ----------------------------------------------------------------------
 
@@ -56,7 +59,7 @@ try_steps() { # STEP...
     make_place_for_roots
     trap 'rm -rf "$XDG_CACHE_HOME"' EXIT
     for step; do
-        program=$WORKSHOP_BIN/0$step-${names[step]} flags=()
+        program=$WORKSHOP_BIN/$(label "$step") flags=()
         if ((step == 6)); then flags=(--memory 64M --pids-limit 20 --cpus 0.5); fi
         if ! said=$(timeout 10 "$program" -q "${flags[@]}" -- sh -c 'cat /proc/self/uid_map 2>&- || :' 2>&1 </dev/null); then
             said=${said##*$'\n'}
@@ -114,7 +117,7 @@ judge_step() { # WAY STEP KEY...
         find_cause "$key" "$way" || continue
         case $outcome-$verdict-$key in
             # It runs, and does less.
-            works-partly-nft | works-partly-pasta | one-id-partly-*) ;;
+            works-partly-nft | works-partly-pasta | works-partly-init | one-id-partly-*) ;;
             # What runs all the same was read wrong.
             works-* | one-id-*) verdict=works why='' mend='' ;;
             # Only flags ask for cgroups: the steps after 06 do without.
@@ -157,7 +160,7 @@ judge_everything() {
     unworkable=()
     for step in "${!names[@]}"; do
         if [[ ${verdicts[playground $step]} != works && ${verdicts[host $step]} != works && ${verdicts[rootless $step]} != works ]]; then
-            unworkable+=("0$step")
+            unworkable+=("$(printf %02d "$step")")
         fi
     done
 }
@@ -185,7 +188,7 @@ say_table() {
     printf 'Linux %s, %s, cgroups %s\n\n' "$kernel" "$arch" "$cgroups"
     printf '%-20s %-22s%-22s%s\n' step playground 'host as root' rootless '' '(no sudo)' '(sudo)' "(as $user)"
     for step in "${!names[@]}"; do
-        printf '%-20s ' "0$step-${names[$step]}"
+        printf '%-20s ' "$(label "$step")"
         for way in "${ways[@]}"; do
             verdict=${verdicts[$way $step]} how=${hows[$way $step]}
             cell
@@ -204,7 +207,7 @@ say_reasons() {
             reason=${whys[$way $step]}$'\n'"  fix: "${mends[$way $step]}
             if [[ -z ${whys[$way $step]} ]]; then continue; fi
             if [[ -z ${steps_by_reason[$reason]:-} ]]; then order+=("$reason"); fi
-            steps_by_reason[$reason]+=" 0$step"
+            steps_by_reason[$reason]+=" $(printf %02d "$step")"
         done
         for reason in "${order[@]}"; do
             steps=${steps_by_reason[$reason]# }
@@ -237,7 +240,7 @@ say_json() {
     done
     printf '],\n"steps":[\n'
     for step in "${!names[@]}"; do
-        printf '{"step":"0%s","name":"%s"' "$step" "${names[$step]}"
+        printf '{"step":"%02d","name":"%s"' "$step" "${names[$step]}"
         for way in "${ways[@]}"; do
             cell="$way $step"
             printf ',\n "%s":{"verdict":"%s","how":"%s","why":%s,"mend":%s}' "$way" "${verdicts[$cell]}" \

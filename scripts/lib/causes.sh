@@ -203,6 +203,7 @@ find_cause() {
         nft) no_nft ;;
         pasta) no_pasta ;;
         seccomp) no_seccomp ;;
+        init) no_init "$way" ;;
         *) return 1 ;;
     esac
 }
@@ -408,4 +409,17 @@ no_seccomp() {
     [[ " $(first_line /proc/sys/kernel/seccomp/actions_avail) " != *' errno '* ]] || return 1
     because 'this kernel has no filters for system calls (CONFIG_SECCOMP_FILTER)' \
         'go on without one: --security-opt seccomp=unconfined' partly
+}
+
+# A command needs neither: step 10 is then like 09.
+no_init() {
+    local busybox="only busybox's init boots"
+    if [[ ! -x $root/usr/lib/systemd/systemd ]]; then
+        because "$busybox, since this host has no systemd" './scripts/debian-root.sh makes a root directory that has one' partly
+    elif no_cgroup "$1" && [[ $verdict == no ]]; then
+        because "$busybox, since systemd needs a cgroup: $why" "$mend" partly
+    else
+        verdict=works why='' mend=''
+        return 1
+    fi
 }

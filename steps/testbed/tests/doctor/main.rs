@@ -102,6 +102,7 @@ impl Machine {
             "usr/bin/pasta",
             "usr/bin/sudo",
             "usr/sbin/nft",
+            "usr/lib/systemd/systemd",
         ] {
             machine.write(program, "");
             let executable = fs::Permissions::from_mode(0o755);
@@ -187,49 +188,49 @@ impl Machine {
     }
 }
 
-/// What ails the machine, and what makes it so; the verdicts for the nine
-/// steps in the playground and on the host, and for the last five, rootless
+/// What ails the machine, and what makes it so; the verdicts for the ten
+/// steps in the playground and on the host, and for the last six, rootless
 /// (works, partly, no); a part of what the doctor prints.
 type Case = (&'static str, fn(&mut Machine), &'static str, &'static str);
 
-const ALL_WELL: &str = "wwwwwwwww/wwwwwwwww/wwwww";
+const ALL_WELL: &str = "wwwwwwwwww/wwwwwwwwww/wwwwww";
 
 #[rustfmt::skip] // a table is read by its columns
 const CASES: &[Case] = &[
     ("nothing", |_| {}, ALL_WELL, r#""every_step_works":true"#),
     ("no user namespaces at all", |m| m.write("proc/sys/user/max_user_namespaces", "0"),
-        "nnnnnnnnn/wwwwnnnnn/nnnnn", "sysctl -w user.max_user_namespaces=15000"),
+        "nnnnnnnnnn/wwwwnnnnnn/nnnnnn", "sysctl -w user.max_user_namespaces=15000"),
     ("no user namespaces for users", |m| m.write("proc/sys/kernel/unprivileged_userns_clone", "0"),
-        "nnnnnnnnn/wwwwwwwww/nnnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        "nnnnnnnnnn/wwwwwwwwww/nnnnnn", "sysctl -w kernel.unprivileged_userns_clone=1"),
     ("a chroot", |m| m.change("proc/self/mountinfo", "8:1 / / rw", "8:1 / /srv rw"),
-        "nnnnnnnnn/wwwwnnnnn/nnnnn", "this is a chroot"),
+        "nnnnnnnnnn/wwwwnnnnnn/nnnnnn", "this is a chroot"),
     ("a range with oneself in it, then another", |m| {
         m.write("etc/subuid", "1000:900:500\n1000:100000:65536");
     }, ALL_WELL, r#""every_step_works":true"#),
     ("no range but one with one's own group in it", |m| m.write("etc/subgid", "1000:900:500"),
-        "wwwwpwwww/wwwwwwwww/pwwww", "usermod --add-subuids"),
+        "wwwwpwwwww/wwwwwwwwww/pwwwww", "usermod --add-subuids"),
     ("AppArmor", |m| m.write("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1"),
-        "nnnnnnnnn/wwwwwwwww/nnnnn", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
+        "nnnnnnnnnn/wwwwwwwwww/nnnnnn", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
     ("no subordinate ids", |m| m.lacks("etc/subuid"),
-        "wwwwpwwww/wwwwwwwww/pwwww", "usermod --add-subuids"),
+        "wwwwpwwwww/wwwwwwwwww/pwwwww", "usermod --add-subuids"),
     ("no newuidmap", |m| m.lacks("usr/bin/newuidmap"),
-        "wwwwpwwww/wwwwwwwww/pwwww", "newuidmap is missing"),
+        "wwwwpwwwww/wwwwwwwwww/pwwwww", "newuidmap is missing"),
     ("no nft", |m| m.lacks("usr/sbin/nft"),
-        "wwwwwwwpw/wwwwwwwpw/wwwww", "nft is missing"),
+        "wwwwwwwpww/wwwwwwwpww/wwwwww", "nft is missing"),
     ("no pasta", |m| m.lacks("usr/bin/pasta"),
-        "wwwwwwwww/wwwwwwwww/wwwpw", "package passt"),
+        "wwwwwwwwww/wwwwwwwwww/wwwpww", "package passt"),
     ("no tun", |m| m.lacks("dev/net/tun"),
-        "wwwwwwwww/wwwwwwwww/wwwpw", "modprobe tun"),
+        "wwwwwwwwww/wwwwwwwwww/wwwpww", "modprobe tun"),
     ("no sudo", |m| m.lacks("usr/bin/sudo"),
-        "wwwwwwwww/nnnnnnnnn/wwwww", "there is no sudo"),
+        "wwwwwwwwww/nnnnnnnnnn/wwwwww", "there is no sudo"),
     ("no_new_privs", |m| m.change("proc/self/status", "NoNewPrivs:\t0", "NoNewPrivs:\t1"),
-        "wwwwpwwww/nnnnnnnnn/pwwww", "no_new_privs is set"),
+        "wwwwpwwwww/nnnnnnnnnn/pwwwww", "no_new_privs is set"),
     ("cpu is not delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), "memory pids"),
-        "wwwwwpwww/wwwwwwwww/wpwww", "does not delegate cpu"),
+        "wwwwwpwwww/wwwwwwwwww/wpwwww", "does not delegate cpu"),
     ("nothing is delegated", |m| m.write(&format!("{SERVICE}/cgroup.controllers"), ""),
-        "wwwwwnwww/wwwwwwwww/wnwww", "delegate.conf"),
+        "wwwwwnwwwp/wwwwwwwwww/wnwwwp", "delegate.conf"),
     ("no user session", |m| m.lacks("run/user/1000/bus"),
-        "wwwwwnwww/wwwwwwwww/wnwww", "enable-linger"),
+        "wwwwwnwwwp/wwwwwwwwww/wnwwwp", "enable-linger"),
     ("no session, an own cgroup", |m| {
         m.lacks("run/user/1000/bus");
         let own = "sys/fs/cgroup/user.slice/user-1000.slice/session-2.scope";
@@ -237,54 +238,56 @@ const CASES: &[Case] = &[
         m.write(&format!("{own}/cgroup.procs"), "");
     }, ALL_WELL, r#""every_step_works":true"#),
     ("cgroup v1", |m| m.cgroup_v1(),
-        "wwwwwnwww/wwwwwwwww/wnwww", "unified_cgroup_hierarchy=1"),
+        "wwwwwnwwwp/wwwwwwwwww/wnwwwp", "unified_cgroup_hierarchy=1"),
     ("WSL 2 with cgroup v1", |m| {
         m.cgroup_v1();
         m.write("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2");
-    }, "wwwwwnwww/wwwwwwwww/wnwww", ".wslconfig"),
+    }, "wwwwwnwwwp/wwwwwwwwww/wnwwwp", ".wslconfig"),
     ("no cgroups", |m| m.no_v2(),
-        "wwwwwnwww/wwwwwnwww/wnwww", "no cgroup filesystem"),
+        "wwwwwnwwwp/wwwwwnwwwp/wnwwwp", "no cgroup filesystem"),
     ("no memory controller", |m| m.write("sys/fs/cgroup/cgroup.controllers", "cpu pids"),
-        "wwwwwwwww/wwwwwnwww/wwwww", "the controller memory"),
+        "wwwwwwwwww/wwwwwnwwwp/wwwwww", "the controller memory"),
     ("an old kernel", |m| {
         m.write("proc/sys/kernel/osrelease", "5.10.0-28-amd64");
         let modules = m.path("lib/modules");
         fs::rename(modules.join(KERNEL), modules.join("5.10.0-28-amd64")).expect("rename");
-    }, "wwwwwwnnn/wwwwwwwww/wwnnn", "lets only the host's root mount an overlay"),
+    }, "wwwwwwnnnn/wwwwwwwwww/wwnnnn", "lets only the host's root mount an overlay"),
     ("another architecture", |m| m.write("proc/sys/kernel/arch", "riscv64"),
         ALL_WELL, "tested on x86_64 and aarch64, not on riscv64"),
+    ("no systemd", |m| m.lacks("usr/lib/systemd/systemd"),
+        "wwwwwwwwwp/wwwwwwwwwp/wwwwwp", "debian-root.sh"),
     ("no filters for system calls", |m| m.lacks("proc/sys/kernel/seccomp/actions_avail"),
-        "wwwwwwwwp/wwwwwwwwp/wwwwp", "seccomp=unconfined"),
+        "wwwwwwwwpw/wwwwwwwwpw/wwwwpw", "seccomp=unconfined"),
     ("no veth", |m| m.change(&format!("lib/modules/{KERNEL}/modules.dep"), "net/veth", "net/x"),
-        "wwwwwwwnn/wwwwwwwnn/wwwww", "no veth module"),
+        "wwwwwwwnnn/wwwwwwwnnn/wwwwww", "no veth module"),
     ("an upgraded kernel", |m| {
         let modules = m.path("lib/modules");
         fs::rename(modules.join(KERNEL), modules.join("6.9.0")).expect("rename");
-    }, "wwwwwwwnn/wwwwwwwnn/wwwww", "upgraded on disk"),
+    }, "wwwwwwwnnn/wwwwwwwnnn/wwwwww", "upgraded on disk"),
     ("no overlay", |m| m.write("proc/filesystems", "nodev\tproc\n"),
-        "wwwwwwnnn/wwwwwwnnn/wwnnn", "no overlay module"),
+        "wwwwwwnnnn/wwwwwwnnnn/wwnnnn", "no overlay module"),
     ("no user namespaces in the kernel", |m| m.lacks("proc/self/ns/user"),
-        "nnnnnnnnn/wwwwnnnnn/nnnnn", "built without user namespaces"),
+        "nnnnnnnnnn/wwwwnnnnnn/nnnnnn", "built without user namespaces"),
     ("WSL 1", |m| m.write("proc/sys/kernel/osrelease", "4.4.0-19041-Microsoft"),
-        "nnnnnnnnn/wwwwnnnnn/nnnnn", "--set-version"),
+        "nnnnnnnnnn/wwwwnnnnnn/nnnnnn", "--set-version"),
     ("docker", |m| { m.in_docker(); m.asked_by_root(); },
-        "nnnnnnnnn/wnnnnnnnn/nnnnn", "--privileged"),
+        "nnnnnnnnnn/wnnnnnnnnn/nnnnnn", "--privileged"),
     ("docker, a user", |m| m.in_docker(),
-        "nnnnnnnnn/wnnnnnnnn/nnnnn", "seccomp filter refuses"),
+        "nnnnnnnnnn/wnnnnnnnnn/nnnnnn", "seccomp filter refuses"),
     ("a masked /proc", |m| { m.write("run/.containerenv", ""); m.mask_proc(); },
-        "wwwnnnnnn/wwwwwwwww/nnnnn", "hides /proc/kcore"),
+        "wwwnnnnnnn/wwwwwwwwww/nnnnnn", "hides /proc/kcore"),
     ("/ is an overlay", |m| m.change("proc/self/mountinfo", "ext4", "overlay"),
         ALL_WELL, "step 07 needs --upper"),
     ("the playground of a user of one id", |m| {
         m.asked_by_root();
         m.write("proc/self/uid_map", "0 1000 1");
         m.variables = vec![("PLAYGROUND", "1")];
-    }, "wwwwpwwww/wwwwpwwww/nnnnn", "its pretend host"),
+    }, "wwwwpwwwww/wwwwpwwwww/nnnnnn", "its pretend host"),
     ("root asks, by sudo", |m| {
         m.asked_by_root();
         m.variables = vec![("SUDO_UID", "1000"), ("SUDO_GID", "1000")];
         m.lacks("etc/subgid");
-    }, "wwwwwwwww/wwwwwwwww/pwwww", "no range for 1000"),
+    }, "wwwwwwwwww/wwwwwwwwww/pwwwww", "no range for 1000"),
 ];
 
 /// Among them AppArmor's restriction, which no kernel here has.
@@ -418,7 +421,7 @@ fn before_anything_is_built_it_reads_and_says_so() {
     let how = |output, step| {
         Report::of(output).says(step, "playground", "how").to_owned()
     };
-    for step in 1..=9 {
+    for step in 1..=10 {
         assert_eq!(how(&unbuilt, step), "read", "step {step}: {unbuilt:?}");
         assert_eq!(how(&built, step), "tried", "step {step}: {built:?}");
     }
@@ -479,7 +482,7 @@ fn compare_with(
     run: impl Fn(&[Vec<&str>]) -> Vec<Outcome>,
 ) {
     let report = Report::of(asked);
-    let extra: [&[&str]; 8] = [
+    let extra: [&[&str]; 10] = [
         &[],
         &["--hostname", "box"],
         &["--init"],
@@ -487,6 +490,8 @@ fn compare_with(
         &[],
         &["--memory", "64M", "--pids-limit", "20", "--cpus", "0.5"],
         &[],
+        &[],
+        &["--cap-drop", "ALL"],
         &[],
     ];
     let name = |step: &Value| {
@@ -544,7 +549,7 @@ fn what_it_says_of_the_host_is_so() {
     // Step 08 builds a bridge, and the real host's network is not ours to
     // change.
     let own = std::env::var_os("PLAYGROUND").is_some() || needs::in_the_lab();
-    let last = if own { 8 } else { 7 };
+    let last = if own { 10 } else { 7 };
     let steps: Vec<_> = (1..=last).collect();
     compare("host", &steps, here);
 }
@@ -555,12 +560,12 @@ fn what_it_says_of_the_playground_is_so() {
     {
         skip("in the playground, the host is what counts");
     }
-    compare("playground", &[1, 2, 3, 4, 5, 6, 7, 8], in_a_playground);
+    compare("playground", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], in_a_playground);
 }
 
 fn what_it_says_of_rootless_is_so() {
     needs::ordinary_user();
-    compare("rootless", &[5, 6, 7, 8], here);
+    compare("rootless", &[5, 6, 7, 8, 9, 10], here);
 }
 
 /// newuidmap has no power there. For the doctor, the steps and the playground
