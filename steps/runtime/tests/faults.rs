@@ -127,7 +127,7 @@ const QUESTIONS: [&str; 13] = [
 /// Where a step goes on, and owes no explanation: what is waste stays for the
 /// next one; a link that can't be followed is not followed; an address whose
 /// name can't be had is left out.
-const MAY_BE_IGNORED: [&str; 8] = [
+const MAY_BE_IGNORED: [&str; 9] = [
     "LOCK_NB",
     "O_DIRECTORY",
     "O_NOFOLLOW",
@@ -136,6 +136,9 @@ const MAY_BE_IGNORED: [&str; 8] = [
     "/container-",
     "SOCK_DGRAM",
     "sun_path=@",
+    // Who is left behind to take a network away. Without one, the runtime does
+    // it itself.
+    "clone(child_stack=NULL, flags=SIGCHLD)",
 ];
 
 /// Whom strace traces.
