@@ -57,6 +57,9 @@ testbed::main!(
 
 fn needs_root() {
     needs::root();
+    if std::env::var("PLAYGROUND_IDS").is_ok_and(|ids| ids == "1") {
+        skip("needs more ids than one: what `spec` writes has a group 5");
+    }
 }
 
 fn a_container_lives_as_the_specification_says() {
