@@ -102,6 +102,7 @@ test('the room is asked before each verdict, and sees only one of both', async (
       await page.keyboard.press('PageDown');
     }
     assert.deepEqual(seen, [['ask', ''], ['output', ''], ['output', 'ask'], ['output', 'output']], id);
+    for (const asked of await page.locator(`#${id} .ask`).allTextContents()) assert.match(asked, /^Your guess\? .+\?$/, id);
   }
   await page.close();
 });
