@@ -148,12 +148,12 @@ test('each step is attacked before and after by the same program, in the same wa
       const probe = Object.assign(document.body.appendChild(document.createElement('i')), { style: `color: var(--${name})` });
       return getComputedStyle(probe).color;
     };
-    return [[...document.querySelectorAll('section[id^="step-"][data-demo]')].map((slide) => [slide.id, [...slide.querySelectorAll('.output')].map((one) => {
+    return [[...document.querySelectorAll('section[id^="step-0"][data-demo]')].map((slide) => [slide.id, [...slide.querySelectorAll('.output')].map((one) => {
       const verdict = [...one.querySelectorAll('pre .word')].find(({ textContent }) => /^(WORKED|STOPPED)$/.test(textContent));
       return { label: one.querySelector('figcaption').innerText, typed: one.querySelector('.typed').innerText, verdict: verdict?.innerText, colour: verdict && getComputedStyle(verdict).color };
     })]), { WORKED: colour('attack'), STOPPED: colour('safe') }];
   });
-  assert(steps.length >= 9);
+  assert.equal(steps.length, 9);
   for (const [id, outputs] of steps) {
     const step = Number(id.slice(5));
     assert.deepEqual(outputs.map(({ label, verdict, colour }) => [label, verdict, colour]), [['before', 'WORKED', colours.WORKED], ['after', 'STOPPED', colours.STOPPED]], id);
