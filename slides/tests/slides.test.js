@@ -65,6 +65,18 @@ test('every slide on paper', async () => {
   await page.close();
 });
 
+test("with the browser's own key for printing, too: each slide as it is at its end", async () => {
+  const { page } = await watched(browser);
+  await show(page, web, { id: 'step-04' });
+  await page.emulateMedia({ media: 'print' });
+  const [gone, there] = await page.evaluate(() => ['.fragment.fade-out', '.fragment:not(.fade-out)'].map((kind) => [...document.querySelectorAll(kind)]
+    .filter((one) => !one.parentElement.closest('.fade-out')).map((one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }))));
+  assert(gone.length > 20 && there.length > 100);
+  assert(!gone.includes(true), 'what has gone is seen');
+  assert(!there.includes(false), 'what has come is not seen');
+  await page.close();
+});
+
 // What each slide is about stands on it, for whoever sees it: not in its notes, not
 // in a label, not hidden.
 const ABOUT = {
