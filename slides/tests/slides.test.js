@@ -94,7 +94,7 @@ const ABOUT = {
   ecosystem: 'docker dockerd containerd shim runc crun youki podman conmon CRI-O kubelet Kubernetes OCI',
   'ecosystem-specs': 'OCI distribution image runtime CNI',
   system: 'LXC LXD Incus systemd-nspawn',
-  'step-11': 'bundle rootfs config.json create door start shim engine',
+  runtime: 'bundle rootfs config.json create door start shim engine',
   next: 'exercises lessons user_namespaces(7)',
 };
 
