@@ -180,8 +180,8 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     )?;
     let mounts = all_mounts(pid);
     let at = |place: &str| {
-        let all = mounts.iter().filter(|it| it.place == place);
-        all.last()
+        let mut all = mounts.iter().filter(|it| it.place == place);
+        all.next_back()
     };
     let (proc, root) = (at("/proc"), at("/"));
     let has_proc = proc.is_some_and(|it| it.kind == "proc");
