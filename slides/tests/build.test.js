@@ -186,7 +186,7 @@ test('at most 20 main slides, each with notes: what to say, what to cut, sources
     assert.match(notes, /class="late"/, `${id} says what to cut`);
     if (id !== 'title') assert.match(notes, /class="sources"/, `${id} names its sources`);
   }
-  assert.equal(plan.each.filter(({ demo }) => demo).length, 10, 'each demo has its slide');
+  assert.equal(plan.each.filter(({ demo }) => demo).length, 11, 'each demo has its slide');
 });
 
 test('where the workshop is cloned from: for everybody, and without a password', () => {
@@ -319,7 +319,7 @@ const FAULTS = {
   'a picture without words': ['slides/deck', (at) => edit(`${at}/04-history.html`, ' label="A timeline', ' words="A timeline'), /04-history.*needs a label/],
   'output is typed into a slide': ['slides/deck', (at) => edit(`${at}/04-history.html`, '<aside', '<pre>$ ls</pre><aside'), /04-history.*no output is typed/],
   'a colour of no line': ['slides/shell', (at) => edit(`${at}/by-hand.sh`, '\n  hostname box', '\n  hostname other'), /16-by-hand.*no line for step 2/],
-  'a talk without air': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'data-minutes="0:50"', 'data-minutes="2:50"'), /talk-20 takes 19:20, and has 18:00/],
+  'a talk without air': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'data-minutes="0:50"', 'data-minutes="2:50"'), /talk-20 takes 20:00, and has 18:00/],
   'an exercise of the plans is gone': ['exercises', (at) => rmSync(`${at}/05-user-namespace/one-id`, { recursive: true }), /no exercise one-id/],
   'what is given back is of no attack': ['slides/given-back.txt', (at) => edit(at, 'uncover ', 'discover '), /no attack discover/],
   'a slide without notes': ['slides/deck', (at) => edit(`${at}/04-history.html`, 'class="notes"', 'class="note"'), /no notes/],

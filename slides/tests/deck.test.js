@@ -89,7 +89,7 @@ test('keys, touch and both themes', async () => {
 test('the recorded demos play', async () => {
   const { page, wrong } = await watched(browser);
   const demos = ids.filter((id) => id.endsWith('-demo'));
-  assert.equal(demos.length, 11);
+  assert.equal(demos.length, 12);
   await show(page, web);
   for (const id of demos) {
     await page.evaluate((hash) => { location.hash = `/${hash}`; }, id);

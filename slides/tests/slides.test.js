@@ -94,6 +94,7 @@ const ABOUT = {
   ecosystem: 'docker dockerd containerd shim runc crun youki podman conmon CRI-O kubelet Kubernetes OCI',
   'ecosystem-specs': 'OCI distribution image runtime CNI',
   system: 'LXC LXD Incus systemd-nspawn',
+  runtime: 'bundle rootfs config.json create door start shim engine',
   next: 'exercises lessons user_namespaces(7)',
 };
 
