@@ -34,6 +34,10 @@ testbed::main!(
     where_docker_has_its_rules_it_is_right,
     where_a_vpn_takes_all_packets_it_is_right,
     where_apparmor_takes_all_capabilities_it_is_right,
+    where_docker_runs_it_is_right,
+    where_ufw_is_on_it_is_right,
+    where_firewalld_runs_it_is_right,
+    where_coreutils_are_rusts_it_is_right,
 );
 
 // ── machines that are made up ───────────────────────────────────────────────
