@@ -5,8 +5,11 @@ set -euo pipefail
 
 here=$(realpath "$(dirname -- "${BASH_SOURCE[0]}")/../..")
 copy=$HOME/container-workshop
-# The files belong to the user outside, who may have another id than you.
-[[ -e $copy ]] || git -c safe.directory='*' clone --quiet "$here" "$copy"
+if [[ ! -e $copy ]]; then
+    # The files belong to the user outside, who may have another id than you.
+    git config --global --add safe.directory "$here/.git"
+    git clone --quiet "$here" "$copy"
+fi
 cd "$copy"
 ./scripts/setup.sh
 cargo build --workspace
