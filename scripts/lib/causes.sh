@@ -359,7 +359,10 @@ own_cgroup() {
 no_delegation() {
     local absent service=/sys/fs/cgroup/user.slice/user-$uid.slice/user@$uid.service
     if own_v2_cgroup_is_delegated; then return 1; fi
-    if [[ ! -e $root/run/user/$uid/bus ]]; then
+    if [[ ! -e $root/run/user/$uid/bus && -n $in_container && ! -d $root/run/systemd/system ]]; then
+        because 'this container has no systemd, and nothing else here hands out cgroups' 'use sudo'
+        return
+    elif [[ ! -e $root/run/user/$uid/bus ]]; then
         because "$user has no systemd user session, and nothing else here hands out cgroups" \
             "log in as $user at a terminal or by ssh (not su), or: sudo loginctl enable-linger $user"
         return

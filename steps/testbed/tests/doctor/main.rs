@@ -274,6 +274,8 @@ const CASES: &[Case] = &[
         "nnnnnnnnnn/wnnnnnnnnn/nnnnnn", "--privileged"),
     ("docker, a user", |m| m.in_docker(),
         "nnnnnnnnnn/wnnnnnnnnn/nnnnnn", "seccomp filter refuses"),
+    ("a privileged container", |m| { m.write(".dockerenv", ""); m.lacks("run/user/1000/bus"); },
+        "wwwwwnwwwp/wwwwwwwwww/wnwwwp", "this container has no systemd"),
     ("a masked /proc", |m| { m.write("run/.containerenv", ""); m.mask_proc(); },
         "wwwnnnnnnn/wwwwwwwwww/nnnnnn", "hides /proc/kcore"),
     ("/ is an overlay", |m| m.change("proc/self/mountinfo", "ext4", "overlay"),
