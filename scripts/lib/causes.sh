@@ -8,6 +8,8 @@
 # something about the real machine.
 # shellcheck disable=SC2034 # used by whoever sources this
 root=${DOCTOR_ROOT:-}
+# The directory of doctor.sh.
+declare scripts
 
 privileged='start this container with --privileged, or use the host itself'
 lab='./scripts/lab.sh (a virtual machine where every step works)'
