@@ -139,7 +139,7 @@ fn a_create_that_fails_leaves_nothing() {
     let good = container.config.clone();
     let bad: [(&str, Value); 6] = [
         ("/process/args", json!(["/nothing"])),
-        ("/linux/sysctl", json!({ "vm.swappiness": "7" })),
+        ("/linux/sysctl", json!({ "vm.swappiness": "none" })),
         ("/linux/namespaces/0/path", json!("/nothing")),
         (
             "/linux/resources",
@@ -239,17 +239,17 @@ fn two_runtimes_at_one_id_make_one_container() {
     for (words, told) in
         [(["create"], "already exists"), (["start"], "cannot start")]
     {
-        let begin = || {
-            let mut runtime = container.runtime();
+        // Each writes config.json: all of them, before one of them reads it.
+        let runtimes = [(); 3].map(|()| (container.runtime(), token()));
+        let begun = runtimes.map(|(mut runtime, err)| {
             runtime.args(words).arg(&container.id).stdin(Stdio::null());
-            runtime.stdout(Stdio::null());
-            let err = container.file(&token());
-            runtime.stderr(File::create(&err).expect("a file"));
+            let file = File::create(container.file(&err)).expect("a file");
+            runtime.stdout(Stdio::null()).stderr(file);
             (runtime.spawn().expect("a runtime"), err)
-        };
-        let mut ends = [begin(), begin(), begin()].map(|(mut it, err)| {
+        });
+        let mut ends = begun.map(|(mut it, err)| {
             let status = it.wait().expect("its end");
-            (status.success(), fs::read_to_string(err).expect("a text"))
+            (status.success(), container.text(&err))
         });
         ends.sort();
         assert_eq!(
@@ -1067,7 +1067,10 @@ fn settings_are_of_namespaces_or_refused() {
     ] {
         let before = container.config.clone();
         container.without(without);
-        container.set("/linux/sysctl", json!({ name: "1" }));
+        // The value that it has: a runtime that is wrong changes no machine.
+        let file = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let value = fs::read_to_string(file).expect("a setting");
+        container.set("/linux/sysctl", json!({ name: value.trim() }));
         assert!(container.refused(&["create"]).contains(name));
         container.config = before;
     }
