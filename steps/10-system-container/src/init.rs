@@ -21,22 +21,26 @@ const INITS: [&str; 5] = [
     "/bin/init",
 ];
 
-/// The init of the root directory that we are in, or the name that all of them
-/// have: if it is not there, that is told.
+/// The init that was named, or that of the root directory that we are in, or
+/// the name that all of them have: if it is not there, that is told.
 ///
 /// # Errors
 /// When it would end at once: systemd must divide its cgroup.
-pub fn find() -> Result<Vec<OsString>> {
+pub fn find(named: &[OsString]) -> Result<Vec<OsString>> {
     let run = statvfs("/run").map(|it| it.flags());
     if run.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY)) {
         bail!("/run is read-only, and no init can start so: no -v there");
     }
     let executable = |path: &&str| access(*path, AccessFlags::X_OK).is_ok();
     let found = INITS.into_iter().find(executable).unwrap_or(INITS[2]);
+    // One without a directory is looked up in PATH, and is most likely this one.
+    let named = named.iter().map(Path::new).next();
+    let named = named.filter(|it| it.components().count() > 1);
+    let found = named.unwrap_or(Path::new(found));
     let is_systemd = fs::canonicalize(found)
         .is_ok_and(|it| it.file_name().is_some_and(|name| name == "systemd"));
     if is_systemd && !CGROUPS.into_iter().any(may_divide) {
-        bail!("{found}: {NO_CGROUP}");
+        bail!("{}: {NO_CGROUP}", found.display());
     }
     Ok(vec![found.into()])
 }

@@ -88,7 +88,7 @@ pub struct Init;
 impl Feature for Init {
     fn inside(&self, container: &mut Inside) -> Result<()> {
         if container.boots {
-            container.default_command = init::find()?;
+            container.default_command = init::find(&container.command)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! Claims of step 10, judged from outside.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::signal::Signal;
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
 use system_container::kept;
 use testbed::{
     Running, Step, binary, checkout, eventually, needs, proc, skip, token,
@@ -27,6 +27,7 @@ testbed::main!(
     a_request_in_the_first_moment_is_heard,
     who_asks_twice_does_not_wait,
     busybox_starts_and_stops_too,
+    what_was_written_is_gone_after_a_reboot_unless_upper_keeps_it,
     each_machine_has_an_id_of_its_own,
     what_is_in_run_and_tmp_is_its_own,
     the_hosts_programs_are_there_and_nobody_changes_them,
@@ -38,6 +39,8 @@ testbed::main!(
     a_device_is_handed_through_and_no_more_of_it_than_asked_for,
     a_device_that_nobody_named_opens_for_nobody,
     what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told,
+    a_loop_device_and_kvm_work_inside_once_the_host_opens_them,
+    what_the_host_opens_to_everybody_an_ordinary_user_hands_through,
     a_command_runs_in_it_without_an_init,
     root_inside_keeps_what_the_table_says,
     the_table_beside_09_is_that_of_the_two_steps,
@@ -346,6 +349,18 @@ fn who_asks_twice_does_not_wait() {
     assert!(there.contains(&first), "it is gone: {there:?}");
     machine.signal(Signal::SIGTERM);
     assert_eq!(machine.ended(), 137);
+
+    // Ctrl-C, by somebody who is in a hurry, before a terminal that is not the
+    // machine's.
+    let mut machine = of_root(&root).start();
+    assert_eq!(machine.line(), "up");
+    let runtime = machine.runtime();
+    for _ in 0..3 {
+        machine.signal(Signal::SIGINT);
+        sleep(Duration::from_millis(50));
+    }
+    assert_eq!(machine.ended(), 137);
+    assert_eq!(cgroups(runtime), Vec::<PathBuf>::new());
 }
 
 fn busybox_starts_and_stops_too() {
@@ -388,6 +403,39 @@ fn busybox_starts_and_stops_too() {
     console.shows("workshop is=/dev/console");
     console.types("poweroff\n");
     assert_eq!(console.finish().0, 0);
+}
+
+fn what_was_written_is_gone_after_a_reboot_unless_upper_keeps_it() {
+    let (word, place) = (token(), shared());
+    let copied =
+        fs::copy(needs::command("busybox"), place.path().join("busybox"));
+    copied.expect("copy busybox");
+    script(format!(
+        "#!/bin/sh\necho begins $(ls /root)\nsleep 1\n\
+         [ -e /root/{word} ] && exec /w/busybox poweroff -f\n\
+         touch /root/{word}\nexec /w/busybox reboot -f\n"
+    ))(&place.path().join("init"));
+    let volume = format!("{}:/w", place.path().display());
+    let step = || Step::new(STEP).args(["-v", &volume]);
+    // It has to belong to root inside, who makes it, and takes it away.
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(&place, open).expect("chmod");
+    assert_eq!(step().sh("mkdir /w/upper").stdout(), "");
+    let upper = place.path().join("upper");
+    let kept = step().arg("--upper", &upper).args(["/w/init"]).output();
+    assert_eq!(step().sh("rm -r /w/upper").stdout(), "");
+    assert_eq!(kept.status.code(), Some(0), "{kept:?}");
+    let said = String::from_utf8_lossy(&kept.stdout).into_owned();
+    let boots: Vec<_> = said.lines().map(str::trim_end).collect();
+    assert_eq!(boots, ["begins", &format!("begins {word}")], "{kept:?}");
+    // Without it, each boot is the first one.
+    let mut gone = step().args(["/w/init"]).start();
+    for _ in 0..3 {
+        assert_eq!(gone.line().trim_end(), "begins");
+    }
+    gone.signal(Signal::SIGTERM);
+    gone.signal(Signal::SIGTERM);
+    gone.ended();
 }
 
 fn each_machine_has_an_id_of_its_own() {
@@ -640,6 +688,16 @@ fn node(
 
 const TUN: [u64; 2] = [10, 200];
 const FUSE: [u64; 2] = [10, 229];
+const KVM: [u64; 2] = [10, 232];
+
+/// A filesystem whose driver is a program: made for ordinary users.
+const USE_FUSE: &str = "\
+    mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 \
+    none /mnt 3<>/dev/fuse && grep -c ' /mnt fuse ' /proc/mounts";
+
+/// A network device whose cable is a program: as root of the network.
+const USE_TUN: &str = "\
+    ip tuntap add dev tap7 mode tap && echo made $(ls /sys/class/net)";
 
 /// Skips where the kernel has no driver for it.
 fn needs_device(path: &str) {
@@ -682,21 +740,13 @@ fn what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told() {
         let said = [output.stdout, output.stderr].concat();
         String::from_utf8_lossy(&said).into_owned()
     };
-    // A filesystem whose driver is a program: made for ordinary users.
     let fuse = make("fuse", SFlag::S_IFCHR, FUSE, 0o666);
     needs_device(&fuse);
-    let mount = "mount -i -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 \
-                 none /mnt 3<>/dev/fuse && grep -c ' /mnt fuse ' /proc/mounts";
-    let said = with(&fuse, "/dev/fuse", mount);
+    let said = with(&fuse, "/dev/fuse", USE_FUSE);
     assert!(said.lines().any(|line| line == "1"), "{said}");
-    // A network device whose cable is a program: as root of the network.
     let tun = make("tun", SFlag::S_IFCHR, TUN, 0o666);
     needs_device(&tun);
-    let said = with(
-        &tun,
-        "/dev/net/tun",
-        "ip tuntap add dev tap7 mode tap && echo made $(ls /sys/class/net)",
-    );
+    let said = with(&tun, "/dev/net/tun", USE_TUN);
     assert!(said.contains("made host0 lo tap7"), "{said}");
     // A disk can be read, and not mounted. (Its number is nobody's.)
     let disk = make("disk", SFlag::S_IFBLK, [7, 1 << 19], 0o666);
@@ -704,7 +754,7 @@ fn what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told() {
     assert!(said.contains("permission denied"), "{said}");
     assert!(said.contains("only the machine's own root mounts it"), "{said}");
     // A group of the host's does not come along: kvm, render.
-    for (name, number) in [("kvm", [10, 232]), ("dri/renderD128", [226, 128])] {
+    for (name, number) in [("kvm", KVM), ("dri/renderD128", [226, 128])] {
         let source = name.replace('/', "-");
         let source = make(&source, SFlag::S_IFCHR, number, 0o660);
         let place = format!("/dev/{name}");
@@ -712,6 +762,83 @@ fn what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told() {
         assert!(said.contains("Permission denied"), "{said}");
         assert!(said.contains("no group of the host comes along"), "{said}");
     }
+}
+
+/// A file of the host as a disk, for as long as a claim runs.
+struct Loop(String);
+
+impl Loop {
+    fn over(file: &Path) -> Loop {
+        let made = Command::new(needs::command("losetup"))
+            .args(["--find", "--show"])
+            .arg(file)
+            .output()
+            .expect("losetup");
+        if !made.status.success() {
+            skip("needs a loop device (modprobe loop)");
+        }
+        let name = String::from_utf8(made.stdout).expect("UTF-8");
+        Loop(name.trim().to_owned())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
+fn a_loop_device_and_kvm_work_inside_once_the_host_opens_them() {
+    needs::host_root();
+    needs_systemd();
+    let nodes = shared();
+    let (word, image) = (token(), nodes.path().join("image"));
+    fs::write(&image, format!("{word:4096}")).expect("write");
+    let disk = Loop::over(&image);
+    let number = fs::metadata(&disk.0).expect("its node").rdev();
+    let disk = [major(number), minor(number)];
+    let disk = node(nodes.path(), "disk", SFlag::S_IFBLK, disk, 0o666);
+    let run = |device: &str, script: &str| {
+        let step = Step::new(STEP).args(["--device", device]);
+        step.sh(script).output()
+    };
+    let read = format!("head -c {} /dev/disk", word.len());
+    let output = run(&format!("{disk}:/dev/disk"), &read);
+    assert_eq!(output.stdout, word.as_bytes(), "{output:?}");
+    let write = "printf x | dd of=/dev/disk conv=fsync";
+    let output = run(&format!("{disk}:/dev/disk:r"), write);
+    assert!(!output.status.success(), "{output:?}");
+    assert!(run(&format!("{disk}:/dev/disk"), write).status.success());
+    assert!(fs::read(&image).expect("the image").starts_with(b"x"));
+    // KVM_GET_API_VERSION: a virtual machine could run in the container.
+    if !Path::new("/dev/kvm").exists() {
+        println!("no /dev/kvm here");
+        return;
+    }
+    let kvm = node(nodes.path(), "kvm", SFlag::S_IFCHR, KVM, 0o666);
+    let ask = "perl -e 'open(K, \"+<\", \"/dev/kvm\") or die $!; \
+               print ioctl(K, 0xAE00, 0)'";
+    let output = run(&format!("{kvm}:/dev/kvm"), ask);
+    assert_eq!(output.stdout, b"12", "{output:?}");
+    let output = run(&format!("{kvm}:/dev/kvm:r"), ask);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("not permitted"), "{said}");
+}
+
+fn what_the_host_opens_to_everybody_an_ordinary_user_hands_through() {
+    let opens = |path| fs::File::options().read(true).write(true).open(path);
+    for path in ["/dev/fuse", "/dev/net/tun"] {
+        let mode = fs::metadata(path).map_or(0, |it| it.mode() & 0o666);
+        if mode != 0o666 || opens(path).is_err() {
+            skip(format!("needs {path} open to everybody, as in the lab"));
+        }
+    }
+    let with = |device: &str, script: &str| {
+        Step::new(STEP).args(["--device", device]).sh(script).stdout()
+    };
+    assert_eq!(with("/dev/fuse", USE_FUSE), "1");
+    let said = with("/dev/net/tun", USE_TUN);
+    assert!(said.starts_with("made ") && said.ends_with(" tap7"), "{said}");
 }
 
 fn a_device_is_handed_through_and_no_more_of_it_than_asked_for() {

@@ -391,6 +391,7 @@ impl Container {
         let mut inside = Inside::new(own.rootfs, own.narrator);
         inside.refusal.clone_from(&own.refusal);
         inside.boots = own.boots;
+        inside.command.clone_from(&self.command);
         inside.host = Some(own.line.of_the_child());
         inside.terminal = own.terminal.map(Terminal::slave_path).transpose()?;
         let narrator = own.narrator;

@@ -254,6 +254,8 @@ pub struct Inside<'a> {
     pub files: Vec<(PathBuf, PathBuf)>,
     /// Whether the command is the init of a whole system.
     pub boots: bool,
+    /// What shall run inside; empty where nobody named it.
+    pub command: Vec<OsString>,
     /// What runs inside where nobody named a command.
     pub default_command: Vec<OsString>,
     /// Variables for it, unless the user sets them.
@@ -287,6 +289,7 @@ impl<'a> Inside<'a> {
             read_only: false,
             files: Vec::new(),
             boots: false,
+            command: vec![],
             default_command: vec!["/bin/sh".into()],
             variables: Vec::new(),
             init: None,
