@@ -234,7 +234,13 @@ impl Mounts {
             };
             let below =
                 if options.copy_up { root.existing(place).ok() } else { None };
-            Mount::new(kind, options.flags, &options.data)
+            // The kernel takes our umask from a tmpfs: /tmp would be root's alone.
+            let mut data = options.data.clone();
+            if kind == "tmpfs" && !data.contains("mode=") {
+                let comma = if data.is_empty() { "" } else { "," };
+                data += &format!("{comma}mode=1777");
+            }
+            Mount::new(kind, options.flags, &data)
                 .called(source.as_os_str())
                 .make(container, target, "as config.json says")?;
             if let Some(below) = below {
@@ -450,25 +456,20 @@ fn keep_apart(container: &Inside) -> Result<()> {
     Ok(())
 }
 
-/// What lay below a new tmpfs is there again, as podman wants it.
+/// What lay below a new tmpfs is there again, as podman wants it. The directory
+/// itself is as it was asked for.
 fn copy(from: &impl AsFd, to: &impl AsFd) -> Result<()> {
-    let name = |fd: &dyn AsFd, end| {
-        format!(
-            "/proc/{}/fd/{}{end}",
-            std::process::id(),
-            fd.as_fd().as_raw_fd()
-        )
-    };
     let own = fs::read_link("/proc/self").context("readlink(/proc/self)")?;
-    let name = |fd, end| {
-        name(fd, end).replace(
-            &format!("/{}/", std::process::id()),
-            &format!("/{}/", own.display()),
-        )
+    let name = |fd: &dyn AsFd| {
+        format!("/proc/{}/fd/{}/", own.display(), fd.as_fd().as_raw_fd())
     };
-    let copied = Command::new("cp")
-        .args(["-a", &name(from, "/."), &name(to, "/")])
-        .status();
+    let lay = fs::read_dir(name(from)).context("what lay below")?;
+    let lay: Vec<_> = lay.flatten().map(|it| it.path()).collect();
+    if lay.is_empty() {
+        return Ok(());
+    }
+    let copied =
+        Command::new("cp").args(["-a", "-t", &name(to)]).args(lay).status();
     match copied.context("cp")?.success() {
         true => Ok(()),
         false => bail!("cp of what lay below failed"),
