@@ -145,6 +145,17 @@ take_care_of_cgroups() {
     done
 }
 
+# Of runs that were killed together with whoever takes care of theirs.
+remove_leftovers() {
+    local place left
+    while read -r place; do
+        for left in "$place"/engines-*; do
+            [[ ! -d $left || -e /proc/${left##*-} ]] ||
+                find "$left" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        done
+    done < <(hierarchies)
+}
+
 find_groups() {
     local place
     while read -r place; do [[ ! -d $place/$group ]] || echo "$place/$group"; done < <(hierarchies)
@@ -156,7 +167,7 @@ pretend_a_machine() {
     local place places
     mapfile -t places < <(hierarchies)
     mount -t tmpfs -o mode=755 engines /run
-    mkdir -p /run/{engines/{changed,client,work},lock,containerd,cgroup}
+    mkdir -p /run/{engines/{changed,client,work},lock,cgroup}
     # Not over the whole hierarchy: who looks for it would find that first.
     for place in "${places[@]}"; do
         mount --bind "$place/$group" /run/cgroup
@@ -222,10 +233,13 @@ CONF
 }
 
 start_engines() {
+    local docker
     dockerd >>/run/engines/log 2>&1 {life}>&- &
+    docker=$!
+    disown # its end is no news
     for _ in {1..600}; do
         ! docker version >/dev/null 2>&1 || break
-        [[ -e /proc/$! ]] || break
+        [[ -e /proc/$docker ]] || break
         sleep 0.05
     done
     docker version >/dev/null 2>&1 || {
@@ -233,7 +247,6 @@ start_engines() {
         fail 'docker does not start. Above is the end of its log.'
     }
     echo '{}' >"$DOCKER_CONFIG/config.json"
-    ln -s /run/docker/containerd/containerd.sock /run/containerd/containerd.sock
     tar -c -C "$BOX" . | docker import - box >/dev/null
 }
 
@@ -253,10 +266,13 @@ start() { # COMMAND...
     ((EUID == 0)) || fail 'docker and containerd need root.' 'Try: sudo ./scripts/engines.sh'
     need findmnt ip setpriv unshare
     choose_runtime
+    remove_leftovers
     # The machine's own, if a script of an earlier run has set them.
     unset DOCKER_HOST DOCKER_CONTEXT CONTAINERS_CONF CONTAINERS_STORAGE_CONF XDG_RUNTIME_DIR
     export RUNTIME engines BOX=/run/engines/box group=engines-$$
     export PATH=/usr/bin:/usr/sbin:$PATH DOCKER_CONFIG=/run/engines/client
+    # The one that docker starts, and ctr asks.
+    export CONTAINERD_ADDRESS=/run/docker/containerd/containerd.sock
     exec {life}> >(trap '' INT TERM HUP; take_care_of_cgroups)
     care=$!
     export life
