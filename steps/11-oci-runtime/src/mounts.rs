@@ -234,13 +234,7 @@ impl Mounts {
             };
             let below =
                 if options.copy_up { root.existing(place).ok() } else { None };
-            // The kernel takes our umask from a tmpfs: /tmp would be root's alone.
-            let mut data = options.data.clone();
-            if kind == "tmpfs" && !data.contains("mode=") {
-                let comma = if data.is_empty() { "" } else { "," };
-                data += &format!("{comma}mode=1777");
-            }
-            Mount::new(kind, options.flags, &data)
+            Mount::new(kind, options.flags, &options.data)
                 .called(source.as_os_str())
                 .make(container, target, "as config.json says")?;
             if let Some(below) = below {

@@ -84,13 +84,12 @@ impl Matrix {
             .collect()
     }
 
-    /// Whether a claim was skipped, somewhere, because it needs the lab.
+    /// Whether a claim was skipped, somewhere, because it needs this: the lab, or
+    /// engines.
     #[must_use]
-    pub fn names_the_lab(&self, claim: &(String, String)) -> bool {
+    pub fn names(&self, claim: &(String, String), what: &str) -> bool {
         self.claims[claim].values().any(|verdict| match verdict {
-            Verdict::Skip(reason) => {
-                self.reasons[reason - 1].contains("the lab")
-            }
+            Verdict::Skip(reason) => self.reasons[reason - 1].contains(what),
             _ => false,
         })
     }
@@ -196,8 +195,8 @@ mod tests {
             "#record|host|b|root|skip|needs root",
         ];
         let matrix = matrix(&lines);
-        assert!(matrix.names_the_lab(&("b".into(), "systemd".into())));
-        assert!(!matrix.names_the_lab(&("b".into(), "root".into())));
+        assert!(matrix.names(&("b".into(), "systemd".into()), "the lab"));
+        assert!(!matrix.names(&("b".into(), "root".into()), "the lab"));
     }
 
     #[test]
