@@ -13,7 +13,7 @@ Afterwards, everything works offline. If nothing is missing, nothing changes.
   --check   list what is missing, but change nothing; exit status 1 if the
             workshop needs any of it (optional things are listed, but don't count)
   --test    also what ./scripts/test.sh needs, including what it needs for the
-            lab, if that is available
+            lab, if that is available, and the engines of ./scripts/engines.sh
   --slides  also what ./scripts/present.sh needs
   --lab     also what ./scripts/lab.sh needs
   --help    this text
@@ -308,6 +308,9 @@ main() {
     fi
 
     if ((${#required[@]} == 0)) && [[ -z $rust_lacks$missing_crates ]]; then
+        if [[ -z $check && -n $with_tests ]]; then
+            ./scripts/engines.sh --get || say 'Without these engines, the claims about them are skipped.'
+        fi
         say 'The workshop has what it needs. To see which steps work here: ./scripts/doctor.sh'
         exit 0
     fi

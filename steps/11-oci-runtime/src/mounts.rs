@@ -455,25 +455,20 @@ fn keep_apart(container: &Inside) -> Result<()> {
     Ok(())
 }
 
-/// What lay below a new tmpfs is there again, as podman wants it.
+/// What lay below a new tmpfs is there again, as podman wants it. The directory
+/// itself is as it was asked for.
 fn copy(from: &impl AsFd, to: &impl AsFd) -> Result<()> {
-    let name = |fd: &dyn AsFd, end| {
-        format!(
-            "/proc/{}/fd/{}{end}",
-            std::process::id(),
-            fd.as_fd().as_raw_fd()
-        )
-    };
     let own = fs::read_link("/proc/self").context("readlink(/proc/self)")?;
-    let name = |fd, end| {
-        name(fd, end).replace(
-            &format!("/{}/", std::process::id()),
-            &format!("/{}/", own.display()),
-        )
+    let name = |fd: &dyn AsFd| {
+        format!("/proc/{}/fd/{}/", own.display(), fd.as_fd().as_raw_fd())
     };
-    let copied = Command::new("cp")
-        .args(["-a", &name(from, "/."), &name(to, "/")])
-        .status();
+    let lay = fs::read_dir(name(from)).context("what lay below")?;
+    let lay: Vec<_> = lay.flatten().map(|it| it.path()).collect();
+    if lay.is_empty() {
+        return Ok(());
+    }
+    let copied =
+        Command::new("cp").args(["-a", "-t", &name(to)]).args(lay).status();
     match copied.context("cp")?.success() {
         true => Ok(()),
         false => bail!("cp of what lay below failed"),

@@ -656,6 +656,7 @@ fn mounts_have_their_flags_and_data() {
         json!({ "destination": "/w/x", "type": "none", "source": "v", "options": ["bind", "nodev"] }),
         json!({ "destination": "/t", "type": "tmpfs", "source": "named", "options": ["noatime", "nosuid", format!("size={size}k"), "mode=1770"] }),
         json!({ "destination": "/file", "type": "bind", "source": "v/f", "options": ["bind", "ro"] }),
+        json!({ "destination": "/open", "type": "tmpfs", "options": ["tmpcopyup"] }),
     ];
     for mount in mounts {
         container.push("/mounts", mount);
@@ -690,6 +691,9 @@ fn mounts_have_their_flags_and_data() {
         "{line}"
     );
     assert!(line.contains("mode=1770"), "{line}");
+    // What lay below is copied, and not what its directory allowed.
+    let open = fs::metadata(format!("/proc/{pid}/root/open"));
+    assert_eq!(open.expect("a directory").mode() & 0o7777, 0o1777);
     assert!(
         !container
             .command_with(&["exec"], &["/bin/sh", "-c", "echo > /v/f"])

@@ -1,0 +1,171 @@
+//! The machine of `scripts/engines.sh`: started once for all claims.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+
+use testbed::{binary, checkout, eventually, needs, proc, skip, token};
+
+/// What runs docker, ctr and podman.
+pub struct Machine {
+    script: Mutex<Child>,
+    pub mark: String,
+    /// Of a process in it.
+    pid: i32,
+    group: String,
+    environment: BTreeMap<String, String>,
+}
+
+static MACHINE: Mutex<Option<&Machine>> = Mutex::new(None);
+
+/// The one of all claims.
+pub fn machine() -> &'static Machine {
+    let mut machine = MACHINE.lock().expect("the machine");
+    machine.get_or_insert_with(|| Box::leak(Box::new(Machine::start())))
+}
+
+/// The one of all claims, which ends: the next claim starts another.
+pub fn last_machine() -> &'static Machine {
+    let machine = machine();
+    *MACHINE.lock().expect("the machine") = None;
+    machine
+}
+
+impl Machine {
+    pub fn start() -> Machine {
+        needs::host_root();
+        let script = checkout().join("scripts/engines.sh");
+        let check = Command::new(&script).arg("--check").output();
+        if !check.is_ok_and(|it| it.status.success()) {
+            skip("needs engines: ./scripts/engines.sh --get");
+        }
+        let mark = token();
+        let runtime = binary("11-oci-runtime");
+        let mut script = Command::new(script)
+            .args(["--", "sh", "-c", "echo ready; read end"])
+            .env("WORKSHOP_BIN", runtime.parent().expect("its directory"))
+            .env("MACHINE", &mark)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("engines.sh");
+        let mut line = String::new();
+        let said = script.stdout.take().expect("its output");
+        BufReader::new(said).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let own = proc::own_namespace("pid");
+        let is_shell = |pid: &i32| {
+            proc::status(*pid, "Name").as_deref() == Some("sh")
+                && proc::namespace(*pid, "pid") != own
+        };
+        let pid = proc::marked(&mark).into_iter().find(is_shell);
+        let pid = pid.expect("a shell inside");
+        let text = fs::read(format!("/proc/{pid}/environ")).expect("environ");
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let environment = text
+            .split('\0')
+            .filter_map(|word| word.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Machine {
+            group: format!("engines-{}", script.id()),
+            script: Mutex::new(script),
+            pid,
+            mark,
+            environment: environment.collect(),
+        }
+    }
+
+    /// A command in it. It joins the cgroups first, as if started there.
+    pub fn command(&self, words: &[&str]) -> Command {
+        const ENTER: &str = "for place in \
+             /sys/fs/cgroup/*/$1 /sys/fs/cgroup/$1/engines; do \
+             [ ! -e $place/cgroup.procs ] || echo $$ >$place/cgroup.procs; \
+             done; shift; exec nsenter --all --wd=/ --target \"$@\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", ENTER, "sh", &self.group]);
+        command.arg(self.pid.to_string()).arg("--").args(words);
+        command.env_clear().envs(&self.environment).stdin(Stdio::null());
+        command
+    }
+
+    pub fn output(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("start")
+    }
+
+    /// What a command says that succeeds.
+    pub fn done(&self, words: &[&str]) -> String {
+        let output = self.output(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        text(&output.stdout)
+    }
+
+    /// The exit status of a command, and all that it says.
+    pub fn ends(&self, words: &[&str]) -> (i32, String) {
+        let output = self.output(words);
+        let status = output.status.code().expect("an exit status");
+        (status, text(&output.stdout) + &text(&output.stderr))
+    }
+
+    /// What a command says that has this to read.
+    pub fn told(&self, words: &[&str], input: &str) -> String {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start");
+        let mut stdin = child.stdin.take().expect("its input");
+        stdin.write_all(input.as_bytes()).expect("write");
+        drop(stdin);
+        let output = child.wait_with_output().expect("its end");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        text(&output.stdout)
+    }
+
+    /// Ends as when somebody leaves the shell, or pulls the plug.
+    pub fn end(&self, killed: bool) {
+        let mut script = self.script.lock().expect("the script");
+        if killed {
+            script.kill().expect("kill");
+        }
+        drop(script.stdin.take());
+        script.wait().expect("its end");
+        eventually("the end of all processes", || {
+            proc::marked(&self.mark).is_empty().then_some(())
+        });
+        eventually("the end of all cgroups", || {
+            testbed::watch::cgroups_named(&self.group).is_empty().then_some(())
+        });
+    }
+}
+
+/// The first process of the container that has this word in its environment.
+pub fn first(mark: &str) -> i32 {
+    eventually("the first process", || {
+        proc::marked(mark).into_iter().find(|&pid| {
+            proc::status(pid, "NSpid").is_some_and(|it| it.ends_with("\t1"))
+        })
+    })
+}
+
+/// A limit as it stands in the cgroup of a process: its file of v1, and of v2.
+pub fn limit(pid: i32, v1: &str, v2: &str) -> String {
+    let table = fs::read_to_string(format!("/proc/{pid}/cgroup"));
+    let table = table.expect("its cgroups");
+    let controller = v1.split('.').next().expect("a controller");
+    let place = table.lines().find_map(|line| {
+        let (names, place) = line.split_once(':')?.1.split_once(':')?;
+        (names == controller).then(|| format!("{controller}{place}/{v1}"))
+    });
+    let unified = || {
+        let line = table.lines().find_map(|line| line.strip_prefix("0::"));
+        line.map(|place| format!("{place}/{v2}")).expect("a cgroup")
+    };
+    let place = place.unwrap_or_else(unified);
+    let file = format!("/sys/fs/cgroup/{place}");
+    let text = fs::read_to_string(&file);
+    text.unwrap_or_else(|e| panic!("{file}: {e}")).trim().to_owned()
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end().replace('\r', "")
+}
