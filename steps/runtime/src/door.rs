@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind,
-    connect, listen, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect,
+    listen, socket,
 };
+use rustix::net::{SocketFlags, accept_with};
 
 use crate::channel::{Channel, Message};
 use crate::feature::Host;
-use crate::process;
 
 /// How a container is left behind.
 pub struct Leave {
@@ -74,9 +74,9 @@ impl Door {
     }
 
     fn wait(&self) -> Result<Channel> {
-        let line = accept4(self.listening.as_raw_fd(), SockFlag::SOCK_CLOEXEC)
+        let line = accept_with(&self.listening, SocketFlags::CLOEXEC)
             .with_context(|| format!("accept({:?})", self.place))?;
-        Ok(Channel(process::owned(line)))
+        Ok(Channel(line))
     }
 }
 

@@ -302,14 +302,6 @@ pub fn close_above_stderr_but(kept: BorrowedFd) -> nix::Result<()> {
     close_range(kept + 1, libc::c_uint::MAX, 0)
 }
 
-/// A descriptor that a call has just made, and that nobody owns yet: from here
-/// on, whoever calls this does.
-#[must_use]
-pub fn owned(fd: std::os::fd::RawFd) -> std::os::fd::OwnedFd {
-    // SAFETY: the caller has it from accept4(2) or recvmsg(2), and owns it.
-    unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) }
-}
-
 /// Of what the exec would close, these stay open: whoever started us has counted
 /// them, from 3 on.
 ///

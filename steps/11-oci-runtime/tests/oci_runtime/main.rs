@@ -5,13 +5,16 @@ mod bundle;
 
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Write};
-use std::os::fd::AsRawFd;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bundle::Bundle;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
+};
 use serde_json::{Value, json};
 use testbed::{eventually, needs, proc, skip, token};
 
@@ -386,20 +389,16 @@ fn all_is_silent_while_all_is_well() {
 fn receive(listener: &UnixListener) -> File {
     let (socket, _) = listener.accept().expect("a caller");
     let mut bytes = [0; 64];
-    let mut one = [IoSliceMut::new(&mut bytes)];
-    let mut room = nix::cmsg_space!([i32; 1]);
-    let message = nix::sys::socket::recvmsg::<()>(
-        socket.as_raw_fd(),
-        &mut one,
-        Some(&mut room),
-        nix::sys::socket::MsgFlags::MSG_CMSG_CLOEXEC,
-    )
-    .expect("a message");
-    let fds = message.cmsgs().expect("rights").find_map(|it| match it {
-        nix::sys::socket::ControlMessageOwned::ScmRights(fds) => Some(fds[0]),
+    let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = RecvAncillaryBuffer::new(&mut room);
+    let (mut one, flags) =
+        ([IoSliceMut::new(&mut bytes)], RecvFlags::CMSG_CLOEXEC);
+    recvmsg(&socket, &mut one, &mut rights, flags).expect("a message");
+    let fd = rights.drain().find_map(|it| match it {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    File::from(runtime::process::owned(fds.expect("a descriptor")))
+    File::from(fd.expect("a descriptor"))
 }
 
 fn the_console_socket_gets_the_terminal() {
