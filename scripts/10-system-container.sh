@@ -86,7 +86,7 @@ scene 'Containers in it, and the hole' 1:00
 if [[ ! $small ]]; then
   say 'systemd divides its cgroup. So a container of step 09 can live in it, with a limit of its own, and with a part of its ids:'
   run '$enter systemd-run -q --pipe --wait -p Delegate=yes /w/09-least-privilege -q --pids-limit 20 cat /proc/self/uid_map'
-  expect text ' 30000'
+  expect text ' 14000'
   say 'Can it get more than it was given? The limits lie one level higher.'
   refuse '10-system-container -q --pids-limit 20 attack raise-limit' STOPPED
   refuse '10-system-container -q --pids-limit 20 attack outgrow-limit' STOPPED

@@ -138,6 +138,8 @@ fn kept(name: &str, told: &Told) -> String {
         (r"\^+", "^"),
         (r"(capabilities|CapInh): CAP_[A-Z_]+(\.|\n|$)", "$1: CAP_…$2"),
         (r"call \d+ \([a-z]+\)", "call … (…)"),
+        // Each architecture numbers them its own way.
+        (r#"call "\d+": did you mean \w+"#, r#"call "…": did you mean …"#),
         (r"these calls: .*", "these calls: …"),
         (r"(runs in: |expected: |\| )(lxc|docker|podman)\b", "${1}NAME"),
         // Its words change from one version to the next.

@@ -50,8 +50,10 @@ pub const FILES: [(&str, &str); 16] = [
     ("tmpfiles.d/user.conf", "d /home/user 0755 user user\n"),
 ];
 
-/// Ids for containers in the container: of root, and of an ordinary user.
-const LENT: &str = "root:2000:30000\nuser:32000:30000\n";
+/// Ids for containers in the container: of root, and of an ordinary user. All
+/// are among those that it has where its own are a part of somebody's part, as
+/// in an ordinary user's playground.
+const LENT: &str = "root:2000:14000\nuser:16000:14000\n";
 
 /// A password is asked for only where there is one. With `pam_systemd.so` a
 /// login is a session of logind's.
