@@ -1,0 +1,224 @@
+//! One layer: what it deletes, and what it brings.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::read::MultiGzDecoder;
+use nix::unistd::geteuid;
+use rustix::fs::{XattrFlags, lsetxattr};
+use sha2::{Digest, Sha256};
+use tar::{Archive, Entry, EntryType};
+
+use crate::layout::{Descriptor, Layout, name_of};
+
+const MARK: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Nobody says how large a layer becomes. gzip makes 1 byte of 1,000 zeros:
+/// what grows by more than this, after the first of it, is no layer of files.
+const GROWTH: u64 = 100;
+const FREE: u64 = 64 << 20;
+
+/// Lays a layer over those that are in `root` already.
+pub fn apply(
+    layout: &Layout,
+    blob: &Descriptor,
+    diff_id: &str,
+    root: &Path,
+    left_out: &mut Vec<String>,
+) -> Result<()> {
+    let root = &fs::canonicalize(root)?;
+    let marks = marks(layout, blob, diff_id)?;
+    // First of all: a mark means the layers below, not its own.
+    for mark in marks {
+        let told = || format!("whiteout {}", mark.display());
+        delete(root, &mark).with_context(told)?;
+    }
+    let mut archive = archive(open(layout.blob(blob)?, blob)?);
+    for entry in archive.entries()? {
+        let mut entry = entry.map_err(damaged)?;
+        let name = entry.path()?.display().to_string();
+        lay_out(&mut entry, root, left_out).with_context(|| name)?;
+    }
+    Ok(())
+}
+
+fn archive<R: Read>(tar: R) -> Archive<R> {
+    let mut archive = Archive::new(tar);
+    archive.set_preserve_permissions(true);
+    archive.set_preserve_ownerships(geteuid().is_root());
+    archive
+}
+
+// Not the library's own words: they hold a page of what it read.
+fn damaged(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::Other => anyhow::anyhow!("this is not a tar file"),
+        kind => anyhow::anyhow!("this is not a tar file: {kind}"),
+    }
+}
+
+fn open(file: File, blob: &Descriptor) -> Result<Box<dyn Read>> {
+    Ok(match blob.media_type.as_str() {
+        "application/vnd.oci.image.layer.v1.tar"
+        | "application/vnd.docker.image.rootfs.diff.tar" => Box::new(file),
+        "application/vnd.oci.image.layer.v1.tar+gzip"
+        | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+            Box::new(MultiGzDecoder::new(file))
+        }
+        other => bail!(
+            "{other:?} is no layer that can be read here: `skopeo copy \
+             --dest-compress-format gzip oci:DIR oci:NEW` writes one that is"
+        ),
+    })
+}
+
+/// Reads all of it, and believes nothing before the end.
+fn marks(
+    layout: &Layout,
+    blob: &Descriptor,
+    diff_id: &str,
+) -> Result<Vec<PathBuf>> {
+    let limit = blob.size.saturating_mul(GROWTH).saturating_add(FREE);
+    let tar = open(layout.blob(blob)?, blob)?.take(limit + 1);
+    let mut archive = Archive::new(Summed { tar, sum: Sha256::new() });
+    let mut marks = vec![];
+    let read = archive.entries()?.try_for_each(|entry| {
+        let path = entry?.path()?.into_owned();
+        if name(&path).starts_with(MARK) {
+            marks.push(path);
+        }
+        Ok(())
+    });
+    let mut rest = archive.into_inner();
+    let drained = io::copy(&mut rest, &mut io::sink());
+    ensure!(
+        rest.tar.limit() > 0,
+        "unpacked it has more than {limit} bytes, {GROWTH} times its size \
+         and {} MB: a bomb, or an image that nobody can use here",
+        FREE >> 20
+    );
+    drained.map_err(damaged)?;
+    read.map_err(damaged)?;
+    let found = name_of(rest.sum);
+    ensure!(
+        found == diff_id,
+        "unpacked it is {found}, and the configuration says {diff_id}: it \
+         belongs to another image, get this one anew"
+    );
+    Ok(marks)
+}
+
+struct Summed<R> {
+    tar: R,
+    sum: Sha256,
+}
+
+impl<R: Read> Read for Summed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.tar.read(buffer)?;
+        self.sum.update(&buffer[..length]);
+        Ok(length)
+    }
+}
+
+fn name(path: &Path) -> &[u8] {
+    path.file_name().unwrap_or_default().as_bytes()
+}
+
+/// The directory that holds this name, by its real path. None: there is none.
+/// A link of a layer below may lead there, but not out.
+fn directory_of(root: &Path, path: &Path) -> Result<Option<PathBuf>> {
+    let climbs = |it| matches!(it, Component::ParentDir);
+    ensure!(!path.components().any(climbs), "it leads out of the layer");
+    let inside = path.strip_prefix("/").unwrap_or(path);
+    let place = root.join(inside.parent().unwrap_or(Path::new("")));
+    let Ok(real) = fs::canonicalize(place) else { return Ok(None) };
+    ensure!(real.starts_with(root), "a link leads it out of the layer");
+    Ok(Some(real))
+}
+
+fn delete(root: &Path, mark: &Path) -> Result<()> {
+    let Some(directory) = directory_of(root, mark)? else { return Ok(()) };
+    if name(mark) == OPAQUE {
+        for entry in fs::read_dir(&directory)? {
+            remove(&entry?.path())?;
+        }
+        return Ok(());
+    }
+    let hidden = OsStr::from_bytes(&name(mark)[MARK.len()..]);
+    ensure!(
+        !["", ".", ".."].map(OsStr::new).contains(&hidden)
+            && !hidden.as_bytes().starts_with(MARK),
+        "only the program that wrote it knows what it means: build the image anew"
+    );
+    remove(&directory.join(hidden))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    }
+    .with_context(|| format!("remove {}", path.display()))
+}
+
+fn lay_out<R: Read>(
+    entry: &mut Entry<R>,
+    root: &Path,
+    left_out: &mut Vec<String>,
+) -> Result<()> {
+    let path = entry.path()?.into_owned();
+    let kind = entry.header().entry_type();
+    if name(&path).starts_with(MARK) || kind.is_pax_global_extensions() {
+        return Ok(());
+    }
+    if matches!(kind, EntryType::Char | EntryType::Block | EntryType::Fifo) {
+        left_out.push(format!("{}: a device or FIFO", path.display()));
+        return Ok(());
+    }
+    let attributes = attributes(entry)?;
+    // What is there and of another kind goes: a link would be followed.
+    if let Some(directory) = directory_of(root, &path)? {
+        let Some(last) = path.file_name() else { return Ok(()) };
+        let there = directory.join(last);
+        let both = kind.is_dir() && !there.is_symlink() && there.is_dir();
+        if !both {
+            remove(&there)?;
+        }
+    }
+    ensure!(entry.unpack_in(root)?, "it leads out of the layer");
+    let Some(directory) = directory_of(root, &path)? else { return Ok(()) };
+    let place = directory.join(path.file_name().unwrap_or_default());
+    // An ordinary user must be able to fill a directory, and remove it.
+    if kind.is_dir() && !geteuid().is_root() {
+        let mode = entry.header().mode()? & 0o7777 | 0o700;
+        fs::set_permissions(&place, Permissions::from_mode(mode))?;
+    }
+    for (key, value) in attributes {
+        if !geteuid().is_root() && !key.starts_with("user.") {
+            left_out.push(format!("{}: {key}", path.display()));
+            continue;
+        }
+        lsetxattr(&place, &key, &value, XattrFlags::empty())
+            .with_context(|| format!("setxattr({place:?}, {key})"))?;
+    }
+    Ok(())
+}
+
+fn attributes<R: Read>(entry: &mut Entry<R>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut found = vec![];
+    for keyword in entry.pax_extensions()?.into_iter().flatten() {
+        let keyword = keyword?;
+        if let Some(key) = keyword.key()?.strip_prefix("SCHILY.xattr.") {
+            found.push((key.to_owned(), keyword.value_bytes().to_vec()));
+        }
+    }
+    Ok(found)
+}
