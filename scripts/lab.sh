@@ -20,7 +20,8 @@ Boots a virtual machine and runs COMMAND (default: a shell) in it, in your curre
 directory, with this workspace and its programs. The machine has a stock Debian
 kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
 
-  --debian 12|13         the version of Debian (default: 12)
+  --debian 12|13         the version of Debian (default: 12). 13 has docker, podman,
+                         ufw, firewalld and Rust's coreutils installed, asleep
   --kernel 6.1|6.12      the version of Linux (default: the older one that this
                          Debian has; 13 has only 6.12)
   --arch amd64|arm64     the architecture (default: this machine's). For another

@@ -64,14 +64,17 @@ build() {
 }
 
 # A server of our own: no page but the deck may type into what it runs. It comes
-# after what the demos need.
+# after what the demos need. Like them, it may have been built elsewhere.
 serve_live() {
-  local program=${CARGO_TARGET_DIR:-../target}/debug/live-terminal
-  command -v cargo >/dev/null || fail '--live needs Rust, as the demos do'
-  ../scripts/demo.sh --prepare >&2
-  begin_moving 'building the terminal'
-  cargo build --quiet --package live-terminal --features server --locked || fail 'cargo did not build the terminal. See above.'
-  end_moving
+  local program=${WORKSHOP_BIN:-}/live-terminal
+  if [[ ! -x $program ]]; then
+    program=${CARGO_TARGET_DIR:-../target}/debug/live-terminal
+    command -v cargo >/dev/null || fail '--live needs Rust, as the demos do'
+    ../scripts/demo.sh --prepare >&2
+    begin_moving 'building the terminal'
+    cargo build --quiet --package live-terminal --features server --locked || fail 'cargo did not build the terminal. See above.'
+    end_moving
+  fi
   exec "$program" dist ../scripts
 }
 

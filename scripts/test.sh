@@ -13,9 +13,10 @@ NAME: runs the claims of the test binaries whose names contain it (chroot, attac
 lessons ...), in all environments.
 
   --quick            only what is judged in the playground: for use while working
-  --everything       in the lab, also what takes long: Debian 13, and all claims
-                     on arm64, of which a run usually judges those about system
-                     calls. It takes hours without KVM
+  --everything       in the lab, also what takes long: Debian 13, there also with
+                     docker or a firewall at work, and all claims on arm64, of
+                     which a run usually judges those about system calls. It
+                     takes hours without KVM
   --stage STAGE      only this stage (clippy, slides, host-root ...), or all whose
                      names begin with it (playground, lab)
   --limit SECONDS    end any program that takes longer (default: 600)
@@ -35,7 +36,7 @@ Environments
 
 For an ordinary user, host-learner and playground-learner run as that user. A claim
 that can't be judged in one environment is skipped there, and the reason is shown;
-a claim that was judged nowhere fails the run.
+a claim that was judged nowhere fails the run, unless it needs --everything.
 
 The lab needs the network once (see lab.sh). If the lab can't be made, the run goes
 on without it and says so. Claims that only the lab can judge are then judged

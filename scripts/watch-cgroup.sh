@@ -44,47 +44,71 @@ version_of() { # CONTROLLER
   [[ ${mounted_at[$1]-} ]] && echo 1 || echo 2
 }
 
-hierarchy_of() { # CONTROLLER
-  [[ ${mounted_at[$1]-} ]] && echo "$1" || echo v2
+hierarchy_of() { # CONTROLLER: sets hierarchy
+  hierarchy=v2
+  [[ ! ${mounted_at[$1]-} ]] || hierarchy=$1
 }
 
-directory_of_process() { # PID CONTROLLER
-  local hierarchy controllers path
-  hierarchy=$(hierarchy_of "$2")
+directory_of_process() { # PID CONTROLLER: sets answer
+  local controllers path
+  answer=
   while IFS=: read -r _ controllers path; do
     [[ ,$controllers, == *",${hierarchy#v2},"* ]] || continue
     path=${path#"${mounted_root[$hierarchy]-}"}
-    echo "${mounted_at[$hierarchy]-}${path%/}"
+    answer=${mounted_at[$hierarchy]-}${path%/}
     return
   done <"/proc/$1/cgroup"
 }
 
 # The same path names the cgroup's directory in each hierarchy.
-directory_of_cgroup() { # DIRECTORY CONTROLLER
+directory_of_cgroup() { # DIRECTORY CONTROLLER: sets answer
   local point path=$1
   for point in "${mounted_at[@]}"; do
     [[ $1/ != "$point"/* ]] || { path=${1#"$point"} && break; }
   done
-  echo "${mounted_at[$(hierarchy_of "$2")]-}$path"
+  answer=${mounted_at[$hierarchy]-}$path
 }
 
 find_directories() { # PID OR DIRECTORY
-  local find=directory_of_process controller
+  local find=directory_of_process controller hierarchy
   [[ ! -d $1 ]] || find=directory_of_cgroup
   declare -gA directory=()
   for controller in memory cpu cpuacct pids; do
-    directory[$controller]=$("$find" "$1" "$controller")
+    hierarchy_of "$controller"
+    "$find" "$1" "$controller"
+    directory[$controller]=$answer
   done
 }
 
 find_newest() { # sets the directories; fails if there is no new one
-  local found
-  found=$(find "${mounted_at[$(hierarchy_of pids)]}" -mindepth 1 -type d -not -name init \
+  local found hierarchy
+  hierarchy_of pids
+  found=$(find "${mounted_at[$hierarchy]}" -mindepth 1 -type d -not -name init \
     -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1)
   [[ $found ]] || return 1
   [[ ${found#* } != "${directory[pids]-}" ]] || return 0
   find_directories "${found#* }"
   cpu_before_at=0
+}
+
+# A cgroup may come and go between two pictures: what it used at most is kept.
+glance() {
+  [[ $newest ]] || return 0
+  local cgroup kind hierarchy
+  hierarchy_of pids
+  for cgroup in "${mounted_at[$hierarchy]}"/{*,*/*}/; do
+    [[ $cgroup != */init/ && $cgroup != *\** && ! ${known[$cgroup]-} ]] || continue
+    known[$cgroup]=1 most=() glanced=1
+    find_directories "${cgroup%/}"
+  done
+  [[ $glanced && -d ${directory[pids]} ]] || return 0
+  measure_memory
+  measure_pids
+  used[kills]=$kills used[refused]=$refused
+  for kind in memory pids kills refused; do
+    ((${used[$kind]:-0} < ${most[$kind]:-0})) || most[$kind]=${used[$kind]:-0}
+    [[ ! ${limit[$kind]-} ]] || most[$kind-limit]=${limit[$kind]}
+  done
 }
 
 # ── what the kernel shows ───────────────────────────────────────────────────
@@ -111,7 +135,7 @@ first_of() { # CONTROLLER FILE FILE: version 2's, else version 1's
 
 # What is used, and the limit: bytes, processes, or millionths of a CPU. What means
 # "no limit" becomes empty: `max`, -1, and the largest number of version 1.
-declare -A used=() limit=() past=()
+declare -A used=() limit=() past=() most=() known=()
 
 measure_memory() {
   first_of memory memory.current memory.usage_in_bytes
@@ -138,7 +162,7 @@ measure_cpu() {
   local now=${EPOCHREALTIME/[.,]/} total quota period
   read_key cpu cpu.stat usage_usec
   total=$answer
-  if [[ $(version_of cpuacct) == 1 ]]; then
+  if [[ ${mounted_at[cpuacct]-} ]]; then
     read_line cpuacct cpuacct.usage
     total=$((${answer:-0} / 1000))
   fi
@@ -173,10 +197,14 @@ all_there_is() { # KIND
 }
 
 measure() {
-  local kind of
   measure_memory
   measure_cpu
   measure_pids
+  remember
+}
+
+remember() {
+  local kind of
   for kind in memory cpu pids; do
     of=${limit[$kind]:-$(all_there_is "$kind")}
     past[$kind]+=" $((${used[$kind]:-0} * 100 / (of ? of : 1)))"
@@ -248,7 +276,9 @@ warn_if() { # NUMBER TEXT
 }
 
 compose() { # COLUMNS
-  local width=$(($1 - 48)) path=${directory[memory]#"${mounted_at[$(hierarchy_of memory)]-}"}
+  local width=$(($1 - 48)) hierarchy path
+  hierarchy_of memory
+  path=${directory[memory]#"${mounted_at[$hierarchy]-}"}
   path=${path:-/ (the root of the cgroups seen here)}
   ((width >= 10)) || width=10
   ((width <= 80)) || width=80
@@ -258,11 +288,23 @@ compose() { # COLUMNS
   show pids "$width" "$(warn_if "$refused" "refused forks: $refused")"
 }
 
+# It is gone: what it used at most, as its last picture.
+show_what_was() { # COLUMNS
+  local kind
+  used[cpu]=0 limit[cpu]='' throttled=0 periods=0 glanced=
+  kills=${most[kills]-0} refused=${most[refused]-0}
+  for kind in memory pids; do used[$kind]=${most[$kind]-} limit[$kind]=${most[$kind-limit]-}; done
+  remember
+  seen=$(compose "$1")
+}
+
 frame() { # COLUMNS ROWS
   if [[ $newest ]] && ! find_newest; then
+    [[ ! $glanced ]] || show_what_was "$1"
     picture=${seen:-waiting for a cgroup …}
     return
   fi
+  glanced=
   if [[ ! -d ${directory[memory]} && ! -d ${directory[pids]} ]]; then
     picture="cgroup ${directory[memory]} is gone"
     return
@@ -275,7 +317,7 @@ frame() { # COLUMNS ROWS
 
 main() {
   local of=$$
-  newest='' seen=''
+  newest='' seen='' glanced=''
   cpu_before=0 cpu_before_at=0
   while [[ $# -gt 0 ]]; do
     case $1 in

@@ -13,6 +13,9 @@ processes that live in the same namespaces, the newest first. A number there is 
 namespace that the host does not share; = is the host's. "7 → 1" is process 7, which
 calls itself 1. A column that appeared within the last 5 seconds is marked.
 
+A process that is gone before the next picture is named below the first line, with
+the namespaces that were its own.
+
 With PIDs: shows these processes and their descendants, such as a docker container's
 (docker inspect --format '{{.State.Pid}}' NAME). The kernel decides whose namespaces
 you may read: those of your own processes or, with sudo, everybody's.
@@ -31,9 +34,60 @@ facts() {
   grep -sE '^(Name|State|PPid|Uid|NSpid):' /proc/[0-9]*/status || true
 } 2>/dev/null
 
+# The first line is for us: who is the host, and whose children are wanted.
 frame() { # COLUMNS ROWS
+  local gone pid
+  tell_gone
   picture=$(facts | awk -v columns="$1" -v rows="$2" -v colour="$colour" -v pids="$pids" \
-    -v me="$$" -v playground="$playground" -v clock="$(date +%T)" "$program")
+    -v me="$$" -v playground="$playground" -v clock="$(date +%T)" -v gone="$gone" "$program")
+  read -r host watched <<<"$picture"
+  picture=${picture#*$'\n'}
+  below=()
+  for pid in $watched; do below[$pid]=1; done
+}
+
+# Between two pictures: who is born, and has or makes a namespace that the host does not
+# share?
+declare -A below=() young=() owns=() parents=() names=()
+host='' watched='' newest='' went=()
+glance() {
+  local pid last kind own stat
+  read -r _ _ _ _ last </proc/loadavg # the newest of all processes
+  for ((pid = ${newest:-$last} + 1; pid <= last; pid++)); do
+    read -r stat <"/proc/$pid/stat" || continue
+    stat=${stat##*) ? } stat=${stat%% *} # its parent
+    [[ ! ${below[$stat]-} ]] || below[$pid]=1 young[$pid]=$stat
+  done 2>/dev/null
+  newest=$last
+  for pid in "${!young[@]}"; do
+    own=
+    for kind in user mnt uts ipc pid net cgroup time; do
+      [[ /proc/$pid/ns/$kind -ef /proc/$host/ns/$kind || ! -e /proc/$pid/ns/$kind ]] || own+=" $kind"
+    done
+    [[ ! $own ]] || owns[$pid]=$own parents[$pid]=${young[$pid]}
+    [[ ! $own && -d /proc/$pid ]] || unset "young[$pid]"
+  done
+  for pid in "${!owns[@]}"; do
+    read -r "names[$pid]" <"/proc/$pid/comm" || true
+  done 2>/dev/null
+}
+
+# Those of the last five seconds: of a parent and its child in the same namespaces,
+# the child.
+tell_gone() { # sets gone
+  local pid one
+  for pid in "${!owns[@]}"; do
+    [[ -d /proc/$pid || ${owns[${parents[$pid]}]-} != "${owns[$pid]}" ]] || unset "owns[${parents[$pid]}]"
+  done
+  for pid in "${!owns[@]}"; do
+    [[ -d /proc/$pid ]] || went+=("$EPOCHSECONDS ${names[$pid]-?}:${owns[$pid]}")
+    unset "owns[$pid]" "names[$pid]"
+  done
+  gone=
+  for one in "${went[@]}"; do
+    ((EPOCHSECONDS - ${one%% *} >= 5)) || gone+="${gone:+ · }${one#* }"
+  done
+  gone=${gone:+gone again: $gone}
 }
 
 # shellcheck disable=SC2016 # awk's dollars
@@ -62,6 +116,7 @@ function number(link) { gsub(/[^0-9]/, "", link); return link }
 END {
   kinds = split("user mnt uts ipc pid net cgroup time", kind, " ")
   host = find_host()
+  print host, wanted_ones()
   if (host == "") { print "waiting for the playground …"; exit }
   make_rooms()
   sort_rooms()
@@ -99,6 +154,11 @@ function is_wanted(pid,   i, n, wanted) {
   n = split(pids, wanted, " ")
   for (i = 1; i <= n; i++) if (is_below(pid, wanted[i])) return 1
   return 0
+}
+
+function wanted_ones(   pid, text) {
+  for (pid in name) if (host != "" && is_wanted(pid)) text = text " " pid
+  return text
 }
 
 # Processes that live in the same namespaces share one room.
@@ -153,7 +213,8 @@ function print_title(   text, more) {
   if (rooms > shown) more = ", " rooms - shown " more than fit here"
   text = host_processes " processes of the host, " rooms + 0 " other set" (rooms == 1 ? "" : "s") " of namespaces" more
   if (unreadable) text = text " (" unreadable " hidden: sudo)"
-  print clock "  " paint("1", text) (compact ? "" : "\n")
+  print clock "  " paint("1", text)
+  if (!compact || gone != "") print gone == "" ? "" : paint("1;33", gone)
 }
 
 function print_head(   i, first, line) {

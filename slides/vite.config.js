@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 import { deck, opensAsFile } from './build/deck.js';
 
-const root = process.env.DECK_ROOT ?? fileURLToPath(new URL('..', import.meta.url));
+const root = fileURLToPath(new URL('..', import.meta.url));
 
 export default defineConfig({
   base: './',

@@ -93,6 +93,12 @@ mod nested_ids;
 #[path = "../10-system-container/halt/check.rs"]
 mod halt;
 
+#[path = "../11-oci-runtime/config-json/check.rs"]
+mod config_json;
+
+#[path = "../11-oci-runtime/create/check.rs"]
+mod create;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -125,6 +131,8 @@ pub const ALL: &[&Exercise] = &[
     &first_boot::EXERCISE,
     &nested_ids::EXERCISE,
     &halt::EXERCISE,
+    &config_json::EXERCISE,
+    &create::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

@@ -8,6 +8,8 @@
 # something about the real machine.
 # shellcheck disable=SC2034 # used by whoever sources this
 root=${DOCTOR_ROOT:-}
+# The directory of doctor.sh.
+declare scripts
 
 privileged='start this container with --privileged, or use the host itself'
 lab='./scripts/lab.sh (a virtual machine where every step works)'
@@ -67,13 +69,17 @@ read_id_map() {
 
 # mountinfo: id parent dev ROOT MOUNTPOINT options [tags] - TYPE source OPTIONS
 read_mounts() {
-    v2_mount='' root_type='' masked_proc='' cgroup_read_only=''
+    v2_mount='' root_type='' masked_proc='' cgroup_read_only='' checkout_type=''
     declare -gA v1_mount=() mount_root=()
-    local within mountpoint options rest type controller
+    local within mountpoint options rest type controller nearest=''
     while read -r _ _ _ within mountpoint options rest; do
         rest=${rest#*- }
         type=${rest%% *}
         if [[ $type == cgroup* ]]; then mount_root[$mountpoint]=${within%/}; fi
+        # A later mount on the same place hides the earlier one.
+        if [[ $scripts/ == "${mountpoint%/}"/* ]] && ((${#mountpoint} >= ${#nearest})); then
+            nearest=$mountpoint checkout_type=$type
+        fi
         case $type:$mountpoint in
             cgroup2:*) v2_mount=${v2_mount:-$mountpoint} ;;
             cgroup:*)
@@ -110,6 +116,15 @@ read_surroundings() {
         wsl=yes
         notes+=('This is WSL. The steps were not tested on it.')
     fi
+    if [[ -e $root/dev/.cros_milestone ]]; then
+        notes+=('This is the Linux of ChromeOS, itself a container. The steps were not tested on it.')
+    fi
+    case $checkout_type in
+        9p | virtiofs | fuse.sshfs | drvfs)
+            notes+=("The workshop lies in another system's files ($checkout_type): building is slow there, and may fail. \
+To copy it to this system's own: ./scripts/vm/begin.sh")
+            ;;
+    esac
     if [[ $arch != x86_64 && $arch != aarch64 ]]; then
         notes+=("The workshop was tested on x86_64 and aarch64, not on ${arch:-this architecture}.")
     fi
@@ -346,7 +361,10 @@ own_cgroup() {
 no_delegation() {
     local absent service=/sys/fs/cgroup/user.slice/user-$uid.slice/user@$uid.service
     if own_v2_cgroup_is_delegated; then return 1; fi
-    if [[ ! -e $root/run/user/$uid/bus ]]; then
+    if [[ ! -e $root/run/user/$uid/bus && -n $in_container && ! -d $root/run/systemd/system ]]; then
+        because 'this container has no systemd, and nothing else here hands out cgroups' 'use sudo'
+        return
+    elif [[ ! -e $root/run/user/$uid/bus ]]; then
         because "$user has no systemd user session, and nothing else here hands out cgroups" \
             "log in as $user at a terminal or by ssh (not su), or: sudo loginctl enable-linger $user"
         return

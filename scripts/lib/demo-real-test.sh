@@ -100,6 +100,7 @@ inside() {
   [[ $PLAYGROUND_CGROUP == none ]] || leaves_nothing_when_stopped 06-cgroups 2 TERM '[[ $(find /sys/fs/cgroup -name container-demo) ]]'
   leaves_nothing_when_stopped 08-networking 5 INT 'pgrep -x -P "$(pgrep -fo "^08-networking -q sleep")" sleep'
   leaves_nothing_when_stopped 10-system-container 4 TERM 'pgrep -x -P "$(pgrep -fo "^10-system-container -q (-e|--rootfs)")" "systemd|init"'
+  leaves_nothing_when_stopped 11-oci-runtime 4 TERM '[[ -e /run/workshop-oci/demo-box/state.json && ! -e /run/workshop-oci/demo-box/door ]]'
   echo "$passed passed, $failed failed"
   ((!failed))
 }

@@ -312,6 +312,16 @@ DEMO
   check '… and leaves the terminal as it was' eventually cmp -s "$dir/before" "$dir/after"
   terminal kill-server
 
+  write_demo long <<DEMO
+scene 'One' 0:10
+run 'echo some words, and then a file in a-directory-of-a-long/name-that-does-not-fit'
+DEMO
+  start_in_terminal long
+  check 'no command is broken inside a word' shows_last $'file in\na-directory-of-a-long/name-that-does-not-fit'
+  type_keys '?'
+  check '… nor when it is shown again' shows_last $'quit · ? keys\n\nplayground# echo some words, and then a file in\na-directory-of-a-long/name-that-does-not-fit'
+  terminal kill-server
+
   locale=C start_in_terminal keys
   check 'without UTF-8, a demo is ASCII' shows '-- keys - 1/3 - One ---'
   terminal kill-server
@@ -391,6 +401,35 @@ follows_the_newest_cgroup() {
     tells out '/second' && tells_nothing_of '/first'
 }
 
+# What beside it shows, while it plays a scene whose command ends within a moment.
+splits() { # STEP SCENE TEXT
+  server=$((server + 1))
+  terminal -u -f /dev/null new-session -d -x 200 -y 40 \
+    "LC_ALL=C.UTF-8 WORKSHOP_BIN=$programs $scripts/demo.sh --split $1 --from $2"
+  local result=0
+  shows "0$1-" || result=1
+  for _ in {1..3}; do
+    eventually screen_has '# ' && type_keys Enter && sleep 0.5
+    ! screen_has "$3" || break
+  done
+  shows "$3" || result=1
+  type_keys q
+  eventually screen_has 'Press Enter to leave' && type_keys Enter
+  eventually has_ended || result=1
+  return "$result"
+}
+
+# Its terminal is drawn anew only every three seconds.
+sees_what_was_there_for_a_moment() {
+  server=$((server + 1))
+  terminal -u -f /dev/null new-session -d -x 120 -y 40 "$scripts/playground.sh" bash -c \
+    '(sleep 1; unshare --uts sleep 0.1; :) & LC_ALL=C.UTF-8 exec "$0" --interval 3' "$scripts/watch-namespaces.sh"
+  local result=0
+  shows 'gone again: sleep: uts' || result=1
+  terminal kill-server
+  return "$result"
+}
+
 test_views() {
   check 'watch-namespaces shows a hostname beside the host' sees_another_hostname
   check 'watch-cgroup shows memory, cpu and pids' counts_memory
@@ -408,6 +447,17 @@ test_views() {
     # shellcheck disable=SC2086 # two words
     check "watch-namespaces runs at $size, can be resized, and ends with q" fits $size "$scripts/watch-namespaces.sh"
   done
+  check 'watch-namespaces names what came and went between two pictures' sees_what_was_there_for_a_moment
+  if [[ ${PLAYGROUND:-} ]]; then
+    skip '--split' 'needs to be outside the playground'
+    return
+  fi
+  check '--split shows namespaces beside step 3' splits 3 3 ' of namespaces'
+  if "$scripts/playground.sh" bash -c '[[ $PLAYGROUND_CGROUP == none ]]'; then
+    skip '--split 6' 'needs a cgroup: root has one here'
+  else
+    check '--split shows the newest cgroup beside step 6, also of a command that has ended at once' splits 6 3 ' of 20'
+  fi
 }
 
 main() {
@@ -416,7 +466,8 @@ main() {
   trap 'rm -rf "$dir"' EXIT
   # The playground shows this directory inside, as that of the steps' programs.
   chmod 755 "$dir"
-  ln -s "$(realpath "${WORKSHOP_BIN:-$scripts/../target/debug}/demo-player")" "$dir/demo-player"
+  programs=$(realpath "${WORKSHOP_BIN:-$scripts/../target/debug}")
+  ln -s "$programs/demo-player" "$dir/demo-player"
   ln -s "$(type -P true)" "$dir/01-chroot"
   export WORKSHOP_BIN=$dir
   echo "$sleeps" >"$dir/sleeps"

@@ -14,9 +14,17 @@ declare cache run debian arch kernel
 systems() {
     cat <<'TABLE'
 12 | bookworm | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud |
-13 | trixie   | 6.12 linux-image-cloud                            | linux-sysctl-defaults
+13 | trixie   | 6.12 linux-image-cloud                            | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils
 TABLE
 }
+
+# What some machines have installed asleep, for the claims about hosts with company
+# (steps/testbed/tests/doctor/odd_hosts.rs): these wake it, one at a time.
+asleep=(
+    docker.{service,socket} containerd.service ufw.service firewalld.service
+    podman{,-auto-update,-clean-transient,-restart}.service podman{.socket,-auto-update.timer}
+    netavark-{dhcp-proxy,firewalld-reload}.service netavark-dhcp-proxy.socket
+)
 
 # A new architecture is a new row: its name in Debian, and in Linux, Rust and QEMU;
 # the package of its QEMU; its first serial port; what its QEMU needs where the code
@@ -65,6 +73,7 @@ look_up() {
         fail "there is no kernel $kernel in the lab's Debian $debian, only: ${names[*]}"
     # shellcheck disable=SC2206 # words
     packages+=($more)
+    [[ $more ]] || asleep=()
     # The oldest of all: what is made for it runs on the others, too.
     IFS='|' read -r _ oldest _ < <(row_of systems 1 "$(column_of systems | cut -d ' ' -f 1)")
 }
@@ -302,7 +311,7 @@ make_image() { # DIRECTORY
     require_space "${TMPDIR:-/tmp}" 700
     say "makes its image of Debian $debian for $arch, once (about two minutes) ..."
     # mmdebstrap starts its hooks in a shell that can't inherit functions.
-    export lab_functions lab_kernels lab_arch=$arch lab_foreign='' lab_packages="${packages[*]}"
+    export lab_functions lab_kernels lab_arch=$arch lab_foreign='' lab_packages="${packages[*]}" lab_asleep="${asleep[*]}"
     [[ $arch == "$host_arch" ]] || lab_foreign=yes
     lab_functions=$(declare -f "${of_the_image[@]}")
     lab_kernels=$(printf '%s\n' "${kernels[@]}")
@@ -316,6 +325,7 @@ make_image() { # DIRECTORY
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook='bash -c "$lab_functions; furnish \"\$1\"" bash "$1"' \
+        --customize-hook='chroot "$1" sh -c "systemctl --quiet disable $lab_asleep" 2>&1 | grep -v "does not exist" || true' \
         --customize-hook="copy-out /boot $new" \
         --customize-hook='bash -c "$lab_functions; make_disk \"\$1\"" bash "$1"' \
         9<>"$new/disk" >"$run/hooks"
@@ -394,7 +404,7 @@ in_the_cache() { # KIND RECIPE
 # Sets image and qemu. Whoever comes second waits, and finds them made. Shared,
 # the lock keeps others from removing them; it is held until the machine is up.
 find_parts() {
-    image=$(in_the_cache "image-$debian-$arch" "$(declare -p suite packages kernels host_arch &&
+    image=$(in_the_cache "image-$debian-$arch" "$(declare -p suite packages kernels host_arch ${asleep:+asleep} &&
         declare -f "${of_the_image[@]}")")
     qemu_copy=$(in_the_cache "qemu-$arch" "$(declare -p oldest qemu_package && declare -f make_qemu)")
     exec {lock}>"$cache/lock"

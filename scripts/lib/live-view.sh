@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # A view of something that changes, redrawn in place. The script that sources
 # this defines `frame COLUMNS ROWS`, which sets `picture` to what there is to
-# see, and then calls `live_view`. `frame` can use `colour` and `once`.
+# see, and then calls `live_view`. `frame` can use `colour` and `once`. If it defines
+# `glance`, that is called all the time between two pictures: it sees what is gone
+# before the next one, and must start no program.
 # shellcheck disable=SC2034 # used by whoever sources this
 
 once='' interval=1 colour=1
@@ -58,14 +60,16 @@ draw() {
 # `read -t` can lose a key that arrives just as its time is up. So check whether
 # there is one, and sleep by reading from where nothing ever comes.
 wait_for_key() { # until INTERVAL is over, a key, or another size
-  local key ticks
-  ticks=$(awk -v s="$interval" 'BEGIN { print int(s * 10 + 0.9) }')
-  while ((ticks-- > 0)) && [[ ! $resized ]]; do
+  local key end tick=0.1 glance=:
+  ! declare -F glance >/dev/null || { glance=glance tick=0.001; }
+  end=$((${EPOCHREALTIME/[.,]/} + $(awk -v s="$interval" 'BEGIN { print int(s * 1000000) }')))
+  while ((${EPOCHREALTIME/[.,]/} < end)) && [[ ! $resized ]]; do
+    "$glance"
     if read -rt 0; then
       IFS= read -rsn1 key || exit 0 # no terminal any more
       [[ $key != q ]] || exit 0
     else
-      read -rt 0.1 -u "$never" || true
+      read -rt "$tick" -u "$never" || true
     fi
   done
 }

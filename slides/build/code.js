@@ -50,33 +50,42 @@ export function cutItems(source, heads, documented) {
 }
 
 // Which lines each step lights: `TEXT` means the lines that have it, `TEXT … TEXT`
-// those from one to the other. Texts, because line numbers go stale silently.
+// those from one to the other. Texts, because line numbers go stale silently. What
+// one step has lit, no later one lights.
 export function stepsOf(lines, steps) {
+  const lit = new Set();
   return steps.map((step) => {
     const [from, to] = step.split(' … ');
     const begin = lines.findIndex((line) => line.includes(from));
     if (begin < 0) throw new Error(`no line to light has: ${from}`);
-    if (to === undefined) {
-      return lines.flatMap((line, at) => (line.includes(from) ? [at] : []));
-    }
-    const end = lines.findIndex((line, at) => at >= begin && line.includes(to));
+    const end = lines.findIndex((line, at) => at >= begin && line.includes(to ?? ''));
     if (end < 0) throw new Error(`no line to light after "${from}" has: ${to}`);
-    return Array.from({ length: end - begin + 1 }, (_, i) => begin + i);
+    const all = [...lines.keys()].filter((at) => (to === undefined ? lines[at].includes(from) : at >= begin && at <= end));
+    const fresh = all.filter((at) => !lit.has(at));
+    if (!fresh.length) throw new Error(`an earlier step lights all that has: ${step}`);
+    fresh.forEach((at) => lit.add(at));
+    return fresh;
   });
 }
 
-const highlighter = await createHighlighter({
+export const highlighter = await createHighlighter({
   langs: ['rust'],
   themes: [createCssVariablesTheme({ name: 'deck', variablePrefix: '--code-' })],
 });
 
-const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
-
-// One `span.line` per line, so that lines can be lit.
-export function highlight(lines) {
-  const { tokens } = highlighter.codeToTokens(lines.join('\n'), { lang: 'rust', theme: 'deck' });
-  return tokens.map((line) => {
-    const spans = line.map(({ content, color }) => `<span style="color:${color}">${escape(content)}</span>`);
-    return `<span class="line">${spans.join('')}</span>`;
-  }).join('\n');
+// Each step's lines are a fragment of reveal's: it says which one is the current one.
+export function highlight(lines, steps = [], label = '') {
+  return highlighter.codeToHtml(lines.join('\n'), {
+    lang: 'rust',
+    theme: 'deck',
+    transformers: [{
+      pre: (pre) => { pre.properties = { tabindex: 0, 'aria-label': label }; },
+      line(line, number) {
+        const step = steps.findIndex((numbers) => numbers.includes(number - 1));
+        if (step < 0) return;
+        this.addClassToHast(line, 'fragment custom');
+        line.properties['data-fragment-index'] = step;
+      },
+    }],
+  });
 }

@@ -8,7 +8,7 @@ import { addressOf, qrCode } from './address.js';
 import { cutItems, fold, highlight, stepsOf } from './code.js';
 import { exerciseMinutes, fill, inScript, plansPage, playerData, preparation } from './pages.js';
 import { placeMoments } from './moments.js';
-import { checkCast, cutOutput, cutWords, readCast, wholeWords } from './output.js';
+import { checkCast, cutOutput, cutWords, readCast, toHtml } from './output.js';
 import { checkMatrix, matrixTables } from './matrix.js';
 import { cutTable } from './table.js';
 import { commandsOf, demoOf, minutes, scenesOf, seconds } from './plan.js';
@@ -54,37 +54,45 @@ export function assemble(root) {
   const elements = {
     'deck-wall': ({ step, coloured }) => wall(step && Number(step), coloured !== undefined),
 
+    // In a picture, `deck-run` names a command that a demo typed, and `deck-cut` shows
+    // words of it.
     'deck-picture': ({ name, label }) => {
       if (!label) throw new Error(`the picture ${name} needs a label, for who can't see it`);
-      const svg = read(note(join(slides, 'pictures', `${name}.svg`))).replace(/<deck-cut [^>]*><\/deck-cut>/g, (element) => {
-        const { demo, command, match, add } = parse(element).firstChild.attributes;
-        return cutWords(castOf(demo)[1], command, match, add);
+      const runs = {};
+      const svg = read(note(join(slides, 'pictures', `${name}.svg`))).replace(/ *<deck-(run|cut)(?:"[^"]*"|'[^']*'|[^>"'])*\/>\n?/g, (element, is) => {
+        const { name: run, demo, command, of, match, add } = parse(element).querySelector(`deck-${is}`).attributes;
+        if (is === 'run') {
+          runs[run] = [castOf(demo)[1], command];
+          return '';
+        }
+        if (!runs[of]) throw new Error(`the picture ${name} names no run ${of}`);
+        return cutWords(...runs[of], match, add);
       });
       return `<div class="picture" role="img" aria-label="${label}">${svg}</div>`;
     },
 
-    'deck-code': ({ file, items, folds, steps: lit, documented }) => {
+    // Whole items of a file; what is folded; and which lines are lit, one after another.
+    'deck-code': ({ file, documented }, element) => {
+      const [items, folds, lights] = ['cut', 'fold', 'light'].map((tag) => element.querySelectorAll(tag).map(({ text }) => text));
       const source = read(note(join(root, 'steps', file)));
-      const cut = list(folds).reduce(fold, cutItems(source, list(items), documented !== undefined));
-      const lines = stepsOf(cut, list(lit));
-      const fragments = lines.map((numbers) => `<span class="fragment light" data-lines="${numbers.join(' ')}"></span>`);
+      const cut = folds.reduce(fold, cutItems(source, items, documented !== undefined));
       return `<figure class="source${cut.length <= 16 ? ' roomy' : ''}"><figcaption>steps/${file}</figcaption>`
-        + `<pre tabindex="0" aria-label="${items}"><code>${highlight(cut)}</code></pre>${fragments.join('')}</figure>`;
+        + `${highlight(cut, stepsOf(cut, lights), items.join(', '))}</figure>`;
     },
 
     'deck-shell': ({ file, label }) => `<figure class="source shell"><figcaption>${label}</figcaption>`
       + `<pre tabindex="0" aria-label="${label}"><code>${colourShell(read(note(join(slides, 'shell', file))))}</code></pre></figure>`,
 
     // Of a verdict, the room guesses first: from the beginning, or when `asked`.
-    'deck-output': ({ demo, command, lines, label, fragment, at, verdict: given, ask, asked }) => {
+    'deck-output': ({ demo, command, lines, label, later, at, verdict: given, ask, asked }) => {
       const output = cutOutput(castOf(demo)[1], command, list(lines));
       const verdict = given ?? output.join('\n').match(/WORKED|STOPPED/)?.[0].toLowerCase() ?? '';
       const when = at ? ` at="${at}"` : '';
-      const shown = `<figure class="output ${verdict}${fragment ? ' fragment' : ''}"${fragment ? ` data-fragment-index="${fragment}"` : when}>`
+      const shown = `<figure class="output ${verdict}${later === undefined ? '' : ' fragment'}"${when}>`
         + `${label ? `<figcaption>${label}</figcaption>` : ''}`
-        + `<div class="typed">${wholeWords(command)}</div><pre>${output.map(wholeWords).join('\n')}</pre></figure>`;
+        + `<div class="typed">${toHtml(command)}</div><pre>${toHtml(output.join('\n'))}</pre></figure>`;
       if (!ask) return shown;
-      const question = `<p class="ask" until="${at}"><b>Your guess?</b> ${ask}</p>`;
+      const question = `<p class="ask" until="${at}"><b>Your guess?</b> ${ask.replace(/`([^`]+)`/g, '<code>$1</code>')}</p>`;
       return `<div class="guess">${asked ? `<div at="${asked}">${question}</div>` : question}${shown}</div>`;
     },
 
@@ -183,34 +191,31 @@ export function assemble(root) {
     }),
     'player.html': fill(read(note(join(slides, 'pages/player.html'))), style, { '/* data */null': player }),
   });
-  return { html: groups.map(String).join('\n'), casts: Object.keys(casts), plan, plans, used, pages };
+  return { html: groups.map(String).join('\n'), plan, plans, used, pages };
 }
 
-// For vite: fills index.html, and serves the casts to src/casts.js.
+// For vite: fills index.html, and adds the pages beside it.
 export function deck(root) {
-  const CASTS = 'virtual:casts';
+  let made;
   return {
     name: 'deck',
-    resolveId: (id) => (id === CASTS ? `\0${CASTS}` : undefined),
-    load(id) {
-      if (id !== `\0${CASTS}`) return undefined;
-      const texts = assemble(root).casts.map((name) => [name, readFileSync(join(root, 'slides/casts', `${name}.cast`), 'utf8')]);
-      return `export default ${JSON.stringify(Object.fromEntries(texts))};`;
+    transformIndexHtml: {
+      order: 'pre',
+      handler(html) {
+        made = assemble(root);
+        return html.replace('<!-- deck -->', () => made.html);
+      },
     },
     generateBundle: {
       order: 'post', // only then is the style's name known
       handler(_, bundle) {
         const style = Object.keys(bundle).find((name) => name.endsWith('.css'));
-        for (const [fileName, source] of Object.entries(assemble(root).pages(style))) this.emitFile({ type: 'asset', fileName, source });
+        for (const [fileName, source] of Object.entries(made.pages(style))) this.emitFile({ type: 'asset', fileName, source });
       },
     },
     configureServer(server) {
       server.watcher.add(assemble(root).used);
       server.watcher.on('change', () => server.ws.send({ type: 'full-reload' }));
-    },
-    transformIndexHtml: {
-      order: 'pre',
-      handler: (html) => html.replace('<!-- deck -->', () => assemble(root).html),
     },
   };
 }

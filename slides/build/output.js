@@ -3,6 +3,8 @@
 // A demo types its commands bold after a green prompt, and puts invisible
 // colours around what a command prints: see scripts/demo.
 
+import { highlighter } from './code.js';
+
 const COMMAND = /\x1b\[32m[^\x1b\n]*#\x1b\[0m \x1b\[1m([^\x1b]*)\x1b\[0m\n(?:\x1b\[1;0;0m([^]*?)\x1b\[2;0;0m)?/g;
 
 export function readCast(text, name) {
@@ -47,34 +49,28 @@ export function cutOutput(cast, command, lines = []) {
   return all.filter((_, at) => lines.some((text) => plain[at].includes(text)));
 }
 
+const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+
 // What a picture shows of a command or its output: what the groups of `match`
 // find there; with `add`, their sum plus that number.
 export function cutWords(cast, command, match, add) {
   const text = [command, ...cutOutput(cast, command)].join('\n').replace(/\x1b\[[0-9;]*m/g, '');
   const found = text.match(new RegExp(match, 'm'))?.slice(1);
   if (!found) throw new Error(`neither "${command}" nor its output has: ${match}`);
-  return toHtml(add === undefined ? found.join(', ') : String(found.reduce((sum, one) => sum + Number(one), Number(add))));
+  return escape(add === undefined ? found.join(', ') : String(found.reduce((sum, one) => sum + Number(one), Number(add))));
 }
-
-const SGR = { 1: 'bold', 2: 'dim', 31: 'red', 32: 'green', 33: 'yellow', 34: 'blue', 35: 'magenta', 36: 'cyan' };
-const escape = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 
 // Nobody can type a command that is broken inside a word: each stays on one line.
-export const wholeWords = (text) => toHtml(text, (part) => part.replace(/\S+/g, '<span class="word">$&</span>'));
+const inWholeWords = ({ value }) => value.split(/(\s+)/).filter(Boolean).map((part) => (part.trim()
+  ? { type: 'element', tagName: 'span', properties: { class: 'word' }, children: [{ type: 'text', value: part }] }
+  : { type: 'text', value: part }));
 
-// The colours of a terminal, as classes.
-export function toHtml(text, wrap = (part) => part) {
-  let classes = [];
-  return text.split(/(\x1b\[[0-9;]*[A-Za-z])/).map((part) => {
-    const codes = part.match(/^\x1b\[([0-9;]*)m$/)?.[1];
-    if (part.startsWith('\x1b')) {
-      for (const code of (codes ?? '').split(';')) {
-        if (code === '' || code === '0') classes = [];
-        else if (SGR[code]) classes.push(SGR[code]);
-      }
-      return '';
-    }
-    const shown = wrap(escape(part));
-    return part && classes.length ? `<span class="${classes.join(' ')}">${shown}</span>` : shown;
-  }).join('');
-}
+// With the colours of a terminal.
+export const toHtml = (text) => highlighter.codeToHtml(text, {
+  lang: 'ansi',
+  theme: 'deck',
+  transformers: [{
+    span(span) { span.children = span.children.flatMap(inWholeWords); },
+    root(root) { root.children = root.children[0].children[0].children; }, // without pre and code
+  }],
+});

@@ -2,7 +2,8 @@
 // not on paper, and not in the small slides of the speaker view.
 import { create } from 'asciinema-player';
 import 'asciinema-player/dist/bundle/asciinema-player.css';
-import casts from 'virtual:casts';
+
+const casts = import.meta.glob('../casts/*.cast', { query: '?raw', import: 'default', eager: true });
 
 export function followCasts(deck) {
   let player = null;
@@ -11,7 +12,7 @@ export function followCasts(deck) {
     player = null;
     const place = deck.getCurrentSlide()?.querySelector('.cast');
     if (!place || deck.isSpeakerNotes() || deck.isPrintView()) return;
-    player = create({ data: casts[place.dataset.cast] }, place, {
+    player = create({ data: casts[`../casts/${place.dataset.cast}.cast`] }, place, {
       fit: 'width',
       terminalLineHeight: 1.1,
       terminalFontFamily: '"JetBrains Mono", monospace',

@@ -3,7 +3,6 @@ import Notes from 'reveal.js/plugin/notes';
 import 'reveal.js/reveal.css';
 import './style.css';
 import { followCasts } from './casts.js';
-import { followLight } from './light.js';
 import { forgetDetails, mainLine } from './line.js';
 import { followTerminal } from './live.js';
 import { chooseTheme, toggleTheme } from './theme.js';
@@ -32,7 +31,6 @@ const deck = new Reveal(document.querySelector('.reveal'), {
 });
 
 forgetDetails(deck);
-followLight(deck);
 followCasts(deck);
 const ready = () => {
   performance.mark('ready');

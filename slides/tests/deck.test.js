@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { assemble } from '../build/deck.js';
 import { arrives, dist, file, open, place, show, slides, watched, web } from './browser.js';
 import { inspect } from './inspect.js';
 
@@ -88,7 +89,7 @@ test('keys, touch and both themes', async () => {
 test('the recorded demos play', async () => {
   const { page, wrong } = await watched(browser);
   const demos = ids.filter((id) => id.endsWith('-demo'));
-  assert.equal(demos.length, 11);
+  assert.equal(demos.length, 12);
   await show(page, web);
   for (const id of demos) {
     await page.evaluate((hash) => { location.hash = `/${hash}`; }, id);
@@ -123,10 +124,10 @@ const ADDRESS = 'https://git.example/you/container-workshop';
 
 test('the last slide says where to clone it from, and a phone can read it', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'slides-address-'));
+  const given = process.env.WORKSHOP_URL;
   try {
-    const build = (url) => promisify(execFile)('npx', ['vite', 'build', '--logLevel', 'warn', '--emptyOutDir', '--outDir', directory],
-      { cwd: slides, env: { ...process.env, WORKSHOP_URL: url } });
-    await build(`${ADDRESS}.git`);
+    await promisify(execFile)('npx', ['vite', 'build', '--logLevel', 'warn', '--emptyOutDir', '--outDir', directory],
+      { cwd: slides, env: { ...process.env, WORKSHOP_URL: `${ADDRESS}.git` } });
     const { page, wrong } = await watched(browser);
     await show(page, pathToFileURL(join(directory, 'index.html')).href, { query: '?theme=dark', id: 'next' });
     assert.match(await page.locator('#next .commands').innerText(), new RegExp(`git clone ${ADDRESS}\\n`));
@@ -144,12 +145,16 @@ test('the last slide says where to clone it from, and a phone can read it', asyn
     }, seen);
     assert.equal(read, ADDRESS);
     assert.deepEqual(wrong, []);
-    await build('/srv/workshop.git');
-    await show(page, pathToFileURL(join(directory, 'index.html')).href, { id: 'next' });
-    assert.equal(await page.locator('#next .clone > svg').count(), 0, 'a path leads nobody anywhere');
+    // A path leads nobody anywhere.
+    process.env.WORKSHOP_URL = '/srv/workshop.git';
+    const [last] = assemble(join(slides, '..')).html.match(/<section id="next"[^]*/);
+    await page.$eval('#next', (slide, html) => { slide.outerHTML = html; }, last);
+    assert.equal(await page.locator('#next .clone > svg').count(), 0);
     assert.equal(await page.locator('#next .clone .picture').count(), 1);
     await page.close();
   } finally {
+    delete process.env.WORKSHOP_URL;
+    if (given !== undefined) process.env.WORKSHOP_URL = given;
     rmSync(directory, { recursive: true });
   }
 });

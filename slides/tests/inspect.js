@@ -69,8 +69,8 @@ export function inspect({ contrast, id }) {
   for (const { element } of texts) {
     const matrix = element.getScreenCTM?.();
     const size = parseFloat(getComputedStyle(element).fontSize) * (matrix ? Math.hypot(matrix.a, matrix.b) / scale : 1);
-    // Code and the matrix are pointed at; the rest is read in the last row.
-    const least = element.closest('.source pre, .matrix, header .wall') ? 20 : 24;
+    // Code beside the main line and the matrix are pointed at; the rest is read in the last row.
+    const least = element.closest('header .wall') || (element.closest('.source pre, .matrix') && slide.previousElementSibling) ? 20 : 24;
     if (size < least - 0.01) tell(`letters of ${size.toFixed(1)} px`, element);
   }
 

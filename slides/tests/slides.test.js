@@ -1,7 +1,9 @@
 // Every slide of the built deck, in a real browser without a network.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { open, show, walk, watched, web } from './browser.js';
+import { open, show, slides, walk, watched, web } from './browser.js';
 import { inspect } from './inspect.js';
 
 const SIZES = [[1280, 720], [1920, 1080], [1024, 768]];
@@ -63,6 +65,18 @@ test('every slide on paper', async () => {
   await page.close();
 });
 
+test("with the browser's own key for printing, too: each slide as it is at its end", async () => {
+  const { page } = await watched(browser);
+  await show(page, web, { id: 'step-04' });
+  await page.emulateMedia({ media: 'print' });
+  const [gone, there] = await page.evaluate(() => ['.fragment.fade-out', '.fragment:not(.fade-out)'].map((kind) => [...document.querySelectorAll(kind)]
+    .filter((one) => !one.parentElement.closest('.fade-out')).map((one) => one.checkVisibility({ visibilityProperty: true, opacityProperty: true }))));
+  assert(gone.length > 20 && there.length > 100);
+  assert(!gone.includes(true), 'what has gone is seen');
+  assert(!there.includes(false), 'what has come is not seen');
+  await page.close();
+});
+
 // What each slide is about stands on it, for whoever sees it: not in its notes, not
 // in a label, not hidden.
 const ABOUT = {
@@ -80,6 +94,7 @@ const ABOUT = {
   ecosystem: 'docker dockerd containerd shim runc crun youki podman conmon CRI-O kubelet Kubernetes OCI',
   'ecosystem-specs': 'OCI distribution image runtime CNI',
   system: 'LXC LXD Incus systemd-nspawn',
+  runtime: 'bundle rootfs config.json create door start shim engine',
   next: 'exercises lessons user_namespaces(7)',
 };
 
@@ -98,6 +113,84 @@ test('what a slide is about can be read on it', async () => {
   const missing = Object.entries(ABOUT).flatMap(([id, words]) => words.split(' ').filter((word) => !read[id].includes(word)).map((word) => `${id}: ${word}`));
   assert.deepEqual(missing, []);
   await page.close();
+});
+
+test('code is lit step by step, and the rest of it steps back', async () => {
+  const { page } = await watched(browser);
+  await show(page, web, { id: 'step-02-code' });
+  const lit = () => page.$$eval('section.present:not(.stack) .line', (lines) => {
+    const colours = (line) => new Set([...line.querySelectorAll('span')].filter((one) => one.textContent.trim()).map((one) => getComputedStyle(one).color));
+    const groups = Object.groupBy(lines.filter((line) => line.textContent.trim()), (line) => (getComputedStyle(line).backgroundColor === 'rgba(0, 0, 0, 0)' ? 'plain' : 'lit'));
+    return { lit: (groups.lit ?? []).map((line) => line.textContent.trim()), colours: groups.plain.reduce((all, line) => all.union(colours(line)), new Set()).size };
+  });
+  const all = [await lit()];
+  for (let step = 0; step < 2; step += 1) {
+    await page.keyboard.press('ArrowDown');
+    all.push(await lit());
+  }
+  assert.deepEqual(all.map((one) => one.lit), [[], ['CloneFlags::CLONE_NEWUTS'], ['|| sethostname(name),']]);
+  assert(all[0].colours > 3, 'code has colours');
+  assert.deepEqual(all.slice(1).map((one) => one.colours), [1, 1], 'all that is not lit has one');
+  await page.close();
+});
+
+// What stands on a slide, with the colours in which it is seen.
+const look = async (evaluate, ...given) => {
+  const { page } = await watched(browser);
+  await show(page, web, { query: '?print-pdf' });
+  const seen = await page.evaluate(evaluate, ...given);
+  await page.close();
+  return seen;
+};
+
+test('each step is attacked before and after by the same program, in the same way, and the verdicts differ', async () => {
+  const [steps, colours] = await look(() => {
+    const colour = (name) => {
+      const probe = Object.assign(document.body.appendChild(document.createElement('i')), { style: `color: var(--${name})` });
+      return getComputedStyle(probe).color;
+    };
+    return [[...document.querySelectorAll('section[id^="step-0"][data-demo]')].map((slide) => [slide.id, [...slide.querySelectorAll('.output')].map((one) => {
+      const verdict = [...one.querySelectorAll('pre .word')].find(({ textContent }) => /^(WORKED|STOPPED)$/.test(textContent));
+      return { label: one.querySelector('figcaption').innerText, typed: one.querySelector('.typed').innerText, verdict: verdict?.innerText, colour: verdict && getComputedStyle(verdict).color };
+    })]), { WORKED: colour('attack'), STOPPED: colour('safe') }];
+  });
+  assert.equal(steps.length, 9);
+  for (const [id, outputs] of steps) {
+    const step = Number(id.slice(5));
+    assert.deepEqual(outputs.map(({ label, verdict, colour }) => [label, verdict, colour]), [['before', 'WORKED', colours.WORKED], ['after', 'STOPPED', colours.STOPPED]], id);
+    const [[before, was], [after, is]] = outputs.map(({ typed }) => typed.match(/^(?:(\d\d)-\S+ .*)?(attack .*)$/)?.slice(1) ?? [step, typed]);
+    assert.equal(is, was, id);
+    assert.deepEqual([Number(before ?? 0), Number(after)], [step - 1, step], id);
+  }
+});
+
+test('the wall grows by a brick with each step, is whole after the last one, and stays to the end', async () => {
+  const walls = await look(() => [...document.querySelectorAll('.slides section:not(.stack)')].map((slide) => [slide.id, [...slide.querySelectorAll('header .wall .brick')].map((brick) => {
+    const { fill, strokeDasharray } = getComputedStyle(brick.querySelector('rect'));
+    return strokeDasharray === 'none' ? fill : 'open';
+  })]));
+  const wall = Object.fromEntries(walls);
+  for (let step = 1; step <= 9; step += 1) {
+    const bricks = wall[`step-0${step}`];
+    assert.deepEqual(bricks.map((brick) => brick === 'open'), Array.from({ length: 9 }, (_, at) => at >= step), `step ${step}`);
+    assert(new Set(bricks.slice(0, step - 1)).size <= 1 && !bricks.slice(0, step - 1).includes(bricks[step - 1]), `the new brick of step ${step}`);
+  }
+  for (const id of ['by-hand', 'command', 'images', 'ecosystem', 'next']) {
+    assert.equal(wall[id].filter((brick) => brick !== 'open').length, 9, id);
+  }
+});
+
+test('each cell of the matrix looks as its key says, and is that of the attacks', async () => {
+  const matrix = JSON.parse(readFileSync(join(slides, '../steps/attacks/matrix.json'), 'utf8'));
+  const [key, cells] = await look(() => {
+    const looks = (one) => (({ backgroundImage, backgroundColor, borderStyle, borderColor }) => [backgroundImage, backgroundColor, borderStyle, borderColor].join())(getComputedStyle(one));
+    return [Object.fromEntries([...document.querySelectorAll('.key div')].map((one) => [looks(one.firstElementChild), one.innerText.trim()])),
+      [...document.querySelectorAll('.matrix tbody tr')].flatMap((row) => [...row.querySelectorAll('td')].map((cell) => [row.querySelector('th').innerText, cell.querySelector('.unseen').textContent, looks(cell.querySelector('[aria-hidden]'))]))];
+  });
+  assert.equal(Object.keys(key).length, 4, 'four kinds that differ');
+  const word = (is) => (is.startsWith('stopped with ') ? 'with an option' : { works: 'works', stopped: 'stopped' }[is] ?? 'not applicable');
+  const expected = matrix.attacks.flatMap(({ attack, cells: of }) => matrix.columns.map((column) => [attack, of[column].is, word(of[column].is)]));
+  assert.deepEqual(cells.map(([attack, said, looks]) => [attack, said.replace(/^[^:]*: /, ''), key[looks]]), expected);
 });
 
 // A test that can't fail says nothing: each of these is seen.

@@ -102,6 +102,7 @@ test('the room is asked before each verdict, and sees only one of both', async (
       await page.keyboard.press('PageDown');
     }
     assert.deepEqual(seen, [['ask', ''], ['output', ''], ['output', 'ask'], ['output', 'output']], id);
+    for (const asked of await page.locator(`#${id} .ask`).allTextContents()) assert.match(asked, /^Your guess\? .+\?$/, id);
   }
   await page.close();
 });
@@ -124,11 +125,12 @@ for (const [forth, back] of [['PageDown', 'PageUp'], ['Space', 'Shift+Space'], [
   test(`${forth} and ${back} go along the main line, and through what appears there`, async () => {
     const { page } = await watched(browser);
     await show(page, web);
+    let at = await place(page);
     const click = async (key) => {
-      const from = await place(page);
+      const from = at;
       await page.keyboard.press(key);
-      const to = await place(page);
-      return { ...to, moved: to.id !== from.id || to.fragments !== from.fragments };
+      at = await place(page);
+      return { ...at, moved: at.id !== from.id || at.fragments !== from.fragments };
     };
     const seen = ['title'];
     for (let here = await click(forth); here.moved; here = await click(forth)) {

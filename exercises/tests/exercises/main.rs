@@ -48,6 +48,8 @@ testbed::main!(
     first_boot,
     nested_ids,
     halt,
+    config_json,
+    create,
     a_verdict_that_is_kept_names_no_mount_of_the_machine,
     // others
     a_program_that_hangs_is_stopped,

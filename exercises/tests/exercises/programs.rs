@@ -50,6 +50,8 @@ proven! {
     first_boot: "first-boot",
     nested_ids: "nested-ids",
     halt: "halt",
+    config_json: "config-json",
+    create: "create",
 }
 
 /// A program that `exercise compile` has made.

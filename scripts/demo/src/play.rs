@@ -195,11 +195,13 @@ impl Player<'_> {
     fn type_and_wait(&mut self, command: &str) -> Played<()> {
         let host = fs::read_to_string("/proc/sys/kernel/hostname")?;
         let screen = &mut self.session.screen;
-        let prompt = screen.painted(GREEN, &format!("{}#", host.trim_end()));
-        let typed = screen.painted(BOLD, command);
-        let (bold, plain) = typed.split_once(command).unwrap_or_default();
+        let prompt = format!("{}#", host.trim_end());
+        let shown = screen.typed(command, prompt.chars().count() + 1);
+        let prompt = screen.painted(GREEN, &prompt);
+        let typed = screen.painted(BOLD, &shown);
+        let (bold, plain) = typed.split_once(&shown).unwrap_or_default();
         screen.print(&format!("{prompt} {bold}"))?;
-        for letter in command.chars() {
+        for letter in shown.chars() {
             self.session.screen.print(letter.encode_utf8(&mut [0; 4]))?;
             self.session.screen.note("wait", 30)?;
             let speed = self.options.speed();

@@ -126,18 +126,16 @@ impl Screen {
     /// A paragraph: each line, with the space after it, leaves two columns.
     pub fn tell(&mut self, text: &str) -> Played<()> {
         let width = usize::from(self.size().1).saturating_sub(2);
-        let (mut told, mut column) = (String::new(), 0);
-        for word in text.split_inclusive(' ') {
-            let length = word.chars().count();
-            if column > 0 && column + length > width {
-                told.truncate(told.trim_end().len());
-                told += "\n";
-                column = 0;
-            }
-            told += word;
-            column += length;
+        self.print(&(broken(text, 0, width) + "\n"))
+    }
+
+    /// A command, as a terminal shows it behind a prompt: nobody can read a word
+    /// that goes on in the next line.
+    pub fn typed(&self, command: &str, prompt: usize) -> String {
+        match self.kind {
+            Kind::Terminal => broken(command, prompt, self.size().1.into()),
+            _ => command.to_owned(),
         }
-        self.print(&(told + "\n"))
     }
 
     /// At the top of an empty terminal, if a person plays.
@@ -165,6 +163,25 @@ impl Drop for Screen {
         let rest = self.text_of(&self.line);
         let _ = stdout().write_all(rest.as_bytes());
     }
+}
+
+/// With line breaks between words. The first line begins at a column.
+fn broken(text: &str, mut column: usize, width: usize) -> String {
+    let mut told = String::new();
+    for word in text.split_inclusive(' ') {
+        let length = word.chars().count();
+        if column > 0 && column + length > width {
+            told.truncate(told.trim_end().len());
+            told += "\n";
+            column = 0;
+        }
+        told += word;
+        column = match word.rsplit_once('\n') {
+            Some((_, rest)) => rest.chars().count(),
+            None => column + length,
+        };
+    }
+    told
 }
 
 /// locale(7): the first of these that is set counts. None is POSIX: ASCII.

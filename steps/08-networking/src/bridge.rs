@@ -93,13 +93,11 @@ impl Place {
         view: &View,
         device: &str,
     ) -> Result<()> {
+        // Of a runtime that was killed, or that ended a moment ago: who comes
+        // later has nothing to do here, and so nobody is told.
         for Link { name, index, .. } in view.waste() {
-            container.call(
-                format!("RTM_DELLINK {{ {name} }}"),
-                "its runtime was killed",
-                format!("ip link del {name}"),
-                || delete(kernel, *index),
-            )?;
+            delete(kernel, *index)
+                .with_context(|| format!("RTM_DELLINK {{ {name} }}"))?;
         }
         let (pid, number) = (container.pid, view.free_number()?);
         let address = view.subnet()?.network(number).address;

@@ -119,24 +119,33 @@ pub fn load(container: &Host, view: &View, note: &Note) -> Result<()> {
             "the program nft makes the rules: ./scripts/setup.sh installs it; \
              --network none works without it",
         )?;
-    if let Some(chain) = one_that_drops(&feed(nft, &rules)?) {
-        container.note(format!(
-            "{chain} {THEN_NOTHING}; with docker: \
-             iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT, and the same with -o"
-        ));
+    if let Some(stop) = one_that_stops(&feed(nft, &rules)?) {
+        container.note(stop);
     }
     if legacy::forward_drops() {
         container.note(format!(
-            "chain FORWARD of iptables-legacy {THEN_NOTHING}: \
+            "chain FORWARD of iptables-legacy drops {THEN_NOTHING}: \
              iptables-legacy -I FORWARD -i {BRIDGE} -j ACCEPT, and the same with -o"
         ));
     }
     Ok(())
 }
 
-const THEN_NOTHING: &str = "drops what the host forwards (docker and ufw set it so): containers \
-     might reach neither the outside nor each other until it accepts what comes from workshop0 and \
-     what goes to it";
+const THEN_NOTHING: &str = "what the host forwards: containers might reach neither the outside nor \
+     each other until it accepts what comes from workshop0 and what goes to it";
+
+/// Who else writes rules: how to know them by their chains, and what they ask
+/// for.
+const OTHERS: [(&str, &str); 2] = [
+    (
+        "chain DOCKER-USER {",
+        "; with docker: iptables -I DOCKER-USER -i workshop0 -j ACCEPT, and the same with -o",
+    ),
+    (
+        "chain ufw-",
+        "; with ufw: ufw route allow in on workshop0, and the same with out",
+    ),
+];
 
 /// The same, when nobody listens any more.
 pub fn load_quietly(view: &View) -> Result<()> {
@@ -194,17 +203,30 @@ fn feed(nft: Nft, Rules(script): &Rules) -> Result<String> {
     Ok(said)
 }
 
-/// A chain of somebody else's that drops by default what the host forwards.
-/// Accepting is no help there: one no is stronger than any yes.
-fn one_that_drops(listed: &str) -> Option<String> {
+/// A chain of somebody else's that drops by default what the host forwards, and
+/// whom to ask to let it through. Accepting is no help there: one no is stronger
+/// than any yes. firewalld accepts by default, and rejects in its last rule.
+fn one_that_stops(listed: &str) -> Option<String> {
     let (mut table, mut chain) = ("", "");
     for line in listed.lines().map(str::trim) {
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["table", .., "{"] => table = line,
+            ["table", .., "{"] => table = line.trim_end_matches(" {"),
             ["chain", name, "{"] => chain = name,
+            ["type", "filter", "hook", "forward", ..]
+                if table == "table inet firewalld" =>
+            {
+                return Some(format!(
+                    "chain {chain} of {table} rejects {THEN_NOTHING}: \
+                     firewall-cmd --zone=trusted --add-interface={BRIDGE}"
+                ));
+            }
             ["type", "filter", "hook", "forward", .., "policy", "drop;"] => {
-                let table = table.trim_end_matches(" {");
-                return Some(format!("chain {chain} of {table}"));
+                let mut note =
+                    format!("chain {chain} of {table} drops {THEN_NOTHING}");
+                let known =
+                    OTHERS.iter().filter(|(mark, _)| listed.contains(mark));
+                known.for_each(|(_, ask)| note += ask);
+                return Some(note);
             }
             _ => {}
         }
@@ -223,13 +245,21 @@ mod tests {
                 "table inet workshop {{\n\tchain forward {{\n\t\ttype filter hook forward \
                  priority filter; policy accept;\n\t}}\n}}\ntable ip filter {{\n\tchain INPUT \
                  {{\n\t\ttype filter hook input priority filter; policy drop;\n\t}}\n\tchain \
-                 FORWARD {{\n\t\ttype filter hook forward priority filter; policy {policy};\n\t}}\n}}\n"
+                 FORWARD {{\n\t\ttype filter hook forward priority filter; policy {policy};\n\t}}\n\t\
+                 chain ufw-user-forward {{\n\t}}\n}}\n"
             )
         };
-        assert_eq!(
-            one_that_drops(&listed("drop")).unwrap(),
-            "chain FORWARD of table ip filter"
-        );
-        assert_eq!(one_that_drops(&listed("accept")), None);
+        let note = one_that_stops(&listed("drop")).expect("it drops");
+        assert!(note.starts_with("chain FORWARD of table ip filter drops"));
+        assert!(note.contains("ufw route") && !note.contains("docker"));
+        assert_eq!(one_that_stops(&listed("accept")), None);
+    }
+
+    #[test]
+    fn firewalld_rejects_whatever_its_policy() {
+        let listed = "table inet firewalld {\n\tchain filter_FORWARD {\n\t\ttype filter hook \
+                      forward priority filter + 10; policy accept;\n\t}\n}\n";
+        let note = one_that_stops(listed).expect("it rejects");
+        assert!(note.contains("firewall-cmd"), "{note}");
     }
 }

@@ -1,11 +1,13 @@
 //! What /proc and /sys show of the machine, and what can be changed there.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mount_namespace::{Mount, remount_with};
 use nix::mount::MsFlags;
+use nix::sys::stat::makedev;
 use runtime::{Feature, Inside};
 
 /// Covers the kernel's files that describe the whole machine, and makes those
@@ -91,7 +93,18 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
         false => Mount::bind(Path::new("/dev/null"), MsFlags::empty()),
     }
     .make(container, path, what)?;
+    ensure!(
+        there.is_dir() || fs::metadata(path).is_ok_and(|it| is_null(&it)),
+        "{path} is not covered: /dev/null in the root directory is something else"
+    );
     Ok(())
+}
+
+/// Somebody else made the root directory: a link there would have shown what
+/// it points to, for all to write (CVE-2025-31133).
+fn is_null(file: &fs::Metadata) -> bool {
+    let is_device = file.file_type().is_char_device();
+    is_device && file.rdev() == makedev(1, 3)
 }
 
 /// A path that is bound to itself is a mount, and has flags of its own.

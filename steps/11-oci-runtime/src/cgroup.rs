@@ -41,25 +41,21 @@ const USUAL: [&str; 11] = [
 ];
 
 impl Cgroup {
-    /// Makes it, with its limits. An absolute path begins at the top of each
-    /// hierarchy, another one where we are ourselves.
+    /// Where it will be. An absolute path begins at the top of each hierarchy,
+    /// another one where we are ourselves.
     ///
     /// # Errors
-    /// As mkdir(2) and write(2). Whoever may not, and asked for nothing, has none.
-    pub fn make(spec: &Spec, id: &str) -> Result<Cgroup> {
+    /// When somebody is there.
+    pub fn plan(spec: &Spec, id: &str) -> Result<Cgroup> {
         let trees = Trees::read()?;
         let linux = spec.linux().as_ref();
         let asked = linux.and_then(|it| it.cgroups_path().as_deref());
-        let resources = linux.and_then(|it| it.resources().as_ref());
         let path = asked.unwrap_or(Path::new(id));
         let is_v2 = trees.controllers().all(str::is_empty);
-        let mut cgroup = Cgroup { is_v2, ..Cgroup::default() };
-        for controllers in
-            trees.controllers().map(str::to_owned).collect::<Vec<_>>()
-        {
-            let first =
-                controllers.split(',').next().filter(|it| !it.is_empty());
-            let Some((top, own)) = trees.place(first) else { continue };
+        let mut places = BTreeMap::new();
+        for controllers in trees.controllers() {
+            let first = controllers.split(',').next().unwrap_or_default();
+            let Some((top, own)) = trees.place(named(first)) else { continue };
             let place = match path.strip_prefix("/") {
                 Ok(below) => top.join(below),
                 // In v2, we are in it: no cgroup below could have controllers.
@@ -68,21 +64,32 @@ impl Cgroup {
                 }
                 Err(_) => own.join(path),
             };
-            if place.exists()
-                && place.join("cgroup.procs").exists()
-                && has_processes(&place)
-            {
+            if has_processes(&place) {
                 bail!("cgroup {place:?}: others are in it already");
             }
-            match cgroup.add(first.unwrap_or_default(), &top, &place) {
+            places.insert(first.to_owned(), place);
+        }
+        Ok(Cgroup { places, is_v2 })
+    }
+
+    /// Makes it, with its limits.
+    ///
+    /// # Errors
+    /// As mkdir(2) and write(2). Whoever may not, and asked for nothing, has none.
+    pub fn make(&mut self, spec: &Spec) -> Result<()> {
+        let trees = Trees::read()?;
+        for (controller, place) in std::mem::take(&mut self.places) {
+            let Some((top, _)) = trees.place(named(&controller)) else {
+                continue;
+            };
+            match self.add(&controller, &top, &place) {
                 Err(error) if may_do_without() && is_refusal(&error) => {}
                 added => added?,
             }
         }
-        let made = cgroup
-            .update(resources.unwrap_or(&LinuxResources::default()), true);
-        made.inspect_err(|_| drop(cgroup.remove()))?;
-        Ok(cgroup)
+        let linux = spec.linux().as_ref();
+        let resources = linux.and_then(|it| it.resources().as_ref());
+        self.update(resources.unwrap_or(&LinuxResources::default()), true)
     }
 
     fn add(
@@ -294,6 +301,11 @@ fn devices_of_v2(place: &Path, resources: &LinuxResources) -> Result<()> {
         Err(_) if may_do_without() => Ok(()),
         done => done,
     }
+}
+
+/// v2 has a tree without controllers in its name.
+fn named(controller: &str) -> Option<&str> {
+    Some(controller).filter(|it| !it.is_empty())
 }
 
 fn has_processes(place: &Path) -> bool {

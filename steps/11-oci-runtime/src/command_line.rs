@@ -21,7 +21,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub log_format: String,
 
-    /// Ask systemd for the cgroup, which is named SLICE:PREFIX:NAME then
+    /// Taken, and without effect: systemd is not asked for the cgroup
     #[arg(long, global = true)]
     pub systemd_cgroup: bool,
 

@@ -40,10 +40,7 @@ pub fn create(cli: &Cli, arguments: &Create) -> Result<()> {
     let socket = arguments.console_socket.as_deref();
     let console = Console::connect(bundle.process()?, socket)?;
     let directory = Directory::make(cli, id)?;
-    let made = Cgroup::make(&bundle.spec, id).and_then(|cgroup| {
-        let made = make(arguments, &bundle, &directory, &cgroup, console);
-        made.inspect_err(|_| drop(cgroup.remove()))
-    });
+    let made = make(arguments, &bundle, &directory, console);
     made.inspect_err(|_| drop(directory.remove()))
 }
 
@@ -51,7 +48,6 @@ fn make(
     arguments: &Create,
     bundle: &Bundle,
     directory: &Directory,
-    cgroup: &Cgroup,
     console: Option<Console>,
 ) -> Result<()> {
     let mut state = State {
@@ -61,12 +57,28 @@ fn make(
         pid: 0,
         start_time: 0,
         created: log::now(),
-        cgroup: cgroup.clone(),
+        cgroup: Cgroup::plan(&bundle.spec, &arguments.id)?,
         spec: bundle.spec.clone(),
     };
+    // Written down before it is made: whoever kills us can have it taken away.
+    directory.write(&state)?;
+    let planned = state.cgroup.clone();
+    let made = state.cgroup.make(&bundle.spec);
+    let made =
+        made.and_then(|()| begin(arguments, bundle, directory, state, console));
+    made.inspect_err(|_| drop(planned.remove()))
+}
+
+fn begin(
+    arguments: &Create,
+    bundle: &Bundle,
+    directory: &Directory,
+    mut state: State,
+    console: Option<Console>,
+) -> Result<()> {
     let preserve_fds = arguments.preserve_fds;
-    let container =
-        crate::container(bundle, cgroup.clone(), console, preserve_fds)?;
+    let cgroup = state.cgroup.clone();
+    let container = crate::container(bundle, cgroup, console, preserve_fds)?;
     let door = Some(Door::make(directory.path())?);
     let (pid_file, place) =
         (arguments.pid_file.clone(), directory.path().to_owned());
@@ -135,7 +147,7 @@ pub fn run(cli: &Cli, arguments: &Run) -> Result<u8> {
 }
 
 fn known(directory: &Directory, id: &str) -> Result<State> {
-    let state = directory.read()?;
+    let state = directory.read()?.filter(|it| it.pid != 0);
     state.with_context(|| {
         format!("container {id:?} is not created yet, or that was interrupted")
     })
@@ -227,18 +239,21 @@ pub fn delete(cli: &Cli, arguments: &Delete) -> Result<()> {
         return Ok(());
     };
     let _one_at_a_time = directory.lock()?;
-    let Some(state) = directory.read()? else {
+    let state = directory.read()?;
+    let Some(state) = state.as_ref().filter(|it| it.pid != 0) else {
         ensure!(
             force,
             "container {id:?} is being created, or that was interrupted: --force takes it away"
         );
+        // Its first process died with whoever was creating it.
+        state.map_or(Ok(()), |it| it.cgroup.remove())?;
         return directory.remove();
     };
     match state.status(&directory) {
         Status::Stopped => {}
         // Nothing of it has begun.
-        Status::Created => end(&state)?,
-        _ if *force => end(&state)?,
+        Status::Created => end(state)?,
+        _ if *force => end(state)?,
         status => bail!(
             "cannot delete container {id} that is not stopped: {status:?}"
         ),

@@ -17,7 +17,7 @@ use oci_spec::runtime::{
     Hook, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked, Spec,
 };
 use runtime::process::set_domain_name;
-use runtime::{Failure, Feature, Inside, shell};
+use runtime::{Because, Failure, Feature, Inside, shell, write_below_proc};
 
 use crate::bundle::Bundle;
 use crate::console::Console;
@@ -421,13 +421,18 @@ impl Feature for Mounts {
             set_domain_name(name).context("setdomainname()")?;
         }
         for (name, value) in &self.sysctl {
-            let file = Path::new("/proc/sys").join(name.replace('.', "/"));
-            container.call(
-                format!("write({file:?}, {value:?})"),
-                "a setting of our namespaces",
-                format!("sysctl -w {}", shell([format!("{name}={value}")])),
-                || fs::write(&file, value),
-            )?;
+            let file = format!("sys/{}", name.replace('.', "/"));
+            let redirected = "the mounts put something else over the kernel's \
+                              own file: leave /proc/sys free";
+            container
+                .call(
+                    format!("write(\"/proc/{file}\", {value:?})"),
+                    "a setting of our namespaces",
+                    format!("sysctl -w {}", shell([format!("{name}={value}")])),
+                    || write_below_proc(&file, value),
+                )
+                .because(Errno::EXDEV, redirected)
+                .because(Errno::ELOOP, redirected)?;
         }
         Ok(())
     }

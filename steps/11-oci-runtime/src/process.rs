@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown};
 use oci_spec::runtime::{PosixRlimitType as Limit, Process};
 use runtime::process::keep_over_exec;
-use runtime::{Feature, Host, Inside};
+use runtime::{Feature, Host, Inside, write_below_proc};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// The ids of the command, and what it inherits.
@@ -119,14 +119,18 @@ impl Feature for Settings {
 
     fn last(&self, _: &mut Inside) -> Result<()> {
         let Some(label) = &self.label else { return Ok(()) };
-        let own = Path::new("/proc/self/attr/apparmor/exec");
-        let file =
-            if own.exists() { own } else { Path::new("/proc/self/attr/exec") };
+        // By our number: /proc/self is a link, and none is followed.
+        let attributes = format!("{}/attr", std::process::id());
+        let own = format!("{attributes}/apparmor/exec");
+        let file = match Path::new("/proc").join(&own).exists() {
+            true => own,
+            false => format!("{attributes}/exec"),
+        };
         let text = match label.contains(':') {
             true => label.clone(),
             false => format!("exec {label}"),
         };
-        fs::write(file, text)
+        write_below_proc(&file, &text)
             .with_context(|| format!("security label {label:?}"))
     }
 }

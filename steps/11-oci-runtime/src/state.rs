@@ -22,6 +22,7 @@ pub struct State {
     pub id: String,
     pub bundle: PathBuf,
     pub rootfs: PathBuf,
+    /// 0 while it is being created, or when that was interrupted.
     pub pid: i32,
     /// Numbers come back; together with this one does not (proc_pid_stat(5)).
     pub start_time: u64,
@@ -72,6 +73,7 @@ impl Directory {
             .mode(0o711)
             .create(&root)
             .with_context(|| format!("mkdir({root:?})"))?;
+        only_ours(&root)?;
         let path = place(&root, id)?;
         match DirBuilder::new().mode(0o711).create(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -87,15 +89,20 @@ impl Directory {
     /// # Errors
     /// When there is none, or somebody else made it.
     pub fn find(cli: &Cli, id: &str) -> Result<Option<Directory>> {
-        let path = place(&root(cli)?, id)?;
+        let root = root(cli)?;
+        let path = place(&root, id)?;
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{path:?}")),
             Ok(found) => {
                 ensure!(
-                    found.is_dir() && found.uid() == geteuid().as_raw(),
-                    "{path:?}: somebody else made it, so it is not believed"
+                    found.is_dir()
+                        && found.uid() == geteuid().as_raw()
+                        && found.mode() & OTHERS_WRITE == 0,
+                    "{path:?}: somebody else made it, or could write in it, \
+                     so it is not believed"
                 );
+                only_ours(&root)?;
                 Ok(Some(Directory(path)))
             }
         }
@@ -145,7 +152,7 @@ impl Directory {
             .context("rename(state.json)")
     }
 
-    /// `None` while it is being created, or when that was interrupted.
+    /// `None` before anything of it is made.
     ///
     /// # Errors
     /// When it is no state.
@@ -173,6 +180,7 @@ impl State {
     #[must_use]
     pub fn status(&self, directory: &Directory) -> Status {
         match start_time(self.pid) {
+            _ if self.pid == 0 => Status::Creating,
             Some(began) if began == self.start_time => {
                 match (
                     Door::is_closed(directory.path()),
@@ -187,13 +195,17 @@ impl State {
         }
     }
 
+    fn has_process(&self, status: Status) -> bool {
+        self.pid != 0 && status != Status::Stopped
+    }
+
     #[must_use]
     pub fn shown(&self, status: Status) -> Shown<'_> {
         Shown {
             oci_version: self.spec.version(),
             id: &self.id,
             status,
-            pid: (status != Status::Stopped).then_some(self.pid),
+            pid: self.has_process(status).then_some(self.pid),
             bundle: &self.bundle,
             rootfs: &self.rootfs,
             created: &self.created,
@@ -212,6 +224,22 @@ pub fn start_time(pid: i32) -> Option<u64> {
     let state = fields.next()?;
     let began = fields.nth(18)?.parse().ok()?;
     (!["Z", "X"].contains(&state)).then_some(began)
+}
+
+const OTHERS_WRITE: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// Whoever may rename what is in it could make a container of ours another.
+fn only_ours(root: &Path) -> Result<()> {
+    let found =
+        fs::metadata(root).with_context(|| format!("--root {root:?}"))?;
+    let open = found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0;
+    ensure!(
+        !open && [0, geteuid().as_raw()].contains(&found.uid()),
+        "--root {root:?}: somebody else may write there: chmod go-w it, \
+         or name another directory"
+    );
+    Ok(())
 }
 
 /// # Errors

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind::NotFound;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
@@ -24,8 +25,8 @@ use crate::channel::Message;
 use crate::command::{Command, Variable, home_of};
 use crate::door::{self, Leave};
 use crate::failure::{
-    Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, RUNTIME_FAILED,
-    status_of, told,
+    Because, Failure, NO_FILTERS, NO_MORE_NAMESPACES, NOT_EXECUTABLE,
+    RUNTIME_FAILED, status_of, told,
 };
 use crate::feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 use crate::line::Line;
@@ -196,6 +197,7 @@ impl Container {
             boots: self.boot().is_some(),
             signals: &signals,
             leave: self.leave.as_ref(),
+            ourselves: identity(Path::new("/proc/self/exe")),
         };
         let mut child = self.start(&inheritance)?;
         let ours = inheritance.line.of_the_parent()?;
@@ -411,6 +413,7 @@ impl Container {
             Some(_) => Command::described(&self.command, &variables, home),
         };
         let path = command.find()?;
+        own.refuse_ourselves(&path)?;
         own.become_user(&inside)?;
         for Part { step, feature } in &self.features {
             narrator.part(step, || feature.last(&mut inside))?;
@@ -456,9 +459,23 @@ struct Inheritance<'a> {
     boots: bool,
     signals: &'a Signals,
     leave: Option<&'a Leave>,
+    ourselves: Option<(u64, u64)>,
 }
 
 impl Inheritance<'_> {
+    /// A command that is our own program, by /proc/self/exe, could be written
+    /// to from inside, and would then be root on the host (CVE-2019-5736).
+    fn refuse_ourselves(&self, path: &Path) -> Result<(), Failure> {
+        let is_left = self.leave.is_some();
+        if !is_left
+            || self.ourselves.is_none_or(|it| Some(it) != identity(path))
+        {
+            return Ok(());
+        }
+        let message = format!("execve({path:?}): this is the runtime itself");
+        Err(Failure::Command { status: NOT_EXECUTABLE, message })
+    }
+
     /// An error inside is told by the runtime: it still has a stderr.
     fn report(&self, error: &anyhow::Error) -> u8 {
         self.narrator.tell_count();
@@ -684,6 +701,12 @@ fn begin_anew() -> u8 {
     let error = Failure::of("execve(\"/proc/self/exe\")", anew.exec());
     Narrator::error(&program(), &error.to_string());
     error.status()
+}
+
+/// What a file is, whatever it is called.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 /// The name that we were called by, for messages.

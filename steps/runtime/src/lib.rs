@@ -102,7 +102,7 @@ pub use failure::{
     NOT_FOUND, RUNTIME_FAILED, told,
 };
 pub use feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
-pub use kernel_file::kernel_file;
+pub use kernel_file::{kernel_file, write_below_proc};
 pub use known::begin_as_known;
 pub use line::Line;
 pub use narration::{Narrator, Side, Told};

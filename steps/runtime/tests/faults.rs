@@ -45,7 +45,8 @@ const CALLS: [(&str, &[&str], &[&str]); 40] = [
     ("clone", &["clone(", "execve("], &["EAGAIN", "ENOSPC"]),
     ("clone3", &["clone3(", "execve("], &["EAGAIN", "ENOSPC"]),
     ("close_range", &["close_range("], &["ENOMEM"]),
-    ("dup2", &["dup2("], &["EBUSY"]),
+    // The helper that copies mounts hands its descriptor over so.
+    ("dup2", &["dup2(", "| CLONE_FILES |"], &["EBUSY"]),
     ("dup3", &["dup2("], &["EBUSY"]),
     ("eventfd2", &["event"], &["EMFILE"]),
     ("execve", &["execve("], &["ENOMEM"]),

@@ -29,6 +29,9 @@ testbed::main!(
     an_id_is_taken_once,
     a_create_that_fails_leaves_nothing,
     a_create_that_is_killed_takes_the_container_along,
+    a_runtime_killed_before_any_call_leaves_nothing_after_a_delete,
+    two_runtimes_at_one_id_make_one_container,
+    a_state_that_somebody_else_could_write_is_not_believed,
     a_container_outlives_its_create,
     what_went_wrong_is_in_the_log_for_an_engine,
     a_command_that_is_not_there_is_127_and_one_that_is_none_126,
@@ -43,6 +46,9 @@ testbed::main!(
     mounts_have_their_flags_and_data,
     mounts_have_their_propagation,
     a_link_in_the_root_leads_no_mount_out,
+    a_dev_null_that_is_something_else_masks_nothing,
+    a_setting_is_written_to_the_kernel_and_nowhere_else,
+    the_runtime_itself_is_no_command,
     a_root_may_be_read_only,
     a_process_is_who_it_shall_be,
     limits_and_the_oom_score_are_set,
@@ -149,7 +155,7 @@ fn a_create_that_fails_leaves_nothing() {
     let good = container.config.clone();
     let bad: [(&str, Value); 6] = [
         ("/process/args", json!(["/nothing"])),
-        ("/linux/sysctl", json!({ "vm.swappiness": "7" })),
+        ("/linux/sysctl", json!({ "vm.swappiness": "none" })),
         ("/linux/namespaces/0/path", json!("/nothing")),
         (
             "/linux/resources",
@@ -185,7 +191,129 @@ fn a_create_that_is_killed_takes_the_container_along() {
     });
     container.refused(&["delete"]);
     container.done(&["delete", "--force"]);
-    assert!(!container.file("state").join(&container.id).exists());
+    container.assert_gone();
+}
+
+/// One thread of it is killed before its n-th call; what it had begun goes
+/// with it, and what it had made is known to whoever deletes.
+fn a_runtime_killed_before_any_call_leaves_nothing_after_a_delete() {
+    needs_root();
+    let strace = needs::command("strace");
+    let mut container = Bundle::new();
+    container.push("/process/env", json!(format!("MARK={}", container.id)));
+    container.sh("exec sleep 1000");
+    let runtime = container.runtime();
+    let mut stopped = 0;
+    for call in [
+        "flock",
+        "mkdir",
+        "openat",
+        "rename",
+        "socket",
+        "bind",
+        "clone",
+        "pipe2",
+        "socketpair",
+        "sendmsg",
+        "sendto",
+        "recvmsg",
+        "recvfrom",
+        "wait4",
+        "write",
+        "unlink",
+        "close",
+    ] {
+        for nth in [1, 2, 3, 5, 8, 13] {
+            let mut killed = Command::new(&strace);
+            let inject = format!("--inject={call}:signal=KILL:when={nth}");
+            killed.args(["-qq", "-e", &format!("trace={call}"), &inject]);
+            killed.args(["-o", "/dev/null"]);
+            killed.arg(runtime.get_program()).args(runtime.get_args());
+            killed.args(["create", "--pid-file", "pid", &container.id]);
+            killed.current_dir(container.path()).stdin(Stdio::null());
+            killed.stdout(Stdio::null()).stderr(Stdio::null());
+            let status = killed.status().expect("strace");
+            let is_over = status.success();
+            container.done(&["delete", "--force"]);
+            eventually("the end of its processes", || {
+                proc::marked(&container.id).is_empty().then_some(())
+            });
+            container.assert_gone();
+            if is_over {
+                break;
+            }
+            stopped += 1;
+        }
+    }
+    assert!(stopped > 10, "{stopped}");
+}
+
+fn two_runtimes_at_one_id_make_one_container() {
+    needs_root();
+    let mut container = Bundle::new();
+    container.sh("exec sleep 1000");
+    for (words, told) in
+        [(["create"], "already exists"), (["start"], "cannot start")]
+    {
+        // Each writes config.json: all of them, before one of them reads it.
+        let runtimes = [(); 3].map(|()| (container.runtime(), token()));
+        let begun = runtimes.map(|(mut runtime, err)| {
+            runtime.args(words).arg(&container.id).stdin(Stdio::null());
+            let file = File::create(container.file(&err)).expect("a file");
+            runtime.stdout(Stdio::null()).stderr(file);
+            (runtime.spawn().expect("a runtime"), err)
+        });
+        let mut ends = begun.map(|(mut it, err)| {
+            let status = it.wait().expect("its end");
+            (status.success(), container.text(&err))
+        });
+        ends.sort();
+        assert_eq!(
+            ends.each_ref().map(|it| it.0),
+            [false, false, true],
+            "{words:?}: {ends:?}"
+        );
+        for (_, text) in &ends[..2] {
+            assert!(text.contains(told), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+    assert_eq!(container.status(), "running");
+}
+
+fn a_state_that_somebody_else_could_write_is_not_believed() {
+    needs_root();
+    let mut container = Bundle::new();
+    container.start("true");
+    let (root, own) =
+        (container.file("state"), container.file("state").join(&container.id));
+    let chmod = |place: &Path, mode| {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(place, mode).expect("chmod");
+    };
+    for place in [&root, &own] {
+        chmod(place, 0o777);
+        let told = container.refused(&["kill"]);
+        assert!(told.contains("somebody else"), "{told}");
+        chmod(place, 0o711);
+    }
+    let chown = |uid| {
+        std::os::unix::fs::chown(&own, Some(uid), None).expect("chown");
+    };
+    chown(1);
+    for command in ["state", "start", "kill", "delete"] {
+        let told = container.refused(&[command]);
+        assert!(told.contains("somebody else made it"), "{command}: {told}");
+    }
+    chown(0);
+    // A link to a state is no state, wherever it leads.
+    let other = Bundle::new();
+    std::os::unix::fs::symlink(&own, root.join(&other.id)).expect("a link");
+    let mut runtime = container.runtime();
+    let output = runtime.args(["state", &other.id]).output().expect("state");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("somebody else made it"), "{told}");
+    assert_eq!(container.status(), "running");
 }
 
 fn a_container_outlives_its_create() {
@@ -297,21 +425,25 @@ fn the_console_socket_gets_the_terminal() {
     assert!(container.refused(&["create"]).contains("--console-socket"));
     let listener = UnixListener::bind(container.file("tty")).expect("a socket");
     container.set("/process/consoleSize", json!({ "height": 33, "width": 77 }));
-    container.sh("tty; stty size; ls -l /dev/console | cut -c1; read line; echo got $line");
+    container.sh("tty; stty size; test -c /dev/console && echo c && read line; echo got $line");
     container.done(&["create", "--console-socket", "tty", "--pid-file", "pid"]);
     let mut terminal = receive(&listener);
     container.done(&["start"]);
     let word = token();
-    terminal.write_all(format!("{word}\n").as_bytes()).expect("type");
-    let mut shown = String::new();
+    let (mut shown, mut typed) = (String::new(), false);
     let mut bytes = [0; 512];
     // The end of a terminal whose last user is gone is EIO.
     while let Ok(length @ 1..) = terminal.read(&mut bytes) {
         shown += &String::from_utf8_lossy(&bytes[..length]);
+        // What is typed sooner is echoed in the midst of what is written.
+        if shown.contains("\r\nc\r\n") && !typed {
+            terminal.write_all(format!("{word}\n").as_bytes()).expect("type");
+            typed = true;
+        }
     }
     assert!(shown.contains("/dev/pts/0\r\n"), "{shown:?}");
     assert!(shown.contains("33 77\r\n"), "{shown:?}");
-    assert!(shown.contains("\r\nc\r\n"), "{shown:?}");
+    assert!(typed, "/dev/console is no device: {shown:?}");
     assert!(shown.contains(&format!("got {word}\r\n")), "{shown:?}");
     // Its process is in a session with that terminal, and not with ours.
     assert_eq!(container.text("out"), "");
@@ -665,6 +797,84 @@ fn a_link_in_the_root_leads_no_mount_out() {
     container.assert_gone();
 }
 
+/// CVE-2025-31133: what covers would be what the link points to.
+fn a_dev_null_that_is_something_else_masks_nothing() {
+    needs_root();
+    let mut container = Bundle::new();
+    let all = container.config["mounts"].as_array().expect("mounts").clone();
+    let all: Vec<_> =
+        all.into_iter().filter(|it| it["destination"] != "/dev").collect();
+    container.set("/mounts", json!(all));
+    fs::write(container.file("rootfs/mask"), "secret").expect("write");
+    fs::write(container.file("rootfs/shown"), "shown").expect("write");
+    fs::create_dir_all(container.file("rootfs/dev")).expect("mkdir");
+    let null = container.file("rootfs/dev/null");
+    let _ = fs::remove_file(&null);
+    std::os::unix::fs::symlink("/shown", null).expect("a link");
+    container.set("/linux/maskedPaths", json!(["/mask"]));
+    container.sh("cat /mask");
+    let told = container.refused(&["create"]);
+    assert!(told.contains("/mask is not covered"), "{told}");
+    container.assert_gone();
+}
+
+/// CVE-2025-52881: the same with the file that a setting is written to.
+fn a_setting_is_written_to_the_kernel_and_nowhere_else() {
+    needs_root();
+    for (place, file) in
+        [("/proc", "v/sys/kernel/msgmax"), ("/proc/sys", "v/kernel/msgmax")]
+    {
+        for is_link in [false, true] {
+            let mut container = Bundle::new();
+            let file = container.file(file);
+            fs::create_dir_all(file.parent().expect("a parent"))
+                .expect("mkdir");
+            fs::write(container.file("rootfs/victim"), "kept").expect("write");
+            match is_link {
+                true => std::os::unix::fs::symlink("/victim", &file),
+                false => fs::write(&file, "kept"),
+            }
+            .expect("a decoy");
+            container.push("/mounts", json!({ "destination": place, "type": "bind", "source": "v", "options": ["bind"] }));
+            container.set("/linux/maskedPaths", json!([]));
+            container.set("/linux/readonlyPaths", json!([]));
+            container.set("/linux/sysctl", json!({ "kernel.msgmax": "9000" }));
+            let told = container.refused(&["create"]);
+            assert!(told.contains("msgmax"), "{told}");
+            assert_eq!(container.text("rootfs/victim"), "kept", "{place}");
+            if !is_link {
+                assert_eq!(fs::read_to_string(&file).expect("it"), "kept");
+            }
+            container.assert_gone();
+        }
+    }
+}
+
+/// CVE-2019-5736: its program would be open to be written to from inside.
+fn the_runtime_itself_is_no_command() {
+    needs_root();
+    let mut container = Bundle::new();
+    for (path, word) in
+        [("/bin", "/proc/self/exe"), ("/proc/self", "exe"), ("/bin", "/itself")]
+    {
+        if word == "/itself" {
+            let link = container.file("rootfs/itself");
+            std::os::unix::fs::symlink("/proc/self/exe", link).expect("link");
+        }
+        container.set("/process/env", json!([format!("PATH={path}")]));
+        container.set("/process/args", json!([word, "features"]));
+        let told = container.refused(&["create"]);
+        assert!(told.contains("the runtime itself"), "{word}: {told}");
+        container.assert_gone();
+    }
+    let mut container = Bundle::new();
+    container.start("true");
+    let output =
+        container.command_with(&["exec"], &["/proc/self/exe", "features"]);
+    assert_eq!(output.status.code(), Some(126), "{output:?}");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("ociVersion"));
+}
+
 fn a_root_may_be_read_only() {
     needs_root();
     let mut container = Bundle::new();
@@ -877,7 +1087,10 @@ fn settings_are_of_namespaces_or_refused() {
     ] {
         let before = container.config.clone();
         container.without(without);
-        container.set("/linux/sysctl", json!({ name: "1" }));
+        // The value that it has: a runtime that is wrong changes no machine.
+        let file = Path::new("/proc/sys").join(name.replace('.', "/"));
+        let value = fs::read_to_string(file).expect("a setting");
+        container.set("/linux/sysctl", json!({ name: value.trim() }));
         assert!(container.refused(&["create"]).contains(name));
         container.config = before;
     }

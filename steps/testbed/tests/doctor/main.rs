@@ -34,6 +34,10 @@ testbed::main!(
     where_docker_has_its_rules_it_is_right,
     where_a_vpn_takes_all_packets_it_is_right,
     where_apparmor_takes_all_capabilities_it_is_right,
+    where_docker_runs_it_is_right,
+    where_ufw_is_on_it_is_right,
+    where_firewalld_runs_it_is_right,
+    where_coreutils_are_rusts_it_is_right,
 );
 
 // ── machines that are made up ───────────────────────────────────────────────
@@ -274,10 +278,20 @@ const CASES: &[Case] = &[
         "nnnnnnnnnn/wnnnnnnnnn/nnnnnn", "--privileged"),
     ("docker, a user", |m| m.in_docker(),
         "nnnnnnnnnn/wnnnnnnnnn/nnnnnn", "seccomp filter refuses"),
+    ("a privileged container", |m| { m.write(".dockerenv", ""); m.lacks("run/user/1000/bus"); },
+        "wwwwwnwwwp/wwwwwwwwww/wnwwwp", "this container has no systemd"),
     ("a masked /proc", |m| { m.write("run/.containerenv", ""); m.mask_proc(); },
         "wwwnnnnnnn/wwwwwwwwww/nnnnnn", "hides /proc/kcore"),
     ("/ is an overlay", |m| m.change("proc/self/mountinfo", "ext4", "overlay"),
         ALL_WELL, "step 07 needs --upper"),
+    ("a checkout that a virtual machine sees by 9p", |m| m.change("proc/self/mountinfo", "ext4", "9p"),
+        ALL_WELL, "another system's files (9p)"),
+    ("a checkout by 9p that something covers", |m| {
+        m.change("proc/self/mountinfo", "ext4", "9p");
+        m.add("proc/self/mountinfo", "50 22 8:2 / / rw - ext4 /dev/sda2 rw");
+    }, ALL_WELL, r#""notes":[]"#),
+    ("ChromeOS", |m| m.write("dev/.cros_milestone", ""),
+        ALL_WELL, "the Linux of ChromeOS"),
     ("the playground of a user of one id", |m| {
         m.asked_by_root();
         m.write("proc/self/uid_map", "0 1000 1");

@@ -2,9 +2,10 @@
 //! machine, and put back.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use testbed::{binary, checkout, needs, skip};
+use testbed::{Step, binary, checkout, needs, skip};
 
 use super::{
     Outcome, Report, as_the_labs_learner, compare_with, here, outcome,
@@ -28,6 +29,15 @@ impl Odd {
         let odd = Odd(leave);
         as_root(arrive);
         odd
+    }
+
+    /// With a program that is installed, and asleep, in the lab's Debian 13.
+    fn with(program: &str, arrive: &str, leave: &'static str) -> Odd {
+        needs::lab();
+        if !Path::new(program).exists() {
+            skip(format!("needs {program}, as --everything has it"));
+        }
+        Odd::begin(arrive, leave)
     }
 }
 
@@ -160,4 +170,96 @@ PROFILE",
             "{asked:?}"
         );
     }
+}
+
+const STEP_08: &str = "08-networking";
+const THE_INTERNET: &str = "203.0.113.10";
+
+/// A page from the pretended internet, for a container on the bridge; and what
+/// step 08 says.
+fn a_page_from_outside() -> (bool, String) {
+    let get = format!("wget -q -T 3 -O - http://{THE_INTERNET}");
+    let output = Step::telling_all(STEP_08).sh(&get).output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.stdout.starts_with(b"Hello"), told)
+}
+
+/// Somebody else's firewall stops what the host forwards: step 08 says whose
+/// rules these are and what opens them, and that opens them. The second command
+/// is the first in the other direction, and told in fewer words.
+fn its_advice_opens_the_way_out(whose: &str, advice: &[&str]) {
+    let (came, told) = a_page_from_outside();
+    assert!(!came, "nothing is in the way: {told}");
+    assert!(told.contains(whose), "{told}");
+    assert!(told.contains(advice[0]), "{}: {told}", advice[0]);
+    for command in advice {
+        as_root(command);
+    }
+    let (came, told) = a_page_from_outside();
+    assert!(came, "{told}");
+}
+
+pub fn where_docker_runs_it_is_right() {
+    let _odd = Odd::with(
+        "/usr/sbin/dockerd",
+        "systemctl start docker",
+        "systemctl stop docker.socket docker containerd
+         ip link delete docker0
+         nft flush ruleset
+         echo 0 >/proc/sys/net/ipv4/ip_forward",
+    );
+    let forwards = fs::read("/proc/sys/net/ipv4/ip_forward").expect("a switch");
+    assert_eq!(forwards, b"1\n", "docker does not run");
+    all_works(&the_doctor_is_right());
+    its_advice_opens_the_way_out(
+        "FORWARD of table ip filter drops",
+        &[
+            "iptables -I DOCKER-USER -i workshop0 -j ACCEPT",
+            "iptables -I DOCKER-USER -o workshop0 -j ACCEPT",
+        ],
+    );
+}
+
+pub fn where_ufw_is_on_it_is_right() {
+    let _odd = Odd::with(
+        "/usr/sbin/ufw",
+        "ufw --force enable",
+        "ufw --force reset
+         nft flush ruleset",
+    );
+    all_works(&the_doctor_is_right());
+    its_advice_opens_the_way_out(
+        "FORWARD of table ip filter drops",
+        &[
+            "ufw route allow in on workshop0",
+            "ufw route allow out on workshop0",
+        ],
+    );
+}
+
+pub fn where_firewalld_runs_it_is_right() {
+    let _odd = Odd::with(
+        "/usr/sbin/firewalld",
+        "systemctl start firewalld",
+        "systemctl stop firewalld",
+    );
+    all_works(&the_doctor_is_right());
+    its_advice_opens_the_way_out(
+        "filter_FORWARD of table inet firewalld rejects",
+        &["firewall-cmd --zone=trusted --add-interface=workshop0"],
+    );
+}
+
+/// As on Ubuntu since 25.10.
+pub fn where_coreutils_are_rusts_it_is_right() {
+    let _odd = Odd::with(
+        "/usr/lib/cargo/bin/coreutils",
+        "mount -t overlay -o lowerdir=/usr/lib/cargo/bin/coreutils:/usr/bin \
+            overlay /usr/bin",
+        "umount -l /usr/bin",
+    );
+    let whose = as_the_labs_learner("ls", &["--version"]);
+    let whose = String::from_utf8_lossy(&whose.stdout).into_owned();
+    assert!(!whose.contains("GNU"), "{whose}");
+    all_works(&the_doctor_is_right());
 }

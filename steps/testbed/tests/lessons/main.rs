@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         ("step_10_commands", || {
             commands("steps/10-system-container/README.md")
         }),
+        ("step_11_commands", || commands("steps/11-oci-runtime/README.md")),
         ("a_path_may_have_spaces", a_path_may_have_spaces),
         ("no_page_is_forgotten", no_page_is_forgotten),
         ("quoted_code_is_in_the_source", quoted_code_is_in_the_source),
@@ -297,7 +298,7 @@ fn lessons_have_one_shape() {
         );
         seen.insert(lesson.name);
     }
-    assert_eq!(seen.len(), 10, "{seen:?}");
+    assert_eq!(seen.len(), 11, "{seen:?}");
 }
 
 fn words_are_spelled_right() {

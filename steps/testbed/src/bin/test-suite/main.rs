@@ -492,7 +492,10 @@ impl Run {
         if problems > 0 {
             red.push("matrix");
         }
-        let excused = |claim: &&_| !lab && matrix.names_the_lab(claim);
+        let excused = |claim: &&_| {
+            !lab && matrix.names(claim, "the lab")
+                || !choice.everything && matrix.names(claim, "--everything")
+        };
         let nowhere = matrix.judged_nowhere();
         let nowhere = nowhere.into_iter().filter(|claim| !excused(claim));
         let nowhere = if whole { nowhere.count() } else { 0 };
