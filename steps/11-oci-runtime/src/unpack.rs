@@ -1,16 +1,29 @@
 //! From an image to a bundle.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use image::Config;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::geteuid;
 use oci_spec::runtime::Spec;
 use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::low_level::emulate_default_handler;
+use tempfile::TempDir;
 
 use crate::command_line::Unpack;
 use crate::lifecycle;
+
+const PREFIX: &str = ".unpack-";
 
 /// # Errors
 /// When there is no image, or it is not what it says. Nothing is left then.
@@ -20,18 +33,29 @@ pub fn unpack(arguments: &Unpack) -> Result<()> {
         format!("{}: is there already, choose another name", bundle.display())
     };
     ensure!(fs::symlink_metadata(bundle).is_err(), taken());
+    let stop = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
+    }
     let above = bundle.parent().filter(|it| !it.as_os_str().is_empty());
     let above = above.unwrap_or(Path::new("."));
+    // The image says who may read what, and not the caller's umask.
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    sweep(above);
     // Beside it, so that it comes in one step: half a bundle is nobody's.
-    let new = tempfile::Builder::new()
-        .prefix(".unpack-")
-        .tempdir_in(above)
+    let (new, _lock) = locked(above)
         .with_context(|| format!("mkdir in {}", above.display()))?;
     let (root, mut left_out) = (new.path().join("rootfs"), vec![]);
-    let config = image::unpack(image, &root, &mut left_out)
-        .with_context(|| format!("image {}", image.display()))?;
-    let spec = described(&config, &root)?;
+    let made = image::unpack(image, &root, &stop, &mut left_out)
+        .with_context(|| format!("image {}", image.display()));
+    let signal = stop.load(Ordering::Relaxed);
+    if made.is_err() && signal != 0 {
+        new.close()?;
+        return Ok(emulate_default_handler(signal.try_into()?)?);
+    }
+    let spec = described(&made?, &root)?;
     fs::write(new.path().join("config.json"), spec)?;
+    fs::set_permissions(new.path(), Permissions::from_mode(0o755))?;
     fs::rename(new.path(), bundle).with_context(taken)?;
     let _ = new.keep();
     for what in left_out {
@@ -40,9 +64,41 @@ pub fn unpack(arguments: &Unpack) -> Result<()> {
     Ok(())
 }
 
+/// A directory of ours, and the lock that says that we are alive.
+fn locked(above: &Path) -> Result<(TempDir, Flock<File>)> {
+    loop {
+        let new = tempfile::Builder::new().prefix(PREFIX).tempdir_in(above)?;
+        // Somebody who sweeps may have been faster.
+        let Ok(file) = File::open(new.path()) else { continue };
+        let lock = Flock::lock(file, FlockArg::LockExclusive);
+        let lock = lock.map_err(|(_, why)| why)?;
+        if new.path().exists() {
+            return Ok((new, lock));
+        }
+    }
+}
+
+/// Takes away what an unpack of ours has left that was killed.
+fn sweep(above: &Path) {
+    let theirs = fs::read_dir(above).into_iter().flatten().flatten();
+    for entry in theirs {
+        let is_one =
+            entry.file_name().as_bytes().starts_with(PREFIX.as_bytes())
+                && entry.metadata().is_ok_and(|it| {
+                    it.is_dir() && it.uid() == geteuid().as_raw()
+                });
+        let Some(Ok(file)) = is_one.then(|| File::open(entry.path())) else {
+            continue;
+        };
+        if let Ok(_dead) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// What `spec` writes, with what the image says of its command.
 fn described(config: &Config, root: &Path) -> Result<String> {
-    let for_a_user = !nix::unistd::geteuid().is_root();
+    let for_a_user = !geteuid().is_root();
     let spec: Spec = lifecycle::described(for_a_user);
     let mut spec = serde_json::to_value(spec)?;
     let (uid, gid) = user(config.user.as_deref().unwrap_or_default(), root)?;

@@ -1,20 +1,22 @@
 //! One layer: what it deletes, and what it brings.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
+use nix::errno::Errno;
 use nix::unistd::geteuid;
-use rustix::fs::{XattrFlags, lsetxattr};
+use rustix::fs::{AtFlags, CWD, Timestamps, XattrFlags, lsetxattr, utimensat};
 use sha2::{Digest, Sha256};
-use tar::{Archive, Entry, EntryType};
+use tar::{Archive, Entry, EntryType, Header};
 
-use crate::layout::{Descriptor, Layout, name_of};
+use crate::layout::{Blob, Descriptor, Layout, name_of};
 
 const MARK: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -24,35 +26,145 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const GROWTH: u64 = 100;
 const FREE: u64 = 64 << 20;
 
-/// Lays a layer over those that are in `root` already.
-pub fn apply(
-    layout: &Layout,
-    blob: &Descriptor,
-    diff_id: &str,
-    root: &Path,
-    left_out: &mut Vec<String>,
-) -> Result<()> {
-    let root = &fs::canonicalize(root)?;
-    let marks = marks(layout, blob, diff_id)?;
-    // First of all: a mark means the layers below, not its own.
-    for mark in marks {
-        let told = || format!("whiteout {}", mark.display());
-        delete(root, &mark).with_context(told)?;
-    }
-    let mut archive = archive(open(layout.blob(blob)?, blob)?);
-    for entry in archive.entries()? {
-        let mut entry = entry.map_err(damaged)?;
-        let name = entry.path()?.display().to_string();
-        lay_out(&mut entry, root, left_out).with_context(|| name)?;
-    }
-    Ok(())
+/// What the layers so far have become.
+pub struct Tree {
+    root: PathBuf,
+    left_out: Vec<String>,
+    /// Whatever comes into a directory makes it younger: so at the end.
+    times: BTreeMap<PathBuf, u64>,
+    /// The first file whose owner is nobody here, and how many there are.
+    orphans: Option<(String, usize)>,
 }
 
-fn archive<R: Read>(tar: R) -> Archive<R> {
-    let mut archive = Archive::new(tar);
-    archive.set_preserve_permissions(true);
-    archive.set_preserve_ownerships(geteuid().is_root());
-    archive
+impl Tree {
+    /// An empty one, in a directory that is named without links.
+    pub fn new(root: &Path) -> Tree {
+        let (left_out, times) = (vec![], BTreeMap::new());
+        Tree { root: root.to_owned(), left_out, times, orphans: None }
+    }
+
+    /// Lays a layer over those that are there already.
+    pub fn apply(
+        &mut self,
+        layout: &Layout,
+        blob: &Descriptor,
+        diff_id: &str,
+    ) -> Result<()> {
+        let marks = marks(layout, blob, diff_id)?;
+        // First of all: a mark means the layers below, not its own.
+        for mark in marks {
+            let told = || format!("whiteout {}", mark.display());
+            delete(&self.root, &mark).with_context(told)?;
+        }
+        let mut archive = Archive::new(open(layout.blob(blob)?, blob)?);
+        archive.set_preserve_permissions(true);
+        for entry in archive.entries()? {
+            let mut entry = entry.map_err(damaged)?;
+            let name = entry.path()?.display().to_string();
+            self.lay_out(&mut entry).with_context(|| name)?;
+        }
+        Ok(())
+    }
+
+    /// What could not be as the image says.
+    pub fn done(mut self) -> Result<Vec<String>> {
+        for (place, seconds) in self.times {
+            let is_there = fs::symlink_metadata(&place)
+                .is_ok_and(|it| it.is_dir())
+                && fs::canonicalize(&place).is_ok_and(|it| it == place);
+            if is_there {
+                let time = rustix::fs::Timespec {
+                    tv_sec: seconds.try_into()?,
+                    tv_nsec: 0,
+                };
+                let times =
+                    Timestamps { last_access: time, last_modification: time };
+                utimensat(CWD, &place, &times, AtFlags::SYMLINK_NOFOLLOW)
+                    .with_context(|| format!("utimensat({place:?})"))?;
+            }
+        }
+        self.left_out.extend(self.orphans.map(|(first, count)| {
+            format!(
+                "the owner of {first} (files like this: {count}): this user \
+                 namespace has no such id, so it is root's"
+            )
+        }));
+        Ok(self.left_out)
+    }
+
+    fn lay_out<R: Read>(&mut self, entry: &mut Entry<R>) -> Result<()> {
+        let path = entry.path()?.into_owned();
+        let kind = entry.header().entry_type();
+        if name(&path).starts_with(MARK) || kind.is_pax_global_extensions() {
+            return Ok(());
+        }
+        if matches!(kind, EntryType::Char | EntryType::Block | EntryType::Fifo)
+        {
+            let told = format!("{}: a device or FIFO", path.display());
+            self.left_out.push(told);
+            return Ok(());
+        }
+        let attributes = attributes(entry)?;
+        // What is there and of another kind goes: a link would be followed.
+        if let Some(there) = place_of(&self.root, &path)? {
+            let both = kind.is_dir() && !there.is_symlink() && there.is_dir();
+            if !both && there != self.root {
+                remove(&there)?;
+            }
+        }
+        ensure!(entry.unpack_in(&self.root)?, "it leads out of the layer");
+        let Some(place) = place_of(&self.root, &path)? else { return Ok(()) };
+        // A second name of a file has its owner and mode already.
+        if !kind.is_hard_link() {
+            self.own(&place, entry.header())?;
+        }
+        if kind.is_dir() {
+            self.times.insert(place.clone(), entry.header().mtime()?);
+        }
+        for (key, value) in attributes {
+            if !geteuid().is_root() && !key.starts_with("user.") {
+                self.left_out.push(format!("{}: {key}", path.display()));
+                continue;
+            }
+            lsetxattr(&place, &key, &value, XattrFlags::empty())
+                .with_context(|| format!("setxattr({place:?}, {key})"))?;
+        }
+        Ok(())
+    }
+
+    /// Its owner and its mode, in this order: chown(2) takes setuid away.
+    fn own(&mut self, place: &Path, header: &Header) -> Result<()> {
+        let mut mode = header.mode()? & 0o7777;
+        if geteuid().is_root() {
+            let (uid, gid) =
+                (header.uid()?.try_into()?, header.gid()?.try_into()?);
+            let told = || format!("lchown({place:?}, {uid}, {gid})");
+            let user = lchown(place, Some(uid), None);
+            let group = lchown(place, None, Some(gid));
+            let is_orphan = |it: &io::Result<()>| {
+                let why = it.as_ref().err().and_then(io::Error::raw_os_error);
+                why == Some(Errno::EINVAL as i32)
+            };
+            if is_orphan(&user) || is_orphan(&group) {
+                let id = |it: &_, id| if is_orphan(it) { 0 } else { id };
+                let (uid, gid) = (id(&user, uid), id(&group, gid));
+                lchown(place, Some(uid), Some(gid)).with_context(told)?;
+                let shown = || format!("{}", place.display());
+                let (_, count) =
+                    self.orphans.get_or_insert_with(|| (shown(), 0));
+                *count += 1;
+            } else {
+                user.and(group).with_context(told)?;
+            }
+        } else if header.entry_type().is_dir() {
+            // An ordinary user must be able to fill it, and remove it.
+            mode |= 0o700;
+        }
+        if !header.entry_type().is_symlink() {
+            fs::set_permissions(place, Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
 }
 
 // Not the library's own words: they hold a page of what it read.
@@ -63,7 +175,7 @@ fn damaged(error: io::Error) -> anyhow::Error {
     }
 }
 
-fn open(file: File, blob: &Descriptor) -> Result<Box<dyn Read>> {
+fn open<'a>(file: Blob<'a>, blob: &Descriptor) -> Result<Box<dyn Read + 'a>> {
     Ok(match blob.media_type.as_str() {
         "application/vnd.oci.image.layer.v1.tar"
         | "application/vnd.docker.image.rootfs.diff.tar" => Box::new(file),
@@ -143,6 +255,15 @@ fn directory_of(root: &Path, path: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(real))
 }
 
+/// Where it is, or comes to be, by the real path of its directory.
+fn place_of(root: &Path, path: &Path) -> Result<Option<PathBuf>> {
+    let directory = directory_of(root, path)?;
+    Ok(directory.map(|it| match path.file_name() {
+        Some(last) => it.join(last),
+        None => it,
+    }))
+}
+
 fn delete(root: &Path, mark: &Path) -> Result<()> {
     let Some(directory) = directory_of(root, mark)? else { return Ok(()) };
     if name(mark) == OPAQUE {
@@ -167,49 +288,6 @@ fn remove(path: &Path) -> Result<()> {
         Ok(_) => fs::remove_file(path),
     }
     .with_context(|| format!("remove {}", path.display()))
-}
-
-fn lay_out<R: Read>(
-    entry: &mut Entry<R>,
-    root: &Path,
-    left_out: &mut Vec<String>,
-) -> Result<()> {
-    let path = entry.path()?.into_owned();
-    let kind = entry.header().entry_type();
-    if name(&path).starts_with(MARK) || kind.is_pax_global_extensions() {
-        return Ok(());
-    }
-    if matches!(kind, EntryType::Char | EntryType::Block | EntryType::Fifo) {
-        left_out.push(format!("{}: a device or FIFO", path.display()));
-        return Ok(());
-    }
-    let attributes = attributes(entry)?;
-    // What is there and of another kind goes: a link would be followed.
-    if let Some(directory) = directory_of(root, &path)? {
-        let Some(last) = path.file_name() else { return Ok(()) };
-        let there = directory.join(last);
-        let both = kind.is_dir() && !there.is_symlink() && there.is_dir();
-        if !both {
-            remove(&there)?;
-        }
-    }
-    ensure!(entry.unpack_in(root)?, "it leads out of the layer");
-    let Some(directory) = directory_of(root, &path)? else { return Ok(()) };
-    let place = directory.join(path.file_name().unwrap_or_default());
-    // An ordinary user must be able to fill a directory, and remove it.
-    if kind.is_dir() && !geteuid().is_root() {
-        let mode = entry.header().mode()? & 0o7777 | 0o700;
-        fs::set_permissions(&place, Permissions::from_mode(mode))?;
-    }
-    for (key, value) in attributes {
-        if !geteuid().is_root() && !key.starts_with("user.") {
-            left_out.push(format!("{}: {key}", path.display()));
-            continue;
-        }
-        lsetxattr(&place, &key, &value, XattrFlags::empty())
-            .with_context(|| format!("setxattr({place:?}, {key})"))?;
-    }
-    Ok(())
 }
 
 fn attributes<R: Read>(entry: &mut Entry<R>) -> Result<Vec<(String, Vec<u8>)>> {

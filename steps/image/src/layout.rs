@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -65,12 +66,31 @@ const MANIFESTS: [&str; 2] = [
 
 /// An image in a directory.
 #[derive(Debug)]
-pub struct Layout(PathBuf);
+pub struct Layout<'a> {
+    directory: PathBuf,
+    stop: &'a AtomicUsize,
+}
 
-impl Layout {
+/// A blob that is what its descriptor says. No longer read once there is a
+/// signal: whoever reads it can clean up then.
+pub struct Blob<'a> {
+    file: File,
+    stop: &'a AtomicUsize,
+}
+
+impl Read for Blob<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.stop.load(Ordering::Relaxed) {
+            0 => self.file.read(buffer),
+            signal => Err(io::Error::other(format!("signal {signal}"))),
+        }
+    }
+}
+
+impl<'a> Layout<'a> {
     /// # Errors
     /// When it is none.
-    pub fn open(directory: &Path) -> Result<Layout> {
+    pub fn open(directory: &Path, stop: &'a AtomicUsize) -> Result<Self> {
         let shown = directory.display();
         ensure!(
             directory.is_dir(),
@@ -82,7 +102,7 @@ impl Layout {
             "{shown}: no image, since it has no file oci-layout; \
              `skopeo copy docker-daemon:IMAGE oci:DIR` makes one"
         );
-        Ok(Layout(directory.to_owned()))
+        Ok(Layout { directory: directory.to_owned(), stop })
     }
 
     /// The manifest for this machine.
@@ -90,7 +110,7 @@ impl Layout {
     /// # Errors
     /// When there is none, or more than one.
     pub fn manifest(&self) -> Result<Descriptor> {
-        let file = self.0.join("index.json");
+        let file = self.directory.join("index.json");
         let told = || format!("{}: the image's first page", file.display());
         let (mut text, opened) =
             (vec![], File::open(&file).with_context(told)?);
@@ -134,27 +154,28 @@ impl Layout {
     ///
     /// # Errors
     /// When it is not.
-    pub fn blob(&self, blob: &Descriptor) -> Result<File> {
+    pub fn blob(&self, blob: &Descriptor) -> Result<Blob<'a>> {
         let Descriptor { digest, size, .. } = blob;
-        let path = self.0.join("blobs/sha256").join(hex(digest)?);
+        let path = self.directory.join("blobs/sha256").join(hex(digest)?);
         let told = || format!("blob {digest}: part of the image is missing");
         // Never wait for whoever may write to a FIFO.
         ensure!(fs::metadata(&path).with_context(told)?.is_file(), told());
-        let mut file = File::open(&path).with_context(told)?;
-        let length = file.metadata()?.len();
+        let file = File::open(&path).with_context(told)?;
+        let mut blob = Blob { file, stop: self.stop };
+        let length = blob.file.metadata()?.len();
         ensure!(
             length == *size,
             "blob {digest} has {length} bytes, and should have {size}: \
              it was cut short or changed, get the image anew"
         );
-        let found = sum(&file)?;
+        let found = sum(&mut blob)?;
         ensure!(
             found == *digest,
             "blob {digest} is not what its name says, but {found}: \
              it was damaged or forged, get the image anew"
         );
-        file.rewind()?;
-        Ok(file)
+        blob.file.rewind()?;
+        Ok(blob)
     }
 }
 

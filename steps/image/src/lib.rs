@@ -11,12 +11,15 @@
 mod layer;
 mod layout;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use layer::Tree;
 pub use layout::{Descriptor, Layout};
 
 /// How a container of this image begins.
@@ -54,16 +57,18 @@ struct Manifest {
 }
 
 /// Lays out the image of a directory: its layers, one over the other, in a new
-/// directory `root`. What is left out of it goes to `left_out`.
+/// directory `root`. What is left out of it goes to `left_out`. Once `stop` is
+/// the number of a signal, it ends.
 ///
 /// # Errors
 /// When there is no such image, or a blob is not what its digest says.
 pub fn unpack(
     directory: &Path,
     root: &Path,
+    stop: &AtomicUsize,
     left_out: &mut Vec<String>,
 ) -> Result<Config> {
-    let layout = Layout::open(directory)?;
+    let layout = Layout::open(directory, stop)?;
     let manifest: Manifest = layout.json(&layout.manifest()?)?;
     let whole: Whole = layout.json(&manifest.config)?;
     let diff_ids = &whole.rootfs.diff_ids;
@@ -75,10 +80,13 @@ pub fn unpack(
         diff_ids.len()
     );
     fs::create_dir(root).with_context(|| format!("mkdir({root:?})"))?;
+    fs::set_permissions(root, Permissions::from_mode(0o755))?;
+    let mut tree = Tree::new(&fs::canonicalize(root)?);
     for (descriptor, diff_id) in manifest.layers.iter().zip(diff_ids) {
         let digest = &descriptor.digest;
-        layer::apply(&layout, descriptor, diff_id, root, left_out)
+        tree.apply(&layout, descriptor, diff_id)
             .with_context(|| format!("layer {digest}"))?;
     }
+    left_out.extend(tree.done()?);
     Ok(whole.config.unwrap_or_default())
 }

@@ -1,21 +1,26 @@
 //! Claims about images: each makes its own, of tars with random facts.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
-use testbed::{binary, token};
+use testbed::{binary, needs, token};
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// When each file of each image was written.
+const TIME: i64 = 1_000_000_000;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A tar file in the making.
@@ -46,6 +51,7 @@ impl Tar {
         header.set_mode(mode);
         header.set_uid(if mode & 0o4000 == 0 { 0 } else { 7 });
         header.set_gid(0);
+        header.set_mtime(TIME as u64);
         header.set_size(text.len() as u64);
         header.set_cksum();
         self.0.append(&header, text.as_bytes()).expect("tar");
@@ -162,9 +168,23 @@ impl Image {
     }
 
     fn unpack(&self) -> Output {
-        let mut unpack = Command::new(binary("11-oci-runtime"));
+        self.unpack_by(&["env"])
+    }
+
+    /// By a program that starts another.
+    fn unpack_by(&self, by: &[&str]) -> Output {
+        let mut unpack = Command::new(by[0]);
+        unpack.args(&by[1..]).arg(binary("11-oci-runtime"));
         unpack.arg("unpack").arg(self.path("image"));
         unpack.arg(self.path("bundle")).output().expect("unpack")
+    }
+
+    /// What is beside it.
+    fn beside(&self) -> Vec<String> {
+        let left = fs::read_dir(self.place.path()).expect("read");
+        let left = left.map(|it| it.expect("it").file_name());
+        let left = left.map(|it| it.into_string().expect("a name"));
+        left.filter(|it| it != "image").collect()
     }
 
     /// Its root directory.
@@ -182,10 +202,8 @@ impl Image {
         for word in words {
             assert!(told.contains(word), "{word:?} is not in {told}");
         }
-        let left = fs::read_dir(self.place.path()).expect("read");
-        let left: Vec<_> = left.map(|it| it.expect("it").file_name()).collect();
-        let ours = left.iter().all(|it| it == "image" || it == "outside");
-        assert!(ours, "left: {left:?}");
+        let left = self.beside();
+        assert!(left.iter().all(|it| it == "outside"), "left: {left:?}");
     }
 }
 
@@ -284,6 +302,98 @@ pub fn a_file_of_an_image_keeps_what_it_is() {
     let length = length.expect("a file capability");
     // Asked for in a user namespace, it comes in the longer form.
     assert_eq!(value[4..length.min(20)], capability[4..]);
+}
+
+/// In a user namespace, a container's root is somebody else, who has to pass.
+pub fn a_directory_is_what_the_image_says() {
+    let umask = ["sh", "-c", "umask 077; exec \"$@\"", "sh"];
+    let about = |image: &Image, name: &str| {
+        let about = fs::metadata(image.path(name)).expect(name);
+        (about.mode() & 0o7777, about.mtime())
+    };
+    let image = Image::of([Tar::new().file("implied/word", "x")]);
+    let output = image.unpack_by(&umask);
+    assert!(output.status.success(), "{output:?}");
+    for name in ["bundle", "bundle/rootfs", "bundle/rootfs/implied"] {
+        assert_eq!(about(&image, name).0, 0o755, "{name}");
+    }
+    assert_eq!(about(&image, "bundle/config.json").0, 0o644);
+    let below = Tar::new()
+        .entry(EntryType::Directory, "./", "", 0o711, "")
+        .entry(EntryType::Directory, "d/", "", 0o1777, "")
+        .directory("becomes-link")
+        .file("d/word", "x");
+    let above = Tar::new().file("d/another", "x").link(
+        EntryType::Symlink,
+        "becomes-link",
+        "d",
+    );
+    let image = Image::of([below, above]);
+    let output = image.unpack_by(&umask);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(about(&image, "bundle/rootfs"), (0o711, TIME));
+    assert_eq!(about(&image, "bundle/rootfs/d"), (0o1777, TIME));
+    assert_eq!(about(&image, "bundle/rootfs/d/another").1, TIME);
+}
+
+pub fn an_owner_that_is_nobody_here_is_root() {
+    let tar = Tar::new()
+        .entry(EntryType::Regular, "one", "", 0o4755, "x")
+        .entry(EntryType::Regular, "two", "", 0o4711, "x")
+        .file("three", "x");
+    let image = Image::of([tar]);
+    let output = image.unpack_by(&["unshare", "--user", "--map-root-user"]);
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = ["left out: the owner of", "/one", "files like this: 2"];
+    assert!(words.iter().all(|it| told.contains(it)), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    for (name, mode) in [("one", 0o4755), ("two", 0o4711), ("three", 0o644)] {
+        let about = fs::metadata(image.path("bundle/rootfs").join(name));
+        let about = about.expect(name);
+        assert_eq!(about.uid(), geteuid().as_raw(), "{name}");
+        assert_eq!(about.mode() & 0o7777, mode, "{name}");
+    }
+}
+
+pub fn an_unpack_that_is_ended_leaves_nothing() {
+    let strace = needs::command("strace").display().to_string();
+    let image = Image::of([Tar::new().directory("d").file("d/word", "x")]);
+    let killed = |calls: &str, signal: &str, nth: u8| {
+        let inject = format!("--inject={calls}:signal={signal}:when={nth}");
+        let trace = format!("--trace={calls}");
+        image.unpack_by(&[
+            &strace,
+            "-qq",
+            "-f",
+            "-o",
+            "/dev/null",
+            &trace,
+            &inject,
+        ])
+    };
+    // Before the second directory that it makes: rootfs.
+    for signal in ["INT", "TERM", "HUP"] {
+        let output = killed("?mkdir,?mkdirat", signal, 2);
+        assert!(output.status.signal().is_some(), "{output:?}");
+        assert_eq!(image.beside(), [""; 0], "{signal}");
+    }
+    // Before the last call: all of it is there, under another name.
+    killed("?rename,?renameat,?renameat2", "KILL", 1);
+    let left = image.beside();
+    assert!(left.len() == 1 && left[0].starts_with(".unpack-"), "{left:?}");
+    // Who is alive keeps what is his.
+    let dead = image.path(&left[0]);
+    let alive = image.path(".unpack-alive");
+    fs::create_dir(&alive).expect("mkdir");
+    let alive = File::open(alive).expect("open");
+    let alive = Flock::lock(alive, FlockArg::LockExclusive).expect("a lock");
+    image.root();
+    assert!(!dead.exists());
+    let mut left = image.beside();
+    left.sort();
+    assert_eq!(left, [".unpack-alive", "bundle"]);
+    drop(alive);
 }
 
 pub fn the_manifest_of_this_machine_is_taken() {

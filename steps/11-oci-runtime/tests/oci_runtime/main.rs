@@ -14,10 +14,13 @@ use std::process::{Command, Stdio};
 
 use bundle::Bundle;
 use images::{
-    a_blob_that_lies_is_refused, a_file_of_an_image_keeps_what_it_is,
+    a_blob_that_lies_is_refused, a_directory_is_what_the_image_says,
+    a_file_of_an_image_keeps_what_it_is,
     a_layer_deletes_what_is_below_it_and_not_its_own,
     a_layer_that_climbs_out_is_refused,
     a_layer_that_grows_without_end_is_refused, an_image_becomes_a_bundle,
+    an_owner_that_is_nobody_here_is_root,
+    an_unpack_that_is_ended_leaves_nothing,
     the_manifest_of_this_machine_is_taken, what_is_no_image_is_refused,
 };
 use serde_json::{Value, json};
@@ -70,6 +73,9 @@ testbed::main!(
     an_image_becomes_a_bundle,
     a_layer_deletes_what_is_below_it_and_not_its_own,
     a_file_of_an_image_keeps_what_it_is,
+    a_directory_is_what_the_image_says,
+    an_owner_that_is_nobody_here_is_root,
+    an_unpack_that_is_ended_leaves_nothing,
     the_manifest_of_this_machine_is_taken,
     a_blob_that_lies_is_refused,
     what_is_no_image_is_refused,
