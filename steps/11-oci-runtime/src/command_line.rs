@@ -83,6 +83,8 @@ pub enum Command {
     Update(Update),
     /// Write a config.json to begin with
     Spec(SpecArguments),
+    /// Make a bundle of an image
+    Unpack(Unpack),
     /// Print what this runtime knows
     Features,
 }
@@ -247,4 +249,15 @@ pub struct SpecArguments {
     /// For a container of an ordinary user
     #[arg(long = "rootless")]
     pub for_a_user: bool,
+}
+
+/// `unpack`
+#[derive(Debug, Args)]
+pub struct Unpack {
+    /// A directory with an image: an OCI layout
+    #[arg(value_name = "DIR")]
+    pub image: PathBuf,
+    /// The directory to make
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
 }

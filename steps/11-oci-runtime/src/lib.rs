@@ -24,6 +24,7 @@ mod namespaces;
 mod process;
 mod rules;
 mod state;
+pub mod unpack;
 
 use std::ffi::OsString;
 use std::fs::File;

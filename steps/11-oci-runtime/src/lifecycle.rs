@@ -386,9 +386,20 @@ fn typed(arguments: &Update) -> Result<LinuxResources> {
 /// # Errors
 /// When there is one already.
 pub fn spec(arguments: &SpecArguments) -> Result<()> {
+    let spec = described(arguments.for_a_user);
+    let file = arguments.bundle.join("config.json");
+    let mut new = fs::File::create_new(&file)
+        .with_context(|| format!("create({file:?})"))?;
+    new.write_all(serde_json::to_string_pretty(&spec)?.as_bytes())
+        .with_context(|| format!("write({file:?})"))
+}
+
+/// What a container has when nobody says anything of it.
+#[must_use]
+pub fn described(for_a_user: bool) -> Spec {
     let (uid, gid) =
         (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let mut spec = match arguments.for_a_user {
+    let mut spec = match for_a_user {
         true => Spec::rootless(uid, gid),
         false => Spec::default(),
     };
@@ -397,11 +408,7 @@ pub fn spec(arguments: &SpecArguments) -> Result<()> {
     if let Some(process) = spec.process_mut() {
         process.set_terminal(Some(false));
     }
-    let file = arguments.bundle.join("config.json");
-    let mut new = fs::File::create_new(&file)
-        .with_context(|| format!("create({file:?})"))?;
-    new.write_all(serde_json::to_string_pretty(&spec)?.as_bytes())
-        .with_context(|| format!("write({file:?})"))
+    spec
 }
 
 /// # Errors

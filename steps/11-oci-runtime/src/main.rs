@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use oci_runtime::command_line::{Cli, Command};
-use oci_runtime::{exec, lifecycle, log};
+use oci_runtime::{exec, lifecycle, log, unpack};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         }
         Command::Update(it) => lifecycle::update(&cli, it).map(|()| 0),
         Command::Spec(it) => lifecycle::spec(it).map(|()| 0),
+        Command::Unpack(it) => unpack::unpack(it).map(|()| 0),
         Command::Features => lifecycle::features().map(|()| 0),
     };
     ExitCode::from(done.unwrap_or_else(|error| log::failed(&cli, &error)))

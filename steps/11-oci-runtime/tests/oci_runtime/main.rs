@@ -2,6 +2,7 @@
 //! Claims of step 11, judged from outside.
 
 mod bundle;
+mod images;
 
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Write};
@@ -12,6 +13,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bundle::Bundle;
+use images::{
+    a_blob_that_lies_is_refused, a_directory_is_what_the_image_says,
+    a_file_of_an_image_keeps_what_it_is,
+    a_layer_deletes_what_is_below_it_and_not_its_own,
+    a_layer_that_climbs_out_is_refused,
+    a_layer_that_grows_without_end_is_refused, an_image_becomes_a_bundle,
+    an_owner_that_is_nobody_here_is_root,
+    an_unpack_that_is_ended_leaves_nothing,
+    the_manifest_of_this_machine_is_taken, what_is_no_image_is_refused,
+};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
 };
@@ -62,6 +73,17 @@ testbed::main!(
     bad_configurations_are_told,
     the_story_is_told_to_a_file,
     an_ordinary_user_has_a_container,
+    an_image_becomes_a_bundle,
+    a_layer_deletes_what_is_below_it_and_not_its_own,
+    a_file_of_an_image_keeps_what_it_is,
+    a_directory_is_what_the_image_says,
+    an_owner_that_is_nobody_here_is_root,
+    an_unpack_that_is_ended_leaves_nothing,
+    the_manifest_of_this_machine_is_taken,
+    a_blob_that_lies_is_refused,
+    what_is_no_image_is_refused,
+    a_layer_that_climbs_out_is_refused,
+    a_layer_that_grows_without_end_is_refused,
 );
 
 fn needs_root() {
