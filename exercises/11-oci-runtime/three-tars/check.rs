@@ -104,7 +104,7 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     tar(&tars[1], &[("word", &word[2]), (".wh.gone", "")]);
     tar(&tars[2], &[("word", &word[3])]);
     let mut run = judge.program();
-    run = run.args([&show(&image)]).args(&tars.map(|it| show(&it))).start();
+    run = run.args([&show(&image)]).args(tars.map(|it| show(&it))).start();
     let ended = run.ends()?;
     ensure(
         ended.status.success() && image.join("index.json").exists(),
