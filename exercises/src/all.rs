@@ -99,6 +99,9 @@ mod config_json;
 #[path = "../11-oci-runtime/create/check.rs"]
 mod create;
 
+#[path = "../11-oci-runtime/three-tars/check.rs"]
+mod three_tars;
+
 /// Every exercise, in the order in which they are offered.
 pub const ALL: &[&Exercise] = &[
     &chroot::EXERCISE,
@@ -133,6 +136,7 @@ pub const ALL: &[&Exercise] = &[
     &halt::EXERCISE,
     &config_json::EXERCISE,
     &create::EXERCISE,
+    &three_tars::EXERCISE,
 ];
 
 /// The exercise of this name, or that had it once.

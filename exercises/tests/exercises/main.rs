@@ -50,6 +50,7 @@ testbed::main!(
     halt,
     config_json,
     create,
+    three_tars,
     a_verdict_that_is_kept_names_no_mount_of_the_machine,
     // others
     a_program_that_hangs_is_stopped,

@@ -52,6 +52,7 @@ proven! {
     halt: "halt",
     config_json: "config-json",
     create: "create",
+    three_tars: "three-tars",
 }
 
 /// A program that `exercise compile` has made.
@@ -130,6 +131,7 @@ fn kept(name: &str, told: &Told) -> String {
     let what = what.replace("\n  |", "\n|");
     let mut all = [what, cleaned.collect()];
     for (varies, word) in [
+        (r"sha256:[0-9a-f]{64}", "sha256:…"),
         (r"mounts( inside)?: /.*", "mounts${1}: …"),
         // On a busy machine, others do not end in time either.
         (r"(nor working: [a-z-]+)(, [a-z-]+)+", "$1"),

@@ -67,7 +67,10 @@ pub fn unpack(arguments: &Unpack) -> Result<()> {
 /// A directory of ours, and the lock that says that we are alive.
 fn locked(above: &Path) -> Result<(TempDir, Flock<File>)> {
     loop {
-        let new = tempfile::Builder::new().prefix(PREFIX).tempdir_in(above)?;
+        let new = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(above)?;
         // Somebody who sweeps may have been faster.
         let Ok(file) = File::open(new.path()) else { continue };
         let lock = Flock::lock(file, FlockArg::LockExclusive);

@@ -149,7 +149,8 @@ impl Tree {
                 let id = |it: &_, id| if is_orphan(it) { 0 } else { id };
                 let (uid, gid) = (id(&user, uid), id(&group, gid));
                 lchown(place, Some(uid), Some(gid)).with_context(told)?;
-                let shown = || format!("{}", place.display());
+                let name = place.strip_prefix(&self.root).unwrap_or(place);
+                let shown = || name.display().to_string();
                 let (_, count) =
                     self.orphans.get_or_insert_with(|| (shown(), 0));
                 *count += 1;

@@ -71,7 +71,7 @@ pub struct Layout<'a> {
     stop: &'a AtomicUsize,
 }
 
-/// A blob that is what its descriptor says. No longer read once there is a
+/// A blob that is what its descriptor says. Nothing of it is read after a
 /// signal: whoever reads it can clean up then.
 pub struct Blob<'a> {
     file: File,
