@@ -312,11 +312,11 @@ DEMO
   check '… and leaves the terminal as it was' eventually cmp -s "$dir/before" "$dir/after"
   terminal kill-server
 
-  write_demo long <<DEMO
+  write_demo wide <<DEMO
 scene 'One' 0:10
 run 'echo some words, and then a file in a-directory-of-a-long/name-that-does-not-fit'
 DEMO
-  start_in_terminal long
+  start_in_terminal wide
   check 'no command is broken inside a word' shows_last $'file in\na-directory-of-a-long/name-that-does-not-fit'
   type_keys '?'
   check '… nor when it is shown again' shows_last $'quit · ? keys\n\nplayground# echo some words, and then a file in\na-directory-of-a-long/name-that-does-not-fit'

@@ -22,6 +22,8 @@ static MACHINE: Mutex<Option<&Machine>> = Mutex::new(None);
 
 /// The one of all claims.
 pub fn machine() -> &'static Machine {
+    // Before the lock is held: whoever skips panics.
+    needs_engines();
     let mut machine = MACHINE.lock().expect("the machine");
     machine.get_or_insert_with(|| Box::leak(Box::new(Machine::start())))
 }
@@ -33,14 +35,17 @@ pub fn last_machine() -> &'static Machine {
     machine
 }
 
+pub fn needs_engines() {
+    needs::host_root();
+    let mut check = Command::new(checkout().join("scripts/engines.sh"));
+    if !check.arg("--check").output().is_ok_and(|it| it.status.success()) {
+        skip("needs engines: ./scripts/engines.sh --get");
+    }
+}
+
 impl Machine {
     pub fn start() -> Machine {
-        needs::host_root();
         let script = checkout().join("scripts/engines.sh");
-        let check = Command::new(&script).arg("--check").output();
-        if !check.is_ok_and(|it| it.status.success()) {
-            skip("needs engines: ./scripts/engines.sh --get");
-        }
         let mark = token();
         let runtime = binary("11-oci-runtime");
         let mut script = Command::new(script)

@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::process::Stdio;
 
-use machine::{Machine, first, last_machine, limit, machine, text};
+use machine::{
+    Machine, first, last_machine, limit, machine, needs_engines, text,
+};
 
-use testbed::{eventually, needs, proc, token};
+use testbed::{eventually, proc, token};
 
 testbed::main!(
     docker_runs_a_command_to_its_end,
@@ -395,7 +397,7 @@ fn nothing_of_the_engines_is_left() {
 }
 
 fn engines_that_are_killed_leave_nothing() {
-    needs::host_root();
+    needs_engines();
     let before = host();
     let machine = Machine::start();
     let (_, pid) = background(&machine, &[], "exec sleep 1000");
