@@ -77,7 +77,7 @@ glance() {
 tell_gone() { # sets gone
   local pid one
   for pid in "${!owns[@]}"; do
-    [[ -d /proc/$pid || ${owns[${parents[$pid]}]-} != "${owns[$pid]}" ]] || unset "owns[${parents[$pid]}]"
+    [[ -d /proc/$pid || ${owns[${parents[$pid]}]-} != "${owns[$pid]-}" ]] || unset "owns[${parents[$pid]}]"
   done
   for pid in "${!owns[@]}"; do
     [[ -d /proc/$pid ]] || went+=("$EPOCHSECONDS ${names[$pid]-?}:${owns[$pid]}")
