@@ -31,25 +31,6 @@ Exit status: 0; 125 if that can't be done.
 USAGE
 }
 
-say() { echo "debian-root: $*" >&2; }
-
-fail() { # LINE...
-    printf 'debian-root: %s\n' "$1" >&2
-    shift
-    [[ $# -eq 0 ]] || printf '             %s\n' "$@" >&2
-    exit 125
-}
-
-need() { # PROGRAM...
-    local program
-    for program in "$@"; do
-        [[ $(type -P "$program") ]] || fail "the program $program is missing." \
-            'To install it: ./scripts/setup.sh --lab'
-    done
-}
-
-end() { [[ ! -e /proc/$1 ]] || kill "$1" || true; }
-
 suite=bookworm
 root_packages=systemd-sysv,dbus,libpam-systemd,iproute2,procps
 

@@ -36,25 +36,6 @@ Exit status: COMMAND's own; 125 if the engines can't be started.
 USAGE
 }
 
-say() { echo "engines: $*" >&2; }
-
-fail() { # LINE...
-    printf 'engines: %s\n' "$1" >&2
-    shift
-    [[ $# -eq 0 ]] || printf '         %s\n' "$@" >&2
-    exit 125
-}
-
-need() { # PROGRAM...
-    local program
-    for program in "$@"; do
-        [[ $(type -P "$program") ]] || fail "the program $program is missing." \
-            'To install it: ./scripts/setup.sh --lab'
-    done
-}
-
-end() { [[ ! -e /proc/$1 ]] || kill "$1" || true; }
-
 # ── the packages ────────────────────────────────────────────────────────────
 
 suite=bookworm

@@ -63,29 +63,6 @@ machine can't start, or goes down before COMMAND ends.
 USAGE
 }
 
-say() { echo "lab: $*" >&2; }
-
-fail() { # LINE...
-    printf 'lab: %s\n' "$1" >&2
-    shift
-    [[ $# -eq 0 ]] || printf '     %s\n' "$@" >&2
-    exit 125
-}
-
-need() { # PROGRAM...
-    local program
-    for program in "$@"; do
-        [[ $(type -P "$program") ]] || fail "the program $program is missing." \
-            'To install what the lab needs: ./scripts/setup.sh --lab'
-    done
-}
-
-# First checks that the process exists: otherwise what kill says about one that has
-# ended would go to /dev/null, and if that is broken, kill never runs.
-end() { # PID [SIGNAL]
-    [[ ! -e /proc/$1 ]] || kill "-${2:-TERM}" "$1" || true
-}
-
 # ── the workspace ───────────────────────────────────────────────────────────
 
 # Hard links where possible, so that nothing is copied twice. Others may be at work

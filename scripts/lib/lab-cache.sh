@@ -1,9 +1,36 @@
 # shellcheck shell=bash
 # What the lab makes once, from Debian packages, and keeps in its cache: the images
 # of its machines' disks, and what it takes to run them and to compile for them, if
-# that is not installed. Sourced by lab.sh.
+# that is not installed. Sourced by the scripts that make something of packages.
 #
 # shellcheck disable=SC2317 # functions are passed to mmdebstrap
+
+# Whose words they are.
+me=${0##*/} me=${me%.sh}
+
+say() { echo "$me: $*" >&2; }
+
+fail() { # LINE...
+    say "$1"
+    shift
+    local line
+    for line in "$@"; do printf "%${#me}s  %s\n" '' "$line" >&2; done
+    exit 125
+}
+
+need() { # PROGRAM...
+    local program
+    for program in "$@"; do
+        [[ $(type -P "$program") ]] || fail "the program $program is missing." \
+            'To install it: ./scripts/setup.sh --lab'
+    done
+}
+
+# First checks that the process exists: otherwise what kill says about one that has
+# ended would go to /dev/null, and if that is broken, kill never runs.
+end() { # PID [SIGNAL]
+    [[ ! -e /proc/$1 ]] || kill "-${2:-TERM}" "$1" || true
+}
 
 # The directories of lab.sh: its cache, and that of this run in it. What it was
 # asked for, by the names of the tables below.
