@@ -8,11 +8,11 @@
 //! off. Before it, a container reaches what listens on the host's 127.0.0.1,
 //! takes the host's ports and changes its firewall.
 //!
-//! A container that can talk to nobody is of little use. So the wall gets a
-//! door: a [veth(4)](https://man7.org/linux/man-pages/man4/veth.4.html) pair is
-//! a cable with two ends. One lies inside, the other in a bridge, which is a
-//! switch. The host is plugged in too, and is the containers' router: it hides
-//! them behind its own address (NAT), and lets in what `--publish` asks for.
+//! So that a container can talk, the wall gets a door: a
+//! [veth(4)](https://man7.org/linux/man-pages/man4/veth.4.html) pair is a cable
+//! with two ends. One lies inside, the other in a bridge, which is a switch. The
+//! host is plugged in too, and is the containers' router: it hides them behind
+//! its own address (NAT), and lets in what `--publish` asks for.
 
 mod bridge;
 mod firewall;
@@ -44,12 +44,7 @@ use view::View;
 #[derive(Debug, clap::Args)]
 pub struct Network {
     /// Network inside [default: bridge; for an ordinary user pasta, or none without pasta]
-    #[arg(
-        long,
-        value_enum,
-        value_name = "bridge|none|host",
-        hide_possible_values = true
-    )]
+    #[arg(long, value_name = "bridge|none|host", hide_possible_values = true)]
     network: Option<Mode>,
 
     /// Lead a port of the host to one of the container: [IP:]HOST:CONTAINER[/tcp|/udp]
@@ -78,8 +73,7 @@ impl Feature for Network {
         mode::must_fit(self.network, &self.publish)
     }
 
-    // Asking the kernel is better than guessing who we are: the lock is for this
-    // network's root alone, and so is the first change.
+    // Only this network's root gets the lock: so it is the kernel that says no.
     fn on_host(&mut self, container: &Host) -> Result<()> {
         // Not before the clone(2): the child would hold the sockets, too.
         self.reserved = Reserved::take(&self.publish, container)?;

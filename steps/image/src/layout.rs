@@ -1,7 +1,7 @@
 //! The directory: who names whom, and whether it is true.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -196,22 +196,9 @@ pub fn name_of(sum: Sha256) -> String {
 }
 
 fn sum(mut of: impl Read) -> Result<String> {
-    let mut sink = Sum(Sha256::new());
-    io::copy(&mut of, &mut sink)?;
-    Ok(name_of(sink.0))
-}
-
-struct Sum(Sha256);
-
-impl Write for Sum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let mut sum = Sha256::new();
+    io::copy(&mut of, &mut sum)?;
+    Ok(name_of(sum))
 }
 
 /// The one for this machine. Where nobody says for which it is, it is for all.
