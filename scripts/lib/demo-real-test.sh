@@ -69,15 +69,19 @@ leaves_nothing() { # NAME
 }
 
 leaves_nothing_when_stopped() { # NAME SCENE SIGNAL CONDITION
-  local result=0
-  start_demo "$1" --speed 15 --from "$2"
-  until (eval "$4") >/dev/null 2>&1; do
-    kill -0 "$demo" 2>/dev/null || { result=1 && break; }
-    sleep 0.02
+  local result=1
+  # On a busy machine the moment may pass unseen: then it is played again.
+  for _ in {1..3}; do
+    start_demo "$1" --speed 15 --from "$2"
+    until (eval "$4") >/dev/null 2>&1; do
+      kill -0 "$demo" 2>/dev/null || continue 2
+      sleep 0.02
+    done
+    kill -"$3" "$demo" || true
+    # It must not succeed.
+    ! wait "$demo" && is_as_before && result=0
+    break
   done
-  kill -"$3" "$demo" || true
-  wait "$demo" && result=1 # it must not succeed
-  is_as_before || result=1
   verdict "$result" "$1 --real leaves the host as it was after SIG$3, when $4"
 }
 

@@ -25,6 +25,8 @@ pub fn machine() -> &'static Machine {
     // Before the lock is held: whoever skips panics.
     needs_engines();
     let mut machine = MACHINE.lock().expect("the machine");
+    // A claim that hung has taken it along.
+    machine.take_if(|it| !proc::runs(it.pid));
     machine.get_or_insert_with(|| Box::leak(Box::new(Machine::start())))
 }
 

@@ -262,8 +262,9 @@ fn docker_starts_many_at_once() {
 fn a_docker_that_is_killed_finds_its_containers_again() {
     let machine = machine();
     let (name, pid) = background(machine, &[], "exec sleep 1000");
-    let script = "kill -9 $(cat /run/docker.pid); \
-                  while docker version; do sleep 0.05; done; \
+    // A new one does not start as long as the number is somebody's.
+    let script = "old=$(cat /run/docker.pid); kill -9 $old; \
+                  while [[ -e /proc/$old ]]; do sleep 0.05; done; \
                   setsid dockerd >>/run/engines/log 2>&1 & \
                   until docker version; do sleep 0.05; done";
     machine.done(&["bash", "-c", script]);
