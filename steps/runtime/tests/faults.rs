@@ -45,8 +45,9 @@ const CALLS: [(&str, &[&str], &[&str]); 40] = [
     ("clone", &["clone(", "execve("], &["EAGAIN", "ENOSPC"]),
     ("clone3", &["clone3(", "execve("], &["EAGAIN", "ENOSPC"]),
     ("close_range", &["close_range("], &["ENOMEM"]),
-    // The helper that copies mounts hands its descriptor over so.
-    ("dup2", &["dup2(", "| CLONE_FILES |"], &["EBUSY"]),
+    // Those whose helpers hand over a descriptor: nft and the like, and what
+    // copies mounts.
+    ("dup2", &["dup2(", "execve(", "| CLONE_FILES |"], &["EBUSY"]),
     ("dup3", &["dup2("], &["EBUSY"]),
     ("eventfd2", &["event"], &["EMFILE"]),
     ("execve", &["execve("], &["ENOMEM"]),
@@ -127,8 +128,8 @@ const QUESTIONS: [&str; 13] = [
 ];
 /// Where a step goes on, and owes no explanation: what is waste stays for the
 /// next one; a link that can't be followed is not followed; an address whose
-/// name can't be had is left out.
-const MAY_BE_IGNORED: [&str; 9] = [
+/// name can't be had is left out; nobody is warned of rules that can't be read.
+const MAY_BE_IGNORED: [&str; 10] = [
     "LOCK_NB",
     "O_DIRECTORY",
     "O_NOFOLLOW",
@@ -136,6 +137,7 @@ const MAY_BE_IGNORED: [&str; 9] = [
     "/etc/",
     "/container-",
     "SOCK_DGRAM",
+    "ip_tables_names",
     "sun_path=@",
     // Who is left behind to take a network away. Without one, the runtime does
     // it itself.
