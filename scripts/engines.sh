@@ -20,7 +20,7 @@ and podman use step 11's runtime. Everything else is as outside, in your directo
   docker run --rm -it box                       box is an image: a busybox
   docker run --rm -it --runtime crun box        the same, with another runtime
   podman run --rm -it --rootfs $BOX sh          BOX is its root directory
-  ctr run --rm --runc-binary $RUNTIME --rootfs $BOX NAME sh
+  ctr run --rm --runc-binary $RUNTIME --rootfs $BOX NAME /bin/sh
 
 When COMMAND ends, or this script, however it ends, all of it is taken away: engines,
 containers, images, networks, cgroups. Data is in memory meanwhile. No network leads
