@@ -610,10 +610,13 @@ fn a_machine_boots_in_the_machine() {
     let volume = format!("{}:/w", programs.path().display());
     let machine = boot(Step::new(STEP).args(["-v", &volume]));
     // Only the runtime is asked to stop: to an init, SIGTERM is something else.
+    // Each init gives its services five seconds; the outer one must give the
+    // inner one more than that.
     let (status, _) = inside(
         &machine,
         "systemd-run --quiet --unit=inner -p Delegate=yes -p KillMode=mixed \
-         -p StandardOutput=file:/root/console /w/10-system-container -q",
+         -p TimeoutStopSec=1min -p StandardOutput=file:/root/console \
+         /w/10-system-container -q",
     );
     assert_eq!(status, 0);
     let console = || inside(&machine, "cat /root/console").1;
