@@ -19,7 +19,7 @@ lessons ...), in all environments.
                      takes hours without KVM
   --stage STAGE      only this stage (clippy, slides, host-root ...), or all whose
                      names begin with it (playground, lab)
-  --limit SECONDS    end any program that takes longer (default: 600)
+  --limit SECONDS    end any program that is silent for longer (default: 600)
   --write-readme     put this run's table of environments into README.md; it takes
                      a full run, as root
   --help             this text

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use testbed::record::{BEGUN, ENVIRONMENT, MARK};
 
 use crate::plan::{self, CANARY};
-use crate::stage::{Log, output_of};
+use crate::stage::{Log, output_of, too_long};
 
 /// A test binary from `tests/`. It names its own claims.
 pub struct Binary {
@@ -141,7 +141,7 @@ impl Place<'_> {
         said: &str,
     ) -> Result<bool> {
         let how = match status {
-            None => format!("it took longer than {:?}", self.limit),
+            None => too_long(self.limit),
             Some(status) => status.to_string(),
         };
         let success = status.is_some_and(|status| status.success());

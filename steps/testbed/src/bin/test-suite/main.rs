@@ -62,7 +62,7 @@ struct Choice {
     #[arg(long)]
     write_readme: bool,
 
-    /// End any program of a stage that takes longer
+    /// End any program of a stage that is silent for longer
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     limit: u64,
 

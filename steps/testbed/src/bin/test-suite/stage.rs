@@ -56,7 +56,8 @@ impl Log {
     }
 
     /// Runs a program to its end, with its output in this log. `None`: it was
-    /// ended because it took longer than `limit`.
+    /// ended because it was silent for `limit`, or took six times as long: a
+    /// busy machine is slow, but it goes on.
     ///
     /// # Errors
     /// If it can't be started.
@@ -75,7 +76,9 @@ impl Log {
         }
         command.stdout(self.file.try_clone()?).stderr(self.file.try_clone()?);
         let program = command.get_program().to_string_lossy().into_owned();
-        let (status, cpu) = run_in_a_group(command, limit)
+        let log = &self.file;
+        let said = || log.metadata().map_or(0, |log| log.len());
+        let (status, cpu) = run_in_a_group(command, limit, said)
             .with_context(|| format!("start {program}"))?;
         self.cpu += cpu;
         self.parts.push((part.to_owned(), begin.elapsed()));
@@ -83,7 +86,7 @@ impl Log {
             println!("{}", self.text().split_off(before));
         }
         if status.is_none() {
-            self.tell(&format!("{part}: ended after {limit:?}"))?;
+            self.tell(&format!("{part}: ended; {}", too_long(limit)))?;
         }
         Ok(status)
     }
@@ -350,19 +353,37 @@ fn wait_until(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     false
 }
 
+/// How many times its limit of silence a program may take in all.
+const TALKATIVE: u32 = 6;
+
+/// Why a program was ended.
+pub fn too_long(limit: Duration) -> String {
+    format!("it was silent for {limit:?}, or took {TALKATIVE} times as long")
+}
+
 /// Runs a program in a process group of its own, and ends the group if it takes
-/// too long. Returns the processor time of the program and its descendants,
-/// too.
+/// too long; `said` tells how much it has said. Returns the processor time of
+/// the program and its descendants, too.
 fn run_in_a_group(
     command: &mut Command,
     limit: Duration,
+    said: impl Fn() -> u64,
 ) -> io::Result<(Option<ExitStatus>, Duration)> {
     let mut groups = GROUPS.lock().expect("no panic with it");
     let mut child = command.process_group(0).spawn()?;
     let pid = Pid::from_raw(child.id() as i32);
     groups.push(pid);
     drop(groups);
-    let in_time = wait_until(limit, || has_ended(pid));
+    let (mut before, mut last_word) = (said(), Instant::now());
+    let mut silent = || {
+        let now = said();
+        if now != before {
+            (before, last_word) = (now, Instant::now());
+        }
+        last_word.elapsed() > limit
+    };
+    wait_until(limit * TALKATIVE, || has_ended(pid) || silent());
+    let in_time = has_ended(pid);
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         if !has_ended(pid) {
             let _ = killpg(pid, signal);
@@ -444,8 +465,22 @@ mod tests {
         command.args(["-c", "sleep 1000 & sleep 1000"]).stdout(Stdio::null());
         let begin = Instant::now();
         let limit = Duration::from_millis(200);
-        let (status, _) = run_in_a_group(&mut command, limit).expect("sh");
+        let (status, _) =
+            run_in_a_group(&mut command, limit, || 0).expect("sh");
         assert!(status.is_none() && begin.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_program_that_goes_on_talking_gets_more_time_but_not_for_ever() {
+        let begin = Instant::now();
+        let talks = || begin.elapsed().as_millis() as u64;
+        let limit = Duration::from_millis(500);
+        let run = |seconds: &str| {
+            let mut command = Command::new("sleep");
+            run_in_a_group(command.arg(seconds), limit, talks).expect("sleep").0
+        };
+        assert!(run("1").expect("it talked").success());
+        assert!(run("1000").is_none());
     }
 
     #[test]
@@ -454,7 +489,8 @@ mod tests {
         let work = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done";
         command.args(["-c", &format!("({work}); true")]);
         let limit = Duration::from_secs(60);
-        let (status, cpu) = run_in_a_group(&mut command, limit).expect("sh");
+        let (status, cpu) =
+            run_in_a_group(&mut command, limit, || 0).expect("sh");
         assert!(status.expect("in time").success());
         assert!(cpu > Duration::from_millis(50), "{cpu:?}");
     }
