@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect,
@@ -67,9 +68,20 @@ impl Door {
     pub fn open(directory: &Path) -> Result<()> {
         let line = seqpacket()?;
         let (address, _held) = address(directory)?;
-        connect(line.as_raw_fd(), &address).context("connect() to the door")?;
-        fs::remove_file(directory.join(NAME))
-            .context("unlink() of the door")?;
+        let reached = connect(line.as_raw_fd(), &address);
+        let take_away = || {
+            fs::remove_file(directory.join(NAME))
+                .context("unlink() of the door")
+        };
+        if reached == Err(Errno::ECONNREFUSED) {
+            take_away()?;
+            bail!(
+                "cannot start it (ECONNREFUSED): somebody has, and was \
+                 interrupted on the way"
+            );
+        }
+        reached.context("connect() to the door")?;
+        take_away()?;
         Channel(line).heed()
     }
 
