@@ -15,6 +15,10 @@ use user_namespace::Mapping;
 /// More than any engine writes.
 const LARGEST: u64 = 4 << 20;
 
+/// The same. Those at one place are a list that the kernel goes through each
+/// time.
+const MOST_MOUNTS: usize = 10_000;
+
 /// What is in it.
 #[derive(Debug)]
 pub struct Bundle {
@@ -64,20 +68,29 @@ impl Bundle {
             "process.cwd {:?}: not an absolute path",
             process.cwd()
         );
+        // The kernel says that of some only when the command begins.
+        let words = process.args().iter().chain(process.env()).flatten();
+        for word in words {
+            ensure!(!word.contains('\0'), "process: {word:?} has a NUL byte");
+        }
         for mount in spec.mounts().iter().flatten() {
             let place = mount.destination();
             ensure!(place.is_absolute(), "mount at {place:?}: not absolute");
         }
         let linux = spec.linux().as_ref();
-        for paths in [
-            linux.and_then(|it| it.masked_paths().as_ref()),
-            linux.and_then(|it| it.readonly_paths().as_ref()),
-        ] {
-            for path in paths.into_iter().flatten() {
-                let it = "linux.maskedPaths and readonlyPaths";
-                ensure!(path.starts_with('/'), "{it}: {path:?}: not absolute");
-            }
+        let masked = linux.and_then(|it| it.masked_paths().as_ref());
+        let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
+        let paths = masked.into_iter().chain(read_only).flatten();
+        let mut count = spec.mounts().iter().flatten().count();
+        for path in paths {
+            let it = "linux.maskedPaths and readonlyPaths";
+            ensure!(path.starts_with('/'), "{it}: {path:?}: not absolute");
+            count += 1;
         }
+        ensure!(
+            count <= MOST_MOUNTS,
+            "mounts: {count} of them, and not more than {MOST_MOUNTS} are made"
+        );
         self.rootfs().map(drop)
     }
 

@@ -19,6 +19,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use crate::channel::{Channel, Message};
 use crate::feature::Host;
+use crate::line::GONE;
 
 /// How a container is left behind.
 pub struct Leave {
@@ -114,7 +115,7 @@ fn address(directory: &Path) -> Result<(UnixAddr, File)> {
 pub fn part(runtime: &Channel, leave: &Leave) -> Result<Option<Channel>> {
     match runtime.receive().context("recvmsg() from the host")? {
         Some(Message::Go) => {}
-        _ => bail!("whoever started us is gone"),
+        _ => bail!(GONE),
     }
     set_pdeathsig(None).context("prctl(PR_SET_PDEATHSIG, 0)")?;
     let Some(door) = &leave.door else { return Ok(None) };

@@ -605,7 +605,7 @@ once_gone() {
     kill -9 "$pid"
     while [ -e "/proc/$pid" ]; do /bin/true; done
     echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
-    sleep 1000 & victim=$!
+    sleep 1000 3>&- & victim=$!
     [ "$victim" = "$pid" ] || { echo another number; exit; }
 }
 for round in exec kill; do
@@ -1066,10 +1066,10 @@ pub fn a_story_that_nobody_can_read_keeps_nobody_waiting() {
     needs_root();
     let mut container = Bundle::new();
     container.sh("echo done");
-    let run = |story: &str, log: &str| {
+    let run = |story: &str| {
         let mut runtime = container.runtime();
         runtime.env("WORKSHOP_NARRATE", container.file(story));
-        runtime.args(["--log", log, "run", &container.id]);
+        runtime.args(["run", &container.id]);
         runtime.stdin(Stdio::null()).output().expect("run")
     };
     fs::create_dir(container.file("dir")).expect("mkdir");
@@ -1082,7 +1082,7 @@ pub fn a_story_that_nobody_can_read_keeps_nobody_waiting() {
         ("fifo", "ENXIO"),
         ("no/where", "ENOENT"),
     ] {
-        let output = run(story, "log.json");
+        let output = run(story);
         let told = sentence(&output);
         assert!(told.contains(errno), "{told}");
         assert!(told.contains("WORKSHOP_NARRATE"), "{told}");
@@ -1095,7 +1095,7 @@ pub fn a_story_that_nobody_can_read_keeps_nobody_waiting() {
     let mut deaf = deaf.open(container.file("fifo")).expect("the pipe");
     while deaf.write(&[0; 4096]).is_ok() {}
     for is_full in [true, false] {
-        let output = run("fifo", "log.json");
+        let output = run("fifo");
         assert!(output.stderr.is_empty(), "{output:?}");
         assert_eq!(output.stdout, b"done\n");
         let mut story = vec![];
@@ -1118,13 +1118,9 @@ pub fn a_story_that_nobody_can_read_keeps_nobody_waiting() {
     );
     container.done(&["delete", "--force"]);
     // The log is a pipe that nobody reads: the same words are on stderr.
-    fs::remove_file(container.file("fifo")).expect("rm");
-    mkfifo(&container.file("fifo"), Mode::S_IRWXU).expect("mkfifo");
-    let output = container
-        .runtime()
-        .args(["--log", "fifo", "state", &container.id])
-        .output();
-    assert!(sentence(&output.expect("state")).contains("does not exist"));
+    let _ = fs::remove_file(container.file("log.json"));
+    mkfifo(&container.file("log.json"), Mode::S_IRWXU).expect("mkfifo");
+    assert!(container.refused(&["state"]).contains("does not exist"));
 }
 
 /// Hooks are programs of others, too.
@@ -1136,7 +1132,7 @@ pub fn a_hook_that_is_a_bad_listener_keeps_nobody_waiting() {
     // It does not read; it says more than a pipe has room for; it goes, and what it has started stays.
     let word = token();
     for script in
-        ["true", "head -c 300000 /dev/zero >&2", "sleep 1000 & echo $! > left"]
+        ["true", "yes | head -c 300000 >&2", "sleep 1000 & echo $! > left"]
     {
         container.set("/hooks", json!({ "createRuntime": hook(script) }));
         container.sh("echo done");
