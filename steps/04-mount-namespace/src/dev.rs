@@ -1,6 +1,6 @@
 //! /dev: the few devices that a program may expect, and none of the machine's.
 
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::Result;
@@ -11,7 +11,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::symlinkat;
 use runtime::{Because, Failure, Inside, shell};
 
-use crate::mount::Mount;
+use crate::mount::{Mount, Target};
 use crate::new_root::NewRoot;
 
 type Node = (&'static str, u64, u64, &'static str);
@@ -47,17 +47,13 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         place,
         "devices of our choice, gone with the namespace",
     )?;
-    nodes(container, root)?;
-    links(container, root)?;
+    let dev = root.existing(Path::new("dev"))?;
+    nodes(container, &dev)?;
+    links(container, &dev)?;
     for name in ["pts", "shm", "mqueue"] {
-        mkdirat(
-            root,
-            &Path::new("dev").join(name),
-            Mode::from_bits_truncate(0o755),
-        )
-        .map_err(|errno| {
-            Failure::of(format!("mkdir(\"dev/{name}\")"), errno)
-        })?;
+        mkdirat(&dev, name, Mode::from_bits_truncate(0o755)).map_err(
+            |errno| Failure::of(format!("mkdir(\"dev/{name}\")"), errno),
+        )?;
     }
     let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     let devpts = "newinstance,ptmxmode=0666,mode=0620";
@@ -77,19 +73,19 @@ pub fn populate(container: &Inside, root: &NewRoot) -> Result<()> {
         "dev/mqueue",
         "POSIX message queues of our IPC namespace",
     )?;
-    console(container, root)
+    console(container, &dev)
 }
 
 /// The devices of every container, in a /dev that has none.
 ///
 /// # Errors
 /// As mknod(2).
-pub fn nodes(container: &Inside, root: &NewRoot) -> Result<()> {
+pub fn nodes(container: &Inside, dev: &OwnedFd) -> Result<()> {
     let mut refused = false;
     for node in NODES {
-        refused = refused || !make(container, root, node)?;
+        refused = refused || !make(container, dev, node)?;
         if refused {
-            show_the_hosts(container, root, node)?;
+            show_the_hosts(container, dev, node)?;
         }
     }
     Ok(())
@@ -99,14 +95,14 @@ pub fn nodes(container: &Inside, root: &NewRoot) -> Result<()> {
 ///
 /// # Errors
 /// As symlink(2); one that is there already stays.
-pub fn links(container: &Inside, root: &NewRoot) -> Result<()> {
+pub fn links(container: &Inside, dev: &OwnedFd) -> Result<()> {
     for (name, target) in LINKS {
         let link = format!("dev/{name}");
         let made = container.call(
             format!("symlink({target:?}, {link:?})"),
             "a name that programs expect",
             shell(["ln", "-s", target, &link]),
-            || symlinkat(target, root, Path::new(&link)),
+            || symlinkat(target, dev, name),
         );
         match made {
             Err(Failure::Call { errno: Errno::EEXIST, .. }) => {}
@@ -118,7 +114,7 @@ pub fn links(container: &Inside, root: &NewRoot) -> Result<()> {
 
 /// A device is its two numbers: whoever may make a node has the device. A user
 /// namespace may not: `false` when the kernel says so.
-fn make(container: &Inside, root: &NewRoot, node: Node) -> Result<bool> {
+fn make(container: &Inside, dev: &OwnedFd, node: Node) -> Result<bool> {
     let (name, major, minor, why) = node;
     let path = format!("dev/{name}");
     let (device, mode) =
@@ -127,7 +123,7 @@ fn make(container: &Inside, root: &NewRoot, node: Node) -> Result<bool> {
         format!("mknod({path:?}, S_IFCHR | 0666, makedev({major}, {minor}))"),
         why,
         format!("mknod -m 666 {path} c {major} {minor}"),
-        || mknodat(root, path.as_str(), SFlag::S_IFCHR, mode, device),
+        || mknodat(dev, name, SFlag::S_IFCHR, mode, device),
     );
     match made {
         Err(Failure::Call { errno: Errno::EPERM, .. }) => {
@@ -140,24 +136,20 @@ fn make(container: &Inside, root: &NewRoot, node: Node) -> Result<bool> {
     }
 }
 
-fn show_the_hosts(
-    container: &Inside,
-    root: &NewRoot,
-    node: Node,
-) -> Result<()> {
+fn show_the_hosts(container: &Inside, dev: &OwnedFd, node: Node) -> Result<()> {
     let (name, _, _, why) = node;
     let host = Path::new("/dev").join(name);
-    bind_over_new_file(container, root, &format!("dev/{name}"), &host, why)
+    bind_over_new_file(container, dev, name, &host, why)
 }
 
 /// The terminal that the runtime made lives in the host's /dev/pts. Programs
 /// that ask for their terminal's name (ttyname(3)) find it here.
-fn console(container: &Inside, root: &NewRoot) -> Result<()> {
+fn console(container: &Inside, dev: &OwnedFd) -> Result<()> {
     match &container.terminal {
         Some(terminal) => bind_over_new_file(
             container,
-            root,
-            "dev/console",
+            dev,
+            "console",
             terminal,
             "so that ttyname(3) finds the terminal",
         ),
@@ -176,26 +168,29 @@ pub fn tun(container: &Inside, root: &NewRoot) -> Result<()> {
     if !source.exists() {
         return Ok(());
     }
-    mkdirat(root, "dev/net", Mode::from_bits_truncate(0o755))
+    let dev = root.existing(Path::new("dev"))?;
+    mkdirat(&dev, "net", Mode::from_bits_truncate(0o755))
         .map_err(|errno| Failure::of("mkdir(\"dev/net\")", errno))?;
-    bind_over_new_file(container, root, "dev/net/tun", source, why)
+    bind_over_new_file(container, &dev, "net/tun", source, why)
 }
 
 /// Shows what `source` is at a place where nothing is yet.
 fn bind_over_new_file(
     container: &Inside,
-    root: &NewRoot,
-    path: &str,
+    dev: &OwnedFd,
+    name: &str,
     source: &Path,
     why: &str,
 ) -> Result<()> {
+    let path = format!("dev/{name}");
     let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-    openat(root.as_fd(), path, flags, Mode::from_bits_truncate(0o600))
+    let place = openat(dev, name, flags, Mode::from_bits_truncate(0o600))
         .map_err(|errno| {
             Failure::of(format!("open({path:?}, O_CREAT)"), errno)
         })?;
-    let mount = Mount::bind(source, MsFlags::empty()).after(["touch", path]);
-    mount.make(container, path, why).because(
+    let mount = Mount::bind(source, MsFlags::empty()).after(["touch", &path]);
+    let place = Target::Place(place, path.into());
+    mount.make(container, place, why).because(
         Errno::ENOENT,
         "the host has none, or --rootfs is the host's own /, whose /dev \
              is covered by now",

@@ -1,10 +1,11 @@
 //! What /proc and /sys show of the machine, and what can be changed there.
 
 use std::fs;
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use mount_namespace::{Mount, remount_with};
 use nix::mount::MsFlags;
 use nix::sys::stat::makedev;
@@ -80,6 +81,17 @@ impl Feature for SystemPaths {
     }
 }
 
+/// Not every kernel has all of them. But what is there, and can't be looked up
+/// now, would lie open later.
+fn what_is_there(path: &str) -> Result<Option<fs::Metadata>> {
+    match fs::metadata(path) {
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
+            Ok(None)
+        }
+        found => found.map(Some).with_context(|| format!("stat({path:?})")),
+    }
+}
+
 /// Over a file goes /dev/null, and over a directory an empty one, where this
 /// kernel has it.
 fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
@@ -87,7 +99,7 @@ fn cover(container: &Inside, path: &str, what: &str) -> Result<()> {
         | MsFlags::MS_NOSUID
         | MsFlags::MS_NODEV
         | MsFlags::MS_NOEXEC;
-    let Ok(there) = fs::metadata(path) else { return Ok(()) };
+    let Some(there) = what_is_there(path)? else { return Ok(()) };
     match there.is_dir() {
         true => Mount::new("tmpfs", flags, "size=0,mode=755"),
         false => Mount::bind(Path::new("/dev/null"), MsFlags::empty()),
@@ -109,7 +121,7 @@ fn is_null(file: &fs::Metadata) -> bool {
 
 /// A path that is bound to itself is a mount, and has flags of its own.
 fn make_read_only(container: &Inside, path: &str, what: &str) -> Result<()> {
-    if !Path::new(path).exists() {
+    if what_is_there(path)?.is_none() {
         return Ok(());
     }
     let itself = Mount::bind(Path::new(path), MsFlags::empty());

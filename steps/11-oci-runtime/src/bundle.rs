@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use least_privilege::find_capability;
 use oci_spec::runtime::{LinuxIdMapping, Process, Spec};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use user_namespace::Mapping;
 
 /// More than any engine writes.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: u64 = 4 << 20;
+
+/// The same. Those at one place are a list that the kernel goes through each
+/// time.
+const MOST_MOUNTS: usize = 10_000;
 
 /// What is in it.
 #[derive(Debug)]
@@ -35,10 +40,12 @@ impl Bundle {
             .with_context(|| format!("bundle {directory:?}"))?;
         let file = directory.join("config.json");
         let mut warnings = vec![];
-        let mut value = read(&file)?;
-        prune(value.get_mut("process"), &mut warnings);
-        let spec = serde_json::from_value(value)
-            .with_context(|| format!("{}", file.display()))?;
+        // A FIFO would keep us waiting.
+        let about = fs::metadata(&file).with_context(|| format!("{file:?}"))?;
+        ensure!(about.is_file(), "{file:?}: not a file");
+        let spec = read(&file, |value| {
+            prune(value.get_mut("process"), &mut warnings)
+        })?;
         let bundle = Bundle { id: id.to_owned(), directory, spec, warnings };
         bundle.check().with_context(|| format!("{}", file.display()))?;
         Ok(bundle)
@@ -61,10 +68,29 @@ impl Bundle {
             "process.cwd {:?}: not an absolute path",
             process.cwd()
         );
+        // The kernel says that of some only when the command begins.
+        let words = process.args().iter().chain(process.env()).flatten();
+        for word in words {
+            ensure!(!word.contains('\0'), "process: {word:?} has a NUL byte");
+        }
         for mount in spec.mounts().iter().flatten() {
             let place = mount.destination();
             ensure!(place.is_absolute(), "mount at {place:?}: not absolute");
         }
+        let linux = spec.linux().as_ref();
+        let masked = linux.and_then(|it| it.masked_paths().as_ref());
+        let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
+        let paths = masked.into_iter().chain(read_only).flatten();
+        let mut count = spec.mounts().iter().flatten().count();
+        for path in paths {
+            let it = "linux.maskedPaths and readonlyPaths";
+            ensure!(path.starts_with('/'), "{it}: {path:?}: not absolute");
+            count += 1;
+        }
+        ensure!(
+            count <= MOST_MOUNTS,
+            "mounts: {count} of them, and not more than {MOST_MOUNTS} are made"
+        );
         self.rootfs().map(drop)
     }
 
@@ -109,11 +135,16 @@ impl Bundle {
     }
 }
 
-/// JSON from a file of reasonable size.
+/// JSON from a file of reasonable size, in which no name is there twice: an
+/// engine may have read another one of the two. `prune` makes something of what
+/// can't be read as it is.
 ///
 /// # Errors
 /// When it is none.
-pub fn read(file: &Path) -> Result<Value> {
+pub fn read<T: DeserializeOwned>(
+    file: &Path,
+    prune: impl FnOnce(&mut Value) -> bool,
+) -> Result<T> {
     let name = || format!("{}", file.display());
     let mut text = vec![];
     let open = File::open(file).with_context(name)?;
@@ -121,12 +152,17 @@ pub fn read(file: &Path) -> Result<Value> {
     if text.len() as u64 > LARGEST {
         bail!("{}: larger than {} MB", file.display(), LARGEST >> 20);
     }
-    serde_json::from_slice(&text).with_context(name)
+    let first: Result<T, _> = serde_json::from_slice(&text);
+    let known = first.or_else(|why| {
+        let mut value = serde_json::from_slice(&text)?;
+        if prune(&mut value) { serde_json::from_value(value) } else { Err(why) }
+    });
+    known.with_context(name)
 }
 
 /// A capability that we do not know can't be given; that is no reason not to
-/// start (config.md, "capabilities").
-pub fn prune(process: Option<&mut Value>, warnings: &mut Vec<String>) {
+/// start (config.md, "capabilities"). Whether there was one.
+pub fn prune(process: Option<&mut Value>, warnings: &mut Vec<String>) -> bool {
     let sets = process.and_then(|it| it.get_mut("capabilities"));
     let sets = sets.and_then(Value::as_object_mut);
     let mut unknown = BTreeSet::new();
@@ -142,5 +178,7 @@ pub fn prune(process: Option<&mut Value>, warnings: &mut Vec<String>) {
         });
     }
     let told = |name| format!("capability {name} is not known here: left out");
+    let found = !unknown.is_empty();
     warnings.extend(unknown.into_iter().map(told));
+    found
 }

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cgroups::allow_alone;
 use cgroups::tree::{Trees, put, remove_tree};
 use nix::unistd::geteuid;
@@ -51,6 +51,8 @@ impl Cgroup {
         let linux = spec.linux().as_ref();
         let asked = linux.and_then(|it| it.cgroups_path().as_deref());
         let path = asked.unwrap_or(Path::new(id));
+        let climbs = path.components().any(|it| it == Component::ParentDir);
+        ensure!(!climbs, "linux.cgroupsPath {path:?}: it has no `..`");
         let is_v2 = trees.controllers().all(str::is_empty);
         let mut places = BTreeMap::new();
         for controllers in trees.controllers() {

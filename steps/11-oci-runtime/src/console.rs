@@ -3,13 +3,18 @@
 use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use mount_namespace::{Mount, NewRoot};
+use nix::errno::Errno;
 use nix::mount::MsFlags;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr,
+    connect, sendmsg, setsockopt, socket, sockopt,
+};
+use nix::sys::stat::{fstat, makedev};
+use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::{Gid, Uid, fchown};
 use oci_spec::runtime::Process;
 use runtime::{Feature, Inside};
@@ -19,7 +24,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 /// Who takes our end, and what it shall be like.
 #[derive(Debug)]
 pub struct Console {
-    socket: UnixStream,
+    socket: OwnedFd,
     size: Option<Winsize>,
     user: (Uid, Gid),
 }
@@ -43,14 +48,18 @@ impl Console {
                 bail!("--console-socket: process.terminal is not true")
             }
         };
-        let socket = UnixStream::connect(path)
+        let socket = reach(path)
             .with_context(|| format!("--console-socket {path:?}"))?;
-        let size = process.console_size().map(|it| Winsize {
-            ws_row: it.height() as u16,
-            ws_col: it.width() as u16,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
+        let asked = process.console_size();
+        let size = asked.map(|it| -> Result<Winsize> {
+            Ok(Winsize {
+                ws_row: it.height().try_into()?,
+                ws_col: it.width().try_into()?,
+                ws_xpixel: 0,
+                ws_ypixel: 0,
+            })
         });
+        let size = size.transpose().context("process.consoleSize")?;
         let user = process.user();
         let user = (Uid::from_raw(user.uid()), Gid::from_raw(user.gid()));
         Ok(Some(Console { socket, size, user }))
@@ -77,6 +86,11 @@ impl Console {
         let ptmx = root
             .existing(Path::new("/dev/pts/ptmx"))
             .or_else(|_| root.existing(Path::new("/dev/ptmx")))?;
+        // Somebody else made the root directory: to open some devices is a deed.
+        ensure!(
+            fstat(&ptmx)?.st_rdev == makedev(5, 2),
+            "/dev/ptmx makes no terminals: mount a devpts at /dev/pts"
+        );
         let again = format!("/proc/self/fd/{}", ptmx.as_raw_fd());
         let master = File::options()
             .read(true)
@@ -106,6 +120,19 @@ impl Console {
         .context("sendmsg(SCM_RIGHTS) to --console-socket")?;
         Ok(terminal)
     }
+}
+
+/// Nobody waits for ever for somebody who listens, and takes nothing.
+fn reach(path: &Path) -> Result<OwnedFd> {
+    const PATIENCE: i64 = 2;
+    let (unix, kind) = (AddressFamily::Unix, SockType::Stream);
+    let socket = socket(unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(PATIENCE))?;
+    match connect(socket.as_raw_fd(), &UnixAddr::new(path)?) {
+        Err(Errno::EAGAIN) => bail!("nobody takes a call there (EAGAIN)"),
+        reached => reached.context("connect()")?,
+    }
+    Ok(socket)
 }
 
 /// For one more process in a container that is there.

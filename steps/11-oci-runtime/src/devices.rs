@@ -8,7 +8,7 @@ use mount_namespace::{Mount, NewRoot, Target, dev};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::mount::MsFlags;
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmodat, makedev, mknodat};
+use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
 use nix::unistd::{Gid, Uid, fchownat};
 use oci_spec::runtime::{
     LinuxDevice, LinuxDeviceType as Type, LinuxNamespaceType as Kind, Spec,
@@ -21,11 +21,13 @@ pub fn make(
     root: &NewRoot,
     asked: &[LinuxDevice],
 ) -> Result<()> {
+    let Target::Place(own, _) = root.system_directory("dev")? else {
+        bail!("no directory for devices");
+    };
     if root.existing(Path::new("/dev/null")).is_err() {
-        root.place(Path::new("/dev"), true)?;
-        dev::nodes(container, root)?;
+        dev::nodes(container, &own)?;
     }
-    dev::links(container, root)?;
+    dev::links(container, &own)?;
     asked.iter().try_for_each(|device| {
         one(container, root, device).with_context(|| {
             format!("linux.devices: {}", device.path().display())
@@ -49,7 +51,9 @@ fn one(container: &Inside, root: &NewRoot, device: &LinuxDevice) -> Result<()> {
         Type::C | Type::U => SFlag::S_IFCHR,
         Type::A => bail!("its type is one of b, c, u and p"),
     };
-    let (major, minor) = (device.major(), device.minor());
+    let number = |it: i64| u32::try_from(it).context("a number of a device");
+    let (major, minor) = (number(device.major())?, number(device.minor())?);
+    // As it is said: there is no umask yet, and a name is not looked up twice.
     let mode = Mode::from_bits_truncate(device.file_mode().unwrap_or(0o666));
     let made = container.call(
         format!(
@@ -64,7 +68,7 @@ fn one(container: &Inside, root: &NewRoot, device: &LinuxDevice) -> Result<()> {
                 name,
                 kind,
                 mode,
-                makedev(major as u64, minor as u64),
+                makedev(major.into(), minor.into()),
             )
         },
     );
@@ -86,9 +90,7 @@ fn one(container: &Inside, root: &NewRoot, device: &LinuxDevice) -> Result<()> {
         Some(Gid::from_raw(gid)),
         AtFlags::AT_SYMLINK_NOFOLLOW,
     )
-    .context("fchownat()")?;
-    fchmodat(&parent, name, mode, FchmodatFlags::FollowSymlink)
-        .context("fchmodat()")
+    .context("fchownat()")
 }
 
 /// Settings that are those of a namespace which is not the host's.

@@ -36,9 +36,12 @@ pub fn exec(cli: &Cli, arguments: &Exec) -> Result<u8> {
     let process = asked(arguments, usual)?;
     let socket = arguments.console_socket.as_deref();
     let console = Console::connect(&process, socket)?;
+    let namespaces = Namespaces::of(state.pid);
+    // Numbers come back. While it lives, what we have opened is its own.
+    state.process().context("container not running")?;
     let mut container = crate::described(&process, PathBuf::from("/"))?
         .with(state.cgroup)
-        .with(Namespaces::of(state.pid)?);
+        .with(namespaces?);
     if let Some(console) = console {
         container = container.with(console);
     }
@@ -105,9 +108,7 @@ fn asked(arguments: &Exec, usual: Process) -> Result<Process> {
 }
 
 fn from_file(file: &Path) -> Result<Process> {
-    let mut value = bundle::read(file)?;
-    bundle::prune(Some(&mut value), &mut vec![]);
-    serde_json::from_value(value).with_context(|| format!("{}", file.display()))
+    bundle::read(file, |it| bundle::prune(Some(it), &mut vec![]))
 }
 
 fn more(process: &mut Process, names: &[String]) -> Result<()> {

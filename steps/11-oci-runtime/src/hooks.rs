@@ -1,7 +1,8 @@
 //! Programs of others, at the points in a container's life that the
 //! specification names. Each reads the container's state from stdin.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::Hook;
 use runtime::{Feature, Host, Inside};
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::json;
 
 use crate::bundle::Bundle;
@@ -101,6 +103,8 @@ pub fn run(point: &str, hooks: &[Hook], state: &str) -> Result<()> {
 
 fn one(hook: &Hook, state: &str) -> Result<()> {
     ensure!(hook.path().is_absolute(), "its path is not absolute");
+    let timeout = hook.timeout();
+    ensure!(timeout.is_none_or(|it| it > 0), "timeout: at least one second");
     let mut program = Command::new(hook.path());
     let words = hook.args().iter().flatten().collect::<Vec<_>>();
     if let Some((name, words)) = words.split_first() {
@@ -111,15 +115,14 @@ fn one(hook: &Hook, state: &str) -> Result<()> {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         program.env(name, value);
     }
-    program.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // No pipes: nobody waits for a hook that does not read, or says too much.
+    let (mut stdin, mut stderr) = (memory()?, memory()?);
+    stdin.write_all(state.as_bytes())?;
+    stdin.rewind()?;
+    program.stdin(stdin).stdout(Stdio::null()).stderr(stderr.try_clone()?);
     let mut child = program.spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // Who does not want to know it may close it.
-        let _ = stdin.write_all(state.as_bytes());
-    }
-    let end = hook
-        .timeout()
-        .map(|it| Instant::now() + Duration::from_secs(it.max(0) as u64));
+    let limit = timeout.map(|it| Duration::from_secs(it.unsigned_abs()));
+    let end = limit.and_then(|it| Instant::now().checked_add(it));
     let status = loop {
         match (child.try_wait()?, end) {
             (Some(status), _) => break status,
@@ -135,9 +138,13 @@ fn one(hook: &Hook, state: &str) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(4096).read_to_string(&mut said);
-    }
-    bail!("{status}: {}", said.trim())
+    let mut said = vec![];
+    stderr.rewind()?;
+    stderr.take(4096).read_to_end(&mut said)?;
+    bail!("{status}: {}", String::from_utf8_lossy(&said).trim())
+}
+
+fn memory() -> Result<File> {
+    let memory = memfd_create("hook", MemfdFlags::CLOEXEC);
+    Ok(memory.context("memfd_create()")?.into())
 }

@@ -23,11 +23,11 @@ mod mounts;
 mod namespaces;
 mod process;
 mod rules;
+pub mod sealed;
 mod state;
 pub mod unpack;
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
@@ -113,8 +113,6 @@ fn described(process: &Process, rootfs: PathBuf) -> Result<Container> {
     let env = process.env().iter().flatten().map(OsString::from);
     let env = env.map(Variable::parse).collect::<Result<Vec<_>, _>>();
     let env = env.map_err(|why| anyhow!("process.env: {why}"))?;
-    let story = std::env::var_os("WORKSHOP_NARRATE")
-        .map(|file| File::options().append(true).create(true).open(file));
     let cwd = process.cwd().clone();
-    Ok(Container::described(rootfs, words, env, cwd, story.transpose()?))
+    Ok(Container::described(rootfs, words, env, cwd, log::story()?))
 }

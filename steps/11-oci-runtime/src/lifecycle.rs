@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write, stdin};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxMemoryBuilder, LinuxNamespaceType, LinuxPidsBuilder,
     LinuxResources, Spec,
 };
-use runtime::process::{Child, send};
+use runtime::process::{Child, send, send_to};
 use runtime::{Door, Leave};
 use serde_json::json;
 
@@ -24,7 +25,7 @@ use crate::command_line::{
     Cli, Create, Delete, Kill, List, Ps, Run, SpecArguments, Update,
 };
 use crate::console::Console;
-use crate::state::{Directory, State, Status, start_time};
+use crate::state::{Directory, Lock, State, Status, start_time};
 use crate::{exec, hooks, log};
 
 /// All of a container but its command. What fails takes away what was made.
@@ -39,8 +40,8 @@ pub fn create(cli: &Cli, arguments: &Create) -> Result<()> {
     }
     let socket = arguments.console_socket.as_deref();
     let console = Console::connect(bundle.process()?, socket)?;
-    let directory = Directory::make(cli, id)?;
-    let made = make(arguments, &bundle, &directory, console);
+    let (directory, lock) = Directory::make(cli, id)?;
+    let made = make(arguments, &bundle, &directory, lock.clone(), console);
     made.inspect_err(|_| drop(directory.remove()))
 }
 
@@ -48,6 +49,7 @@ fn make(
     arguments: &Create,
     bundle: &Bundle,
     directory: &Directory,
+    lock: Lock,
     console: Option<Console>,
 ) -> Result<()> {
     let mut state = State {
@@ -64,8 +66,9 @@ fn make(
     directory.write(&state)?;
     let planned = state.cgroup.clone();
     let made = state.cgroup.make(&bundle.spec);
-    let made =
-        made.and_then(|()| begin(arguments, bundle, directory, state, console));
+    let made = made.and_then(|()| {
+        begin(arguments, bundle, directory, state, lock, console)
+    });
     made.inspect_err(|_| drop(planned.remove()))
 }
 
@@ -74,11 +77,13 @@ fn begin(
     bundle: &Bundle,
     directory: &Directory,
     mut state: State,
+    lock: Lock,
     console: Option<Console>,
 ) -> Result<()> {
     let preserve_fds = arguments.preserve_fds;
     let cgroup = state.cgroup.clone();
     let container = crate::container(bundle, cgroup, console, preserve_fds)?;
+    let container = container.with(lock);
     let door = Some(Door::make(directory.path())?);
     let (pid_file, place) =
         (arguments.pid_file.clone(), directory.path().to_owned());
@@ -210,11 +215,8 @@ pub fn kill(cli: &Cli, arguments: &Kill) -> Result<()> {
         }
         return Ok(());
     }
-    ensure!(
-        state.status(&directory) != Status::Stopped,
-        "container not running"
-    );
-    match send(nix::unistd::Pid::from_raw(state.pid), number) {
+    let process = state.process().context("container not running")?;
+    match send_to(process.as_fd(), number) {
         Err(Errno::ESRCH) => bail!("container not running: no such process"),
         sent => sent.context("kill()"),
     }
@@ -275,7 +277,8 @@ pub fn delete(cli: &Cli, arguments: &Delete) -> Result<()> {
 
 /// It may be frozen: then it does not hear that it is killed.
 fn end(state: &State) -> Result<()> {
-    let _ = send(nix::unistd::Pid::from_raw(state.pid), Signal::SIGKILL as i32);
+    let Some(process) = state.process() else { return Ok(()) };
+    let _ = send_to(process.as_fd(), Signal::SIGKILL as i32);
     if state.cgroup.is_frozen() {
         state.cgroup.freeze(false)?;
     }
@@ -348,8 +351,7 @@ pub fn update(cli: &Cli, arguments: &Update) -> Result<()> {
             stdin().take(1 << 20).read_to_string(&mut text)?;
             serde_json::from_str(&text).context("--resources -")?
         }
-        Some(file) => serde_json::from_value(bundle::read(file)?)
-            .context("--resources")?,
+        Some(file) => bundle::read(file, |_| false).context("--resources")?,
         None => typed(arguments)?,
     };
     state.cgroup.update(&resources, false)

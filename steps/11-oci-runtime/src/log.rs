@@ -1,10 +1,13 @@
 //! What went wrong, for an engine: it reads the last line of its log file.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Error;
+use anyhow::{Context, Error, Result};
+use nix::fcntl::OFlag;
 use runtime::{Failure, NOT_EXECUTABLE, NOT_FOUND, told};
 use serde_json::json;
 
@@ -14,13 +17,12 @@ use crate::command_line::Cli;
 pub fn failed(cli: &Cli, error: &Error) -> u8 {
     let status = error.downcast_ref::<Failure>().map_or(1, Failure::status);
     // By these words docker knows its own exit statuses.
-    let told = match status {
-        NOT_FOUND => {
-            format!("{}: executable file not found in $PATH", told(error))
-        }
-        NOT_EXECUTABLE => format!("{}: permission denied", told(error)),
-        _ => told(error),
+    let known = match status {
+        NOT_FOUND => ": executable file not found in $PATH",
+        NOT_EXECUTABLE => ": permission denied",
+        _ => "",
     };
+    let told = short(&told(error)) + known;
     write(cli, "error", &told);
     let _ = writeln!(std::io::stderr(), "11-oci-runtime: {told}");
     match status {
@@ -39,9 +41,43 @@ pub fn write(cli: &Cli, level: &str, text: &str) {
         }
         _ => format!("time={time:?} level={level} msg={text:?}"),
     };
-    let log = File::options().append(true).create(true).open(file);
+    let log = append_to(file, OFlag::empty());
     // Whoever can't read it has the same on stderr.
     let _ = log.and_then(|mut log| writeln!(log, "{line}"));
+}
+
+/// A config.json may have names of any length. An error has its beginning, and
+/// its end, where the kernel's answer is.
+fn short(text: &str) -> String {
+    const PART: usize = 1000;
+    let (from, to) = (
+        text.floor_char_boundary(PART),
+        text.ceil_char_boundary(text.len().saturating_sub(PART)),
+    );
+    match from < to {
+        true => format!("{} … {}", &text[..from], &text[to..]),
+        false => text.to_owned(),
+    }
+}
+
+/// Where the calls of the other steps are told: `WORKSHOP_NARRATE=FILE`.
+///
+/// # Errors
+/// As open(2).
+pub fn story() -> Result<Option<File>> {
+    let file = std::env::var_os("WORKSHOP_NARRATE");
+    let Some(file) = file.filter(|it| !it.is_empty()) else { return Ok(None) };
+    // Root's words go where root has said, and nowhere else.
+    let story = append_to(Path::new(&file), OFlag::O_NOFOLLOW);
+    story.map(Some).with_context(|| format!("WORKSHOP_NARRATE={file:?}"))
+}
+
+/// Nobody has to read it: a pipe without a reader, or a terminal that stands
+/// still, keeps no container waiting.
+fn append_to(file: &Path, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = File::options();
+    options.append(true).create(true).custom_flags(flags.bits()).open(file)
 }
 
 /// As in RFC 3339.

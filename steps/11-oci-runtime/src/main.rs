@@ -5,14 +5,20 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use oci_runtime::command_line::{Cli, Command};
-use oci_runtime::{exec, lifecycle, log, unpack};
+use oci_runtime::{exec, lifecycle, log, sealed, unpack};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let done = match &cli.command {
+    let sealed = match &cli.command {
+        Command::Create(_) | Command::Run(_) | Command::Exec(_) => {
+            sealed::begin()
+        }
+        _ => Ok(()),
+    };
+    let done = sealed.and_then(|()| match &cli.command {
         Command::Create(it) => lifecycle::create(&cli, it).map(|()| 0),
         Command::Start { id } => lifecycle::start(&cli, id).map(|()| 0),
         Command::Run(it) => lifecycle::run(&cli, it),
@@ -30,6 +36,6 @@ fn main() -> ExitCode {
         Command::Spec(it) => lifecycle::spec(it).map(|()| 0),
         Command::Unpack(it) => unpack::unpack(it).map(|()| 0),
         Command::Features => lifecycle::features().map(|()| 0),
-    };
+    });
     ExitCode::from(done.unwrap_or_else(|error| log::failed(&cli, &error)))
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,7 +13,8 @@ use mount_namespace::{
 };
 use nix::errno::Errno;
 use nix::mount::MsFlags;
-use nix::unistd::{fchdir, sethostname};
+use nix::sys::stat::fstat;
+use nix::unistd::{fchdir, sethostname, symlinkat};
 use oci_spec::runtime::{
     Hook, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked, Spec,
 };
@@ -225,12 +227,12 @@ impl Mounts {
         } else if kind == "cgroup" {
             self.cgroups(container, root, place, options)?;
         } else {
-            let target = match place.to_str() {
-                // Nobody has a reason to make a link of these.
-                Some("/proc" | "/sys" | "/dev") => {
-                    root.system_directory(&place.to_string_lossy()[1..])?
-                }
-                _ => root.place(place, true)?,
+            // Nobody has a reason to make a link of these.
+            let its = ["proc", "sys", "dev"].into_iter();
+            let mut its = its.filter(|it| Path::new("/").join(it) == *place);
+            let target = match its.next() {
+                Some(name) => root.system_directory(name)?,
+                None => root.place(place, true)?,
             };
             let below =
                 if options.copy_up { root.existing(place).ok() } else { None };
@@ -264,10 +266,9 @@ impl Mounts {
         place: &Path,
         options: &Options,
     ) -> Result<()> {
-        let is_directory = fs::metadata(source)
-            .with_context(|| format!("source {source:?}"))?
-            .is_dir();
-        let target = root.place(place, is_directory)?;
+        let what = fs::metadata(source)
+            .with_context(|| format!("source {source:?}"))?;
+        let target = root.place(place, what.is_dir())?;
         let deep = options.flags & MsFlags::MS_REC;
         Mount::bind(source, deep).make(
             container,
@@ -276,7 +277,13 @@ impl Mounts {
         )?;
         let flags = options.flags - MsFlags::MS_BIND - MsFlags::MS_REC;
         if !flags.is_empty() {
-            let there = Target::Place(root.existing(place)?, place.to_owned());
+            let there = root.existing(place)?;
+            // Somebody inside may exchange two places: the flags of one volume
+            // are not for another.
+            let found = fstat(&there).context("fstat()")?;
+            let same = (found.st_dev, found.st_ino) == (what.dev(), what.ino());
+            ensure!(same, "something else lies there by now");
+            let there = Target::Place(there, place.to_owned());
             remount_with(flags, container, there, "its flags")?;
         }
         Ok(())
@@ -321,6 +328,7 @@ impl Mounts {
             root.place(place, true)?,
             "a place for one tree per controller",
         )?;
+        let tree = root.existing(place)?;
         for line in table.lines() {
             let controllers = line.split(':').nth(1).unwrap_or_default();
             let Some(first) =
@@ -352,9 +360,7 @@ impl Mounts {
                 }
             }
             for name in names.split(',').filter(|it| *it != names) {
-                let link = fs::read_link("/proc/self/cwd")?
-                    .join(place.with_file_name(name).strip_prefix("/")?);
-                let _ = std::os::unix::fs::symlink(names, link);
+                let _ = symlinkat(names, &tree, name);
             }
         }
         if flags.contains(MsFlags::MS_RDONLY) {

@@ -1,10 +1,14 @@
 //! Namespaces: new ones, and those that are there already, by a path.
 
-use std::fs::File;
+use std::fs::{File, read_link};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{LinuxNamespaceType as Kind, Spec};
 use runtime::{Because, Feature, Inside, NO_MORE_NAMESPACES, Narrator, shell};
@@ -82,9 +86,12 @@ impl Namespaces {
         ] {
             let name = kind.to_string();
             let path = format!("/proc/{pid}/ns/{name}");
-            let theirs = std::fs::read_link(&path);
-            let ours = std::fs::read_link(format!("/proc/self/ns/{name}"));
-            if theirs.is_ok() && theirs.ok() != ours.ok() {
+            // Not every kernel has all of them.
+            let Ok(ours) = read_link(format!("/proc/self/ns/{name}")) else {
+                continue;
+            };
+            let theirs = read_link(&path);
+            if theirs.with_context(|| format!("readlink({path:?})"))? != ours {
                 namespaces.join(kind, Path::new(&path))?;
             }
         }
@@ -92,8 +99,15 @@ impl Namespaces {
     }
 
     fn join(&mut self, kind: Kind, path: &Path) -> Result<()> {
-        let open = File::open(path)
-            .with_context(|| format!("linux.namespaces: {kind} at {path:?}"))?;
+        let name = || format!("linux.namespaces: {kind} at {path:?}");
+        // By O_PATH nothing is opened yet: a FIFO would keep us waiting.
+        let mut look = File::options();
+        look.read(true).custom_flags(OFlag::O_PATH.bits());
+        let there = look.open(path).with_context(name)?;
+        let is_one = fstatfs(&there)?.filesystem_type() == NSFS_MAGIC;
+        ensure!(is_one, "{}: that is no namespace", name());
+        let open = File::open(format!("/proc/self/fd/{}", there.as_raw_fd()))
+            .with_context(name)?;
         let at = match kind {
             Kind::User => 0,
             _ => self.joined.len(),

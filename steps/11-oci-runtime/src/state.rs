@@ -1,16 +1,23 @@
 //! What is written down of a container, and what the kernel says of it.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use oci_spec::runtime::Spec;
-use runtime::Door;
+use runtime::{Door, Feature, Inside};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
@@ -62,11 +69,11 @@ pub struct Shown<'a> {
 pub struct Directory(PathBuf);
 
 impl Directory {
-    /// A new one, for whoever comes first.
+    /// A new one, for whoever comes first, and locked.
     ///
     /// # Errors
     /// When the name is taken, or is none.
-    pub fn make(cli: &Cli, id: &str) -> Result<Directory> {
+    pub fn make(cli: &Cli, id: &str) -> Result<(Directory, Lock)> {
         let root = root(cli)?;
         let mut all = DirBuilder::new();
         all.recursive(true)
@@ -75,15 +82,20 @@ impl Directory {
             .with_context(|| format!("mkdir({root:?})"))?;
         only_ours(&root)?;
         let path = place(&root, id)?;
+        let taken = || {
+            format!("container {id:?}: a container with that id already exists")
+        };
         match DirBuilder::new().mode(0o711).create(&path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                bail!(
-                    "container {id:?}: a container with that id already exists"
-                )
+                bail!(taken())
             }
             made => made.with_context(|| format!("mkdir({path:?})"))?,
         }
-        Ok(Directory(path))
+        let made = Directory(path);
+        let lock = made.lock()?;
+        // Before that, one could delete it, and another one make it anew.
+        ensure!(made.read()?.is_none(), taken());
+        Ok((made, Lock(Rc::new(RefCell::new(Some(lock))))))
     }
 
     /// # Errors
@@ -127,17 +139,30 @@ impl Directory {
         &self.0
     }
 
-    /// One at a time.
+    /// One at a time, as long as that is open.
     ///
     /// # Errors
-    /// As flock(2).
-    pub fn lock(&self) -> Result<Flock<File>> {
-        let open =
-            File::open(&self.0).with_context(|| format!("{:?}", self.0))?;
-        let locked = Flock::lock(open, FlockArg::LockExclusive);
-        locked
-            .map_err(|(_, errno)| errno)
-            .with_context(|| format!("flock({:?})", self.0))
+    /// As flock(2); when it is gone, or somebody else does not come to an end.
+    pub fn lock(&self) -> Result<File> {
+        let place = &self.0;
+        let open = File::open(place).with_context(|| format!("{place:?}"))?;
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match flock(&open, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) if Instant::now() < end => {
+                    sleep(Duration::from_millis(1))
+                }
+                locked => {
+                    break locked.with_context(|| {
+                        format!("flock({place:?}): another runtime is at it")
+                    })?;
+                }
+            }
+        }
+        let (own, there) = (open.metadata()?, fs::metadata(place));
+        let is_there = there.is_ok_and(|it| it.ino() == own.ino());
+        ensure!(is_there, "the container does not exist: it was just deleted");
+        Ok(open)
     }
 
     /// In one step, for whoever reads it.
@@ -175,7 +200,28 @@ impl Directory {
     }
 }
 
+/// What keeps others out as long as a container is made. Its first process
+/// closes that: a directory of the host is nothing to have inside.
+#[derive(Clone)]
+pub struct Lock(Rc<RefCell<Option<File>>>);
+
+impl Feature for Lock {
+    fn first(&self, _: &Inside) -> Result<()> {
+        drop(self.0.take());
+        Ok(())
+    }
+}
+
 impl State {
+    /// Its first process, if it lives. As long as that is open, its number
+    /// stands for nobody else.
+    #[must_use]
+    pub fn process(&self) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(self.pid)?;
+        let open = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        (start_time(self.pid) == Some(self.start_time)).then_some(open)
+    }
+
     /// What the kernel says.
     #[must_use]
     pub fn status(&self, directory: &Directory) -> Status {

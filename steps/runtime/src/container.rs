@@ -29,7 +29,7 @@ use crate::failure::{
     RUNTIME_FAILED, status_of, told,
 };
 use crate::feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
-use crate::line::Line;
+use crate::line::{GONE, Line};
 use crate::narration::{Narrator, Side};
 use crate::process::{self, Child, Exit, Instruction};
 use crate::quote::{self, shell};
@@ -483,7 +483,8 @@ impl Inheritance<'_> {
         let status = status_of(error);
         let message = Message::Failed(status, told(error));
         let sent = self.line.of_the_child().send(&message);
-        if sent.is_err() && self.leave.is_some() {
+        let is_alone = error.root_cause().to_string() != GONE;
+        if sent.is_err() && self.leave.is_some() && is_alone {
             // It has left us, as it should. Any other runtime has said why.
             Narrator::error(&program(), &told(error));
         }

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect,
@@ -18,6 +19,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use crate::channel::{Channel, Message};
 use crate::feature::Host;
+use crate::line::GONE;
 
 /// How a container is left behind.
 pub struct Leave {
@@ -67,9 +69,20 @@ impl Door {
     pub fn open(directory: &Path) -> Result<()> {
         let line = seqpacket()?;
         let (address, _held) = address(directory)?;
-        connect(line.as_raw_fd(), &address).context("connect() to the door")?;
-        fs::remove_file(directory.join(NAME))
-            .context("unlink() of the door")?;
+        let reached = connect(line.as_raw_fd(), &address);
+        let take_away = || {
+            fs::remove_file(directory.join(NAME))
+                .context("unlink() of the door")
+        };
+        if reached == Err(Errno::ECONNREFUSED) {
+            take_away()?;
+            bail!(
+                "cannot start it (ECONNREFUSED): somebody has, and was \
+                 interrupted on the way"
+            );
+        }
+        reached.context("connect() to the door")?;
+        take_away()?;
         Channel(line).heed()
     }
 
@@ -102,7 +115,7 @@ fn address(directory: &Path) -> Result<(UnixAddr, File)> {
 pub fn part(runtime: &Channel, leave: &Leave) -> Result<Option<Channel>> {
     match runtime.receive().context("recvmsg() from the host")? {
         Some(Message::Go) => {}
-        _ => bail!("whoever started us is gone"),
+        _ => bail!(GONE),
     }
     set_pdeathsig(None).context("prctl(PR_SET_PDEATHSIG, 0)")?;
     let Some(door) = &leave.door else { return Ok(None) };

@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Pid, Uid};
 use crate::channel::{Channel, Message};
 use crate::command::Variable;
 use crate::failure::Failure;
+use crate::line::GONE;
 use crate::narration::{Narrator, Side};
 use crate::process::{Exit, Instruction};
 use crate::rootfs::RootDirectory;
@@ -332,7 +333,7 @@ impl<'a> Inside<'a> {
         host.send(&Message::Halfway).context("sendmsg() to the host")?;
         match host.receive().context("recvmsg() from the host")? {
             Some(Message::Go) => Ok(()),
-            _ => bail!("whoever started us is gone"),
+            _ => bail!(GONE),
         }
     }
 

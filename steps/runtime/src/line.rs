@@ -110,4 +110,4 @@ impl Channel {
     }
 }
 
-const GONE: &str = "whoever started us is gone";
+pub(crate) const GONE: &str = "whoever started us is gone";

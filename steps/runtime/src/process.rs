@@ -236,6 +236,20 @@ pub fn send(pid: Pid, number: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(pid.as_raw(), number) }).map(drop)
 }
 
+/// pidfd_send_signal(process, number, NULL, 0): whoever has its number by now is
+/// not meant.
+///
+/// # Errors
+/// As pidfd_send_signal(2).
+pub fn send_to(process: BorrowedFd, number: i32) -> nix::Result<()> {
+    let (process, none) = (process.as_raw_fd(), std::ptr::null::<u8>());
+    // SAFETY: numbers go to the kernel, and no place for it to read.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process, number, none, 0)
+    })
+    .map(drop)
+}
+
 /// Waits for any child that has ended: what PID 1 does for orphans whose
 /// parents are gone. `None` while all children run, `ECHILD` without one.
 ///

@@ -12,6 +12,8 @@ pub struct Bundle {
     pub directory: tempfile::TempDir,
     pub config: Value,
     pub id: String,
+    /// The runtime.
+    pub program: PathBuf,
 }
 
 impl Bundle {
@@ -33,7 +35,8 @@ impl Bundle {
         fill(&directory.path().join("rootfs"));
         config["root"] = json!({ "path": "rootfs" });
         config["hostname"] = json!(id);
-        let mut bundle = Bundle { directory, config, id };
+        let program = binary("11-oci-runtime");
+        let mut bundle = Bundle { directory, config, id, program };
         bundle.sh("true");
         bundle
     }
@@ -87,7 +90,12 @@ impl Bundle {
     pub fn runtime(&self) -> Command {
         let text = serde_json::to_vec(&self.config).expect("JSON");
         fs::write(self.file("config.json"), text).expect("config.json");
-        let mut command = Command::new(binary("11-oci-runtime"));
+        self.runtime_as_it_is()
+    }
+
+    /// The same, with the configuration that is there.
+    pub fn runtime_as_it_is(&self) -> Command {
+        let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.file("state"));
         command.arg("--log").arg(self.file("log.json"));
         command.args(["--log-format", "json"]).current_dir(self.path());

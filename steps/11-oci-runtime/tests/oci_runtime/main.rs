@@ -2,6 +2,7 @@
 //! Claims of step 11, judged from outside.
 
 mod bundle;
+mod hostile;
 mod images;
 
 use std::fs::{self, File};
@@ -13,6 +14,29 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bundle::Bundle;
+use hostile::{
+    a_bundle_out_of_all_proportion_is_told_and_costs_little,
+    a_command_killed_before_any_call_leaves_nothing_after_a_delete,
+    a_console_that_is_none_is_told_and_keeps_nobody_waiting,
+    a_container_is_what_its_file_says, a_created_container_can_be_killed,
+    a_created_container_holds_no_directory_of_the_host,
+    a_device_is_made_inside_and_nothing_else_changes,
+    a_hook_that_is_a_bad_listener_keeps_nobody_waiting,
+    a_namespace_of_another_user_is_told,
+    a_number_that_came_back_is_nobody_to_enter_or_to_kill,
+    a_script_gets_no_hold_of_the_runtime,
+    a_start_that_was_interrupted_is_told_by_the_next,
+    a_story_that_nobody_can_read_keeps_nobody_waiting,
+    a_user_namespace_by_path_is_joined,
+    an_exec_into_a_hostile_container_gives_nothing_away,
+    limits_that_can_t_be_are_told,
+    nothing_lands_outside_while_names_are_exchanged,
+    paths_that_hide_nothing_are_refused,
+    runtimes_that_race_at_one_id_leave_nothing,
+    the_flags_of_a_volume_are_not_for_another,
+    what_can_t_be_is_told_in_a_sentence, what_is_being_created_is_not_deleted,
+    what_is_no_namespace_is_told,
+};
 use images::{
     a_blob_that_lies_is_refused, a_directory_is_what_the_image_says,
     a_file_of_an_image_keeps_what_it_is,
@@ -73,6 +97,29 @@ testbed::main!(
     bad_configurations_are_told,
     the_story_is_told_to_a_file,
     an_ordinary_user_has_a_container,
+    nothing_lands_outside_while_names_are_exchanged,
+    the_flags_of_a_volume_are_not_for_another,
+    a_device_is_made_inside_and_nothing_else_changes,
+    a_script_gets_no_hold_of_the_runtime,
+    an_exec_into_a_hostile_container_gives_nothing_away,
+    a_created_container_holds_no_directory_of_the_host,
+    a_console_that_is_none_is_told_and_keeps_nobody_waiting,
+    what_is_no_namespace_is_told,
+    a_namespace_of_another_user_is_told,
+    a_number_that_came_back_is_nobody_to_enter_or_to_kill,
+    a_bundle_out_of_all_proportion_is_told_and_costs_little,
+    what_can_t_be_is_told_in_a_sentence,
+    limits_that_can_t_be_are_told,
+    runtimes_that_race_at_one_id_leave_nothing,
+    what_is_being_created_is_not_deleted,
+    a_command_killed_before_any_call_leaves_nothing_after_a_delete,
+    a_start_that_was_interrupted_is_told_by_the_next,
+    a_story_that_nobody_can_read_keeps_nobody_waiting,
+    a_hook_that_is_a_bad_listener_keeps_nobody_waiting,
+    a_container_is_what_its_file_says,
+    paths_that_hide_nothing_are_refused,
+    a_created_container_can_be_killed,
+    a_user_namespace_by_path_is_joined,
     an_image_becomes_a_bundle,
     a_layer_deletes_what_is_below_it_and_not_its_own,
     a_file_of_an_image_keeps_what_it_is,
@@ -1414,12 +1461,12 @@ fn bad_configurations_are_told() {
     }
     container.config = good;
     let mut runtime = container.runtime();
-    let huge = format!("{{ \"a\": \"{}\" }}", "x".repeat(17 << 20));
+    let huge = format!("{{ \"a\": \"{}\" }}", "x".repeat(4 << 20));
     fs::write(container.file("config.json"), huge).expect("write");
     let output =
         runtime.args(["create", &container.id]).output().expect("create");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("larger than 16 MB"), "{told}");
+    assert!(told.contains("larger than 4 MB"), "{told}");
     assert!(!container.file("state").join(&container.id).exists());
 }
 
