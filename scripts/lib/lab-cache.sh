@@ -92,6 +92,7 @@ look_up() {
     # shellcheck disable=SC2034 # lab.sh uses them
     IFS='|' read -r _ machine_name qemu_package serial for_qemu for_kernel < <(row_of architectures 1 "$arch") ||
         fail "there is no architecture $arch here, only: $(column_of architectures)"
+    # shellcheck disable=SC2034 # lab.sh uses them
     IFS='|' read -r _ suite days its_kernels more < <(row_of systems 1 "$debian") ||
         fail "there is no Debian $debian here, only: $(column_of systems)"
     kernels=()
