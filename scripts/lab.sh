@@ -7,6 +7,7 @@
 # each run, so it is always the one you have now.
 #
 # shellcheck disable=SC2317 # functions are passed to trap
+# shellcheck disable=SC2030,SC2031 # what try_image changes is its own
 set -euo pipefail
 umask 022
 
@@ -20,10 +21,14 @@ Boots a virtual machine and runs COMMAND (default: a shell) in it, in your curre
 directory, with this workspace and its programs. The machine has a stock Debian
 kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
 
-  --debian 12|13         the version of Debian (default: 12). 13 has docker, podman,
-                         ufw, firewalld and Rust's coreutils installed, asleep
-  --kernel 6.1|6.12      the version of Linux (default: the older one that this
-                         Debian has; 13 has only 6.12)
+  --debian 12|13|unstable
+                         the version of Debian (default: 12). 13 has docker, podman,
+                         ufw, firewalld and Rust's coreutils installed, asleep.
+                         unstable has the newest kernel and systemd, and is made
+                         anew after a week; if it is broken that day, you get the
+                         last one that booted, and are told
+  --kernel 6.1|6.12      the version of Linux (default: the oldest one that this
+                         Debian has; the others have only one)
   --arch amd64|arm64     the architecture (default: this machine's). For another
                          one, QEMU translates each instruction
   --user learner|root    who runs COMMAND (default: learner, an ordinary user
@@ -293,6 +298,47 @@ run_command() {
     stop_machine
     # All that it wrote has arrived, but what waits in a pipe has yet to be shown.
     [[ $terminal ]] || wait "${readers[@]}"
+}
+
+is_fresh() { # IMAGE
+    [[ -d $1 && ! ($days && $(find "$1" -maxdepth 0 -mtime "+$((days - 1))")) ]]
+}
+
+# A system that changes from day to day is broken on some: what it was on its last
+# good day stays until a newer one has booted.
+new_image() {
+    local newest
+    if [[ ! $days ]]; then
+        keep "image-$debian-$arch" "$image" make_image
+        return
+    fi
+    newest=$(find "$cache" -maxdepth 1 -name "image-$debian-$arch-*" -printf '%T@ %p\n' | sort -n | tail -n 1)
+    ! try_image || return 0
+    [[ $newest ]] ||
+        fail "Debian $debian is broken today, or can't be fetched. Above is why." \
+            'No image of an earlier day is here. The newest Debian that stays as it is: --debian 13'
+    image=${newest#* }
+    touch -d "$((days - 1)) days ago" "$image" # tomorrow again
+    say "Debian $debian is broken today, or can't be fetched: goes on with the last good one, of $(date -r "$image/disk" +%F)"
+}
+
+# Makes an image that boots to both users' sessions, or none. In a run of its own:
+# ours goes on.
+try_image() (
+    local helpers=() readers=() machine='' run=$run/try
+    trap clean_up EXIT
+    mkdir "$run"
+    keep "image-$debian-$arch" "$image" make_image_that_boots
+)
+
+make_image_that_boots() { # DIRECTORY
+    make_image "$1"
+    image=$1 users=root,learner command=(true) bring=() terminal='' WORKSHOP_BIN=$run/programs
+    mkdir "$WORKSHOP_BIN"
+    exec {lock}>"$run/lock"
+    make_workspace_disk
+    run_command
+    ((status == 0)) || fail "its users can't log in."
 }
 
 clean_up() {

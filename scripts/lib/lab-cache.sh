@@ -36,12 +36,15 @@ end() { # PID [SIGNAL]
 # asked for, by the names of the tables below.
 declare cache run debian arch kernel
 
-# A new Debian is a new row. Its kernels: the version and, without the architecture
-# at its end, the package; the first one is what you get unless you ask.
+# A new Debian is a new row: its suite; if that changes from day to day, after how
+# many of them its image is made anew; its kernels; more of its packages. A kernel is
+# a version and, without the architecture at its end, the package; the first one is
+# what you get unless you ask.
 systems() {
     cat <<'TABLE'
-12 | bookworm | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud |
-13 | trixie   | 6.12 linux-image-cloud                            | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils
+12       | bookworm |   | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud |
+13       | trixie   |   | 6.12 linux-image-cloud                            | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils
+unstable | sid      | 7 | newest linux-image-cloud                          | linux-sysctl-defaults util-linux-extra
 TABLE
 }
 
@@ -56,12 +59,13 @@ asleep=(
 # A new architecture is a new row: its name in Debian, and in Linux, Rust and QEMU;
 # the package of its QEMU; its first serial port; what its QEMU needs where the code
 # is translated, and the same for its kernel. x86-64 is without the features that
-# cost most to translate, and that Linux can spare. A clock that is read without
-# asking a device helps as well; and on a busy host, a kernel that checks its timer
-# finds none, and panics.
+# cost most to translate, and that Linux can spare; and without AVX, which can't be
+# without XSAVE, and where Linux 7 panics. A clock that is read without asking a
+# device helps as well; and on a busy host, a kernel that checks its timer finds
+# none, and panics.
 architectures() {
     cat <<'TABLE'
-amd64 | x86_64  | qemu-system-x86 | ttyS0   | -cpu max,-erms,-la57,-pku,-smap,-smep,-xsave | tsc=reliable clocksource=tsc no_timer_check
+amd64 | x86_64  | qemu-system-x86 | ttyS0   | -cpu max,-erms,-la57,-pku,-smap,-smep,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq | tsc=reliable clocksource=tsc no_timer_check
 arm64 | aarch64 | qemu-system-arm | ttyAMA0 | -machine virt -cpu cortex-a72                |
 TABLE
 }
@@ -88,7 +92,8 @@ look_up() {
     # shellcheck disable=SC2034 # lab.sh uses them
     IFS='|' read -r _ machine_name qemu_package serial for_qemu for_kernel < <(row_of architectures 1 "$arch") ||
         fail "there is no architecture $arch here, only: $(column_of architectures)"
-    IFS='|' read -r _ suite its_kernels more < <(row_of systems 1 "$debian") ||
+    # shellcheck disable=SC2034 # lab.sh uses them
+    IFS='|' read -r _ suite days its_kernels more < <(row_of systems 1 "$debian") ||
         fail "there is no Debian $debian here, only: $(column_of systems)"
     kernels=()
     while read -r -d ' ' name && read -r -d ' ' package; do
@@ -131,7 +136,7 @@ ask_apt_anew() {
     ask_apt "${ours[@]}"
 }
 
-# deb lines.
+# deb lines. What is mended in unstable comes as a new version there.
 apt_sources() { # SUITE
     local suite=$1 archive='' security=''
     if [[ ${LAB_MIRROR:-} ]]; then
@@ -145,7 +150,9 @@ apt_sources() { # SUITE
         'On Debian, apt has to reach its mirrors once, and needs the network for that.' \
         'Elsewhere, name a mirror that has /debian and /debian-security, and install' \
         'debian-archive-keyring: LAB_MIRROR=http://MIRROR/debian ./scripts/lab.sh'
-    printf 'deb %s main\n' "$archive $suite" "$archive $suite-updates" "$security $suite-security"
+    printf 'deb %s main\n' "$archive $suite"
+    [[ $suite == sid ]] ||
+        printf 'deb %s main\n' "$archive $suite-updates" "$security $suite-security"
 }
 
 # The functions from here to make_disk run as root in the new system's own
@@ -188,19 +195,32 @@ become_foreign() { # ROOT
     echo "$lab_arch" >"$root/var/lib/dpkg/arch"
 }
 
-# Unpacked: to install it would make an initramfs for all hardware there is.
+# What a package depends on, as far as its name begins so.
+dependencies() { # ROOT PACKAGE NAME
+    chroot "$1" apt-cache depends "$2:$lab_arch" |
+        awk -v name="$3" '$1 == "Depends:" && index($2, name) == 1 { sub(/:.*/, "", $2); print $2 }'
+}
+
+# Unpacked: to install it would make an initramfs for all hardware there is. Older
+# kernels are one package, newer ones several of one version.
 add_kernel() { # ROOT NAME PACKAGE
-    local root=$1 name=$2 package version
-    package=$(chroot "$root" apt-cache depends "$3:$lab_arch" | awk '/Depends: linux-image/ { print $2; exit }')
-    package=${package%:*}
-    chroot "$root" sh -c "cd /tmp && apt-get download -qq $package:$lab_arch"
-    dpkg-deb --fsys-tarfile "$root/tmp/$package"_*.deb |
-        tar -x --keep-directory-symlink -C "$root" --wildcards './boot/*' '*/lib/modules/*'
-    rm "$root/tmp/$package"_*.deb
+    local root=$1 name=$2 package version kernel
+    package=$(dependencies "$root" "$3" linux-image)
     version=${package#linux-image-}
+    mkdir "$root/tmp/kernel"
+    # shellcheck disable=SC2046 # several packages
+    chroot "$root" sh -c 'cd /tmp/kernel && apt-get download -qq "$@"' sh \
+        $(printf "%s:$lab_arch\n" "$package" $(dependencies "$root" "$package" linux- | grep -F -- "-$version"))
+    for package in "$root"/tmp/kernel/*.deb; do
+        dpkg-deb --fsys-tarfile "$package" |
+            tar -x --keep-directory-symlink -C "$root" --exclude=./usr/share --exclude=./etc
+    done
+    rm -r "$root/tmp/kernel"
     chroot "$root" depmod "$version"
-    mv "$root/boot/vmlinuz-$version" "$root/boot/linux-$name"
-    rm "$root/boot/"*-"$version"
+    kernel=$root/boot/vmlinuz-$version
+    [[ -e $kernel ]] || kernel=$root/usr/lib/modules/$version/vmlinuz
+    mv "$kernel" "$root/boot/linux-$name"
+    rm -f "$root/boot/"*-"$version"
     add_initramfs "$root" "$name" "$version"
 }
 
@@ -240,6 +260,17 @@ add_learner() { # ROOT
     echo 'learner ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/learner"
 }
 
+# Newer systems confine a hundred programs that are not here: each boot would compile
+# the profiles. One is no program's: it is for whoever makes a user namespace.
+drop_profiles() { # ROOT
+    local profile name
+    for profile in "$1"/etc/apparmor.d/*; do
+        name=${profile##*/}
+        [[ -d $profile || $name == *.* || $name == unprivileged_userns ||
+            -e $1/usr/bin/$name || -e $1/usr/sbin/$name ]] || rm "$profile"
+    done
+}
+
 add_lab_service() { # ROOT
     local root=$1
     mkdir "$root/lab"
@@ -272,6 +303,7 @@ furnish() { # ROOT
         add_kernel "$1" $kernel
     done <<<"$lab_kernels"
     add_learner "$1"
+    drop_profiles "$1"
     add_lab_service "$1"
     rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
     # Otherwise systemd takes the first boot for one after an update: 10 s more.
@@ -315,6 +347,8 @@ from_debian() { # WHAT SUITE OPTION...
         show_progress &
         helpers+=($!)
     fi
+    # A mirror of unstable that lags behind still has the newest that there is here.
+    [[ $suite != sid ]] || set -- "$@" --aptopt='Acquire::Check-Valid-Until "false"'
     mmdebstrap --aptopt="$run/proxy" "${@:3}" "$suite" - - <"$run/sources" 2>"$log" || made=''
     if [[ -t 2 ]]; then
         end "${helpers[-1]}"
@@ -359,7 +393,8 @@ make_image() { # DIRECTORY
     chmod 644 "$new/disk"
 }
 
-of_the_image=(fetch_foreign become_foreign add_kernel add_initramfs add_learner add_lab_service furnish make_disk)
+of_the_image=(fetch_foreign become_foreign dependencies add_kernel add_initramfs add_learner drop_profiles add_lab_service
+    furnish make_disk)
 
 # Unpacked, not installed: that needs no root, changes nothing on this machine,
 # and nothing that is installed can stand in its way.
@@ -407,7 +442,7 @@ choose_qemu() {
 
 take_lock() { # --shared or --exclusive
     flock --nonblock "$1" "$lock" || {
-        begin_moving 'lab: waits for another run of the lab'
+        begin_moving "$me: waits for another run of the lab"
         flock "$1" "$lock"
         end_moving
     }
@@ -436,21 +471,25 @@ find_parts() {
     qemu_copy=$(in_the_cache "qemu-$arch" "$(declare -p oldest qemu_package && declare -f make_qemu)")
     exec {lock}>"$cache/lock"
     take_lock --shared
-    choose_qemu && [[ -d $image ]] && return
+    choose_qemu && is_fresh "$image" && return
     take_lock --exclusive
     choose_qemu || keep "qemu-$arch" "$qemu_copy" make_qemu
     choose_qemu || fail "QEMU does not run: $qemu_version"
-    [[ -d $image ]] || keep "image-$debian-$arch" "$image" make_image
+    is_fresh "$image" || new_image
     take_lock --shared
 }
 
-# The same for the sysroot.
 find_sysroot() {
     sysroot=$(in_the_cache "sysroot-$arch" "$(declare -p oldest && declare -f make_sysroot)")
-    exec {lock}>"$cache/lock"
+    find_part "sysroot-$arch" "$sysroot" make_sysroot
+}
+
+# Sees to it that a part is there that needs no machine, and so waits for none.
+find_part() { # KIND DIRECTORY FUNCTION
+    exec {lock}>"$cache/$1.lock"
     take_lock --shared
-    [[ ! -d $sysroot ]] || return 0
+    [[ ! -d $2 ]] || return 0
     take_lock --exclusive
-    [[ -d $sysroot ]] || keep "sysroot-$arch" "$sysroot" make_sysroot
+    [[ -d $2 ]] || keep "$@"
     take_lock --shared
 }

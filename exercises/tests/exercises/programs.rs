@@ -55,14 +55,16 @@ proven! {
     three_tars: "three-tars",
 }
 
-/// A program that `exercise compile` has made.
+/// A program that `exercise compile` has made. The lab has them beside the
+/// others.
 pub fn program(of: &str, name: &str) -> PathBuf {
-    let made = binary("exercise").with_file_name("../exercises/target/debug");
-    let path = made.join(format!("{of}--{name}"));
-    if !path.exists() {
-        skip("needs the programs of `exercise compile target/exercises`");
-    }
-    path
+    let places = ["../exercises/target/debug", "exercises"].map(|place| {
+        let made = binary("exercise").with_file_name(place);
+        made.join(format!("{of}--{name}"))
+    });
+    places.into_iter().find(|path| path.exists()).unwrap_or_else(|| {
+        skip("needs the programs of `exercise compile target/exercises`")
+    })
 }
 
 /// The verdict on a program, with what was cleaned up after it.

@@ -22,6 +22,7 @@ testbed::main!(
     a_whole_run_is_green_until_the_readme_is_stale_or_a_claim_judged_nowhere,
     without_its_lab_a_server_is_red_and_a_person_is_told,
     without_a_library_of_another_architecture_a_server_is_red,
+    where_unstable_is_broken_nobody_is_red_and_everybody_is_told,
     what_continuous_integration_runs_passes_it_on,
     what_makes_others_write_in_colour_reaches_no_stage,
     a_run_that_is_stopped_leaves_nothing,
@@ -255,7 +256,7 @@ fn a_claim_can_be_red_in_every_environment() {
         true => "playground-root",
         false => "playground-learner",
     };
-    for stage in [host(), playground, "lab-6.1", "lab-13", "lab-arm64"] {
+    for stage in [host(), playground, "lab-6.1", "lab-unstable", "lab-arm64"] {
         let fault = format!("{stage} is-red\n");
         let words = ["--everything", "--stage", stage];
         let verdict = project.with("fault", &fault, &words);
@@ -338,6 +339,30 @@ fn without_a_library_of_another_architecture_a_server_is_red() {
     verdict(server).is_red("lab-arm64-build");
     lab(101);
     project.test(&words).is_red("lab-arm64-build");
+}
+
+/// Whether there is a last good one, or none.
+fn where_unstable_is_broken_nobody_is_red_and_everybody_is_told() {
+    let project = Project::new();
+    let lab = project.path("scripts/lab.sh");
+    let machine = fs::read_to_string(lab).expect("it");
+    let machine = machine.strip_prefix("#!/usr/bin/env bash\n").expect("it");
+    for (told, status) in
+        [("goes on with the last good one", 0), ("is broken today", 125)]
+    {
+        let broken = format!(
+            "#!/usr/bin/env bash\n[[ $* != *--image* ]] || \
+             {{ echo 'lab: unstable {told}' >&2; exit {status}; }}\n{machine}"
+        );
+        project.write("scripts/lab.sh", &broken);
+        let words = ["--everything", "--stage", "lab-unstable"];
+        let mut server = project.command("scripts/test.sh", &words);
+        server.env("CI", "true");
+        let verdict = verdict(server);
+        verdict.is_green();
+        verdict.says(&format!("SKIP  lab: unstable {told}"));
+        assert_eq!(verdict.said.contains("\nlab-unstable "), status == 0);
+    }
 }
 
 fn what_continuous_integration_runs_passes_it_on() {

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::{Step, checkout, eventually, needs, skip, token};
 
-use crate::pretended::{Lab, error, mount};
+use crate::pretended::{Lab, error, machine, mount};
 
 /// A mirror on this machine, where nobody answers.
 const NO_MIRROR: &str = "http://127.0.0.1:9/debian";
@@ -96,6 +96,80 @@ pub fn its_image_can_be_made_beforehand() {
     }
     assert_eq!(fs::read_to_string(made).expect("an image"), "\n");
     assert!(!booted.exists());
+}
+
+/// What a machine does whose users log in, and whose command ends well.
+const BOOTS: &str = "echo boots >$console; : >$out; : >$err
+    echo up >$control; echo 0 >$control; exec sleep 99";
+
+impl Lab {
+    /// Asks for Debian unstable, whose kernel does this.
+    fn asked_for_unstable(&self, kernel: &str) -> Step {
+        self.has_qemu(&machine(kernel, kernel));
+        let mut asked = self.asked(&["--debian", "unstable", "--image"]);
+        asked.command().env("LAB_BOOT_SECONDS", "60");
+        asked
+    }
+
+    /// A week later.
+    fn has_an_old_image(&self) {
+        let image = &self.kept("image-unstable")[0];
+        let touched = Command::new("touch")
+            .args(["-d", "8 days ago"])
+            .args([&image.join("disk"), image])
+            .status();
+        assert!(touched.expect("touch").success());
+    }
+}
+
+const PANICS: &str =
+    "echo 'Kernel panic - not syncing: unstable' >$console; exec sleep 99";
+
+pub fn an_unstable_that_does_not_boot_is_not_kept() {
+    let lab = Lab::new();
+    let told = lab.fails(lab.asked_for_unstable(PANICS));
+    assert!(told.contains("its kernel panicked"), "{told}");
+    assert!(told.contains("is broken today"), "{told}");
+    assert!(told.contains("No image of an earlier day is here"), "{told}");
+    assert!(lab.kept("image").is_empty());
+}
+
+/// It is made anew after a week, and only then.
+pub fn where_unstable_is_broken_the_last_good_one_goes_on_and_is_named() {
+    let lab = Lab::new();
+    let made = lab.path("made");
+    let makes = format!("echo >>{}", made.display());
+    let times = || fs::read_to_string(&made).unwrap_or_default().len();
+    lab.has("mmdebstrap", &makes);
+    let gets = |kernel: &str| {
+        let output = lab.asked_for_unstable(kernel).output();
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+        lab.leaves_nothing();
+        error(&output)
+    };
+    for _ in 0..2 {
+        assert!(!gets(BOOTS).contains("broken"));
+        assert_eq!(times(), 1);
+    }
+    lab.has_an_old_image();
+    let told = gets(PANICS);
+    assert!(told.contains("its kernel panicked"), "{told}");
+    let told = told.lines().last().unwrap_or_default();
+    assert!(told.contains("is broken today, or can't be fetched"), "{told}");
+    assert!(told.contains("goes on with the last good one, of 2"), "{told}");
+    assert_eq!((times(), lab.kept("image").len()), (2, 1));
+
+    // Once a day is enough.
+    assert_eq!(gets(PANICS), "");
+    lab.has_an_old_image();
+    lab.has("mmdebstrap", "echo 'E: Failed to fetch' >&2; exit 1");
+    let told = gets(BOOTS);
+    assert!(told.contains("its packages can't be fetched"), "{told}");
+    assert!(told.contains("goes on with the last good one"), "{told}");
+    lab.has_an_old_image();
+    lab.has("mmdebstrap", &makes);
+    assert!(!gets(BOOTS).contains("broken"));
+    assert_eq!((times(), lab.kept("image").len()), (3, 1));
 }
 
 /// Each is made once.

@@ -15,15 +15,18 @@ use cache::{
     a_full_disk_is_told, a_network_that_answers_for_the_mirror_is_told,
     a_qemu_that_does_not_run_is_told,
     a_rust_that_can_not_compile_for_a_machine_is_told,
-    an_interrupted_download_leaves_nothing, its_image_can_be_made_beforehand,
-    its_own_qemu_boots_offline, offline_it_says_what_it_needs_the_network_for,
+    an_interrupted_download_leaves_nothing,
+    an_unstable_that_does_not_boot_is_not_kept,
+    its_image_can_be_made_beforehand, its_own_qemu_boots_offline,
+    offline_it_says_what_it_needs_the_network_for,
     what_it_keeps_for_one_machine_stays_beside_that_for_another,
     where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing,
+    where_unstable_is_broken_the_last_good_one_goes_on_and_is_named,
     without_package_lists_it_asks_apt_for_its_mirrors,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pretended::{Lab, error};
+use pretended::{Lab, error, machine};
 use testbed::{Step, checkout, eventually, needs, token};
 
 testbed::main!(
@@ -44,34 +47,20 @@ testbed::main!(
     a_kernel_that_panics_is_told_at_once,
     a_broken_dev_null_does_not_hide_the_machine,
     what_it_keeps_for_one_machine_stays_beside_that_for_another,
+    an_unstable_that_does_not_boot_is_not_kept,
+    where_unstable_is_broken_the_last_good_one_goes_on_and_is_named,
     a_rust_that_can_not_compile_for_a_machine_is_told,
     a_kvm_that_says_nothing_is_left_within_seconds,
     a_file_that_can_not_be_read_stays_outside,
     a_signal_ends_the_machine,
 );
 
-/// What the machine writes to its console and to its control port, and what
-/// becomes of it.
-fn machine(kvm: &str, tcg: &str) -> String {
-    format!(
-        r#"for word; do
-            case $word in
-                file:*/console) console=${{word#file:}} ;;
-                pipe,id=control,*) control=${{word#*path=}}.out ;;
-                file,id=out,*) out=${{word#*path=}} ;;
-                file,id=err,*) err=${{word#*path=}} ;;
-            esac
-        done
-        if [[ $* == *"-accel kvm"* ]]; then {kvm}; else {tcg}; fi"#
-    )
-}
-
 fn a_wrong_word_is_told() {
     let lab = Lab::new();
     let cases: [(&[&str], &str); 9] = [
         (&["--kernel", "2.4", "true"], "no kernel 2.4"),
         (&["--debian", "13", "--kernel", "6.1", "true"], "only: 6.12"),
-        (&["--debian", "3", "true"], "no Debian 3 here, only: 12 13"),
+        (&["--debian", "3", "true"], "no Debian 3 here, only: 12 13 un"),
         (&["--arch", "vax", "true"], "vax here, only: amd64 arm64"),
         (&["--user", "nobody", "true"], "no user nobody"),
         (&["--cpus", "many", "true"], "--cpus many"),

@@ -114,6 +114,22 @@ impl Drop for Lab {
     }
 }
 
+/// What the machine writes to its console and to its control port, and what
+/// becomes of it.
+pub fn machine(kvm: &str, tcg: &str) -> String {
+    format!(
+        r#"for word; do
+            case $word in
+                file:*/console) console=${{word#file:}} ;;
+                pipe,id=control,*) control=${{word#*path=}}.out ;;
+                file,id=out,*) out=${{word#*path=}} ;;
+                file,id=err,*) err=${{word#*path=}} ;;
+            esac
+        done
+        if [[ $* == *"-accel kvm"* ]]; then {kvm}; else {tcg}; fi"#
+    )
+}
+
 pub fn mount(program: &str, words: &[&str], place: &Path) {
     let done = Command::new(program).args(words).arg(place).status();
     assert!(done.expect("mount").success());

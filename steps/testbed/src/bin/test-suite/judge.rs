@@ -191,14 +191,16 @@ const RED: i32 = 101;
 /// is, and does not hold. The matrix leaves it out.
 pub fn canary(environment: &str) -> std::process::ExitCode {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let system = ["NAME", "VERSION_ID"].map(|key| {
-        let value = release.lines().find_map(|line| {
-            line.strip_prefix(key)?.strip_prefix('=').map(str::to_owned)
-        });
-        let value = value.unwrap_or_default();
-        let word = value.trim_matches('"').split(' ').next().map(str::to_owned);
-        word.unwrap_or_default()
-    });
+    let value = |key: &str| {
+        let mut lines = release.lines();
+        let value =
+            lines.find_map(|it| it.strip_prefix(key)?.strip_prefix('='));
+        let word = value?.trim_matches('"').split(' ').next();
+        word.map(str::to_owned)
+    };
+    // Debian unstable has no number.
+    let version = value("VERSION_ID").or_else(|| value("VERSION_CODENAME"));
+    let system = [value("NAME"), version].map(Option::unwrap_or_default);
     let other = std::env::consts::ARCH;
     let other = if other == "x86_64" { "" } else { other };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");

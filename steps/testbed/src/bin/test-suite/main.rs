@@ -39,7 +39,7 @@ enum Task {
     /// Run all stages, or those that are chosen
     Suite(Choice),
     /// In the lab: judge the claims of these binaries
-    Judge { lab: String, binaries: Vec<PathBuf> },
+    Judge { lab: String, limit: u64, binaries: Vec<PathBuf> },
     /// In an environment: judge a claim that does not hold
     Canary { environment: String },
 }
@@ -73,7 +73,9 @@ struct Choice {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Task::Suite(choice) => suite(choice),
-        Task::Judge { lab, binaries } => judge_inside(&lab, binaries),
+        Task::Judge { lab, limit, binaries } => {
+            judge_inside(&lab, limit, binaries)
+        }
         Task::Canary { environment } => return judge::canary(&environment),
     };
     match done {
@@ -135,29 +137,41 @@ struct Machine {
     options: &'static [&'static str],
     /// Whether the programs are compiled for it apart.
     foreign: bool,
+    /// Whether it can be broken today, and nobody here can mend it.
+    changes: bool,
     /// What is judged there in every run, and not only with `--everything`:
     /// these test binaries; `None` for all.
     always: Option<&'static [&'static str]>,
 }
 
 /// A new one is a new entry.
-const MACHINES: [Machine; 4] = [
+const MACHINES: [Machine; 5] = [
     Machine {
         name: "lab-6.1",
         options: &["--kernel", "6.1"],
         foreign: false,
+        changes: false,
         always: None,
     },
     Machine {
         name: "lab-6.12",
         options: &["--kernel", "6.12"],
         foreign: false,
+        changes: false,
         always: None,
     },
     Machine {
         name: "lab-13",
         options: &["--debian", "13"],
         foreign: false,
+        changes: false,
+        always: Some(&[]),
+    },
+    Machine {
+        name: "lab-unstable",
+        options: &["--debian", "unstable"],
+        foreign: false,
+        changes: true,
         always: Some(&[]),
     },
     // The numbers of system calls are an architecture's own.
@@ -165,6 +179,7 @@ const MACHINES: [Machine; 4] = [
         name: "lab-arm64",
         options: &["--arch", "arm64"],
         foreign: true,
+        changes: false,
         always: Some(&["least_privilege"]),
     },
 ];
@@ -348,6 +363,10 @@ impl Run {
         self.binaries.iter().filter(is_due).collect()
     }
 
+    fn takes_long(&self, machine: &Machine) -> bool {
+        self.choice.everything && machine.always.is_some()
+    }
+
     /// If the lab can't run, everything else is judged all the same; but a
     /// server that tests for others must have it.
     fn in_the_lab(&self) {
@@ -362,21 +381,31 @@ impl Run {
             return;
         }
         self.stages.stage("lab-image", |log| {
-            let wanted = machines.len();
+            let (wanted, mut good) = (machines.len(), true);
             machines.retain(|machine| {
                 let mut image = lab(machine);
                 let limit = Duration::from_secs(1800);
                 let status = log.run(machine.name, image.arg("--image"), limit);
-                status.is_ok_and(|it| it.is_some_and(|it| it.success()))
+                let there =
+                    status.is_ok_and(|it| it.is_some_and(|it| it.success()));
+                good &= there || machine.changes;
+                there
             });
-            let there = machines.len() == wanted;
-            Ok(there || can_do_without(log))
+            let older = log.text().contains("goes on with the last good one");
+            if machines.len() < wanted || older {
+                good |= can_do_without(log);
+            }
+            Ok(good)
         });
-        // All machines at once, with one boot each.
+        // All machines of an ordinary run at once, with one boot each; those that
+        // take long one after the other, beside them.
+        let (now, later): (Vec<_>, Vec<_>) =
+            machines.into_iter().partition(|it| !self.takes_long(it));
         thread::scope(|scope| {
-            for machine in machines {
+            for machine in now {
                 scope.spawn(|| self.in_machine(machine));
             }
+            later.into_iter().for_each(|machine| self.in_machine(machine));
         });
     }
 
@@ -408,7 +437,7 @@ impl Run {
                     programs.join("deps").join(file)
                 };
                 let there: Vec<_> = due.into_iter().map(place).collect();
-                boot(log, machine, &programs, &there)
+                self.boot(log, machine, &programs, &there)
             });
         }
         if let Some(binaries) = binaries {
@@ -421,7 +450,7 @@ impl Run {
                 let first = there.first().context("a test binary")?;
                 let programs = first.ancestors().nth(2);
                 let programs = programs.context("in target")?;
-                boot(log, machine, programs, &there)
+                self.boot(log, machine, programs, &there)
             });
         }
     }
@@ -456,6 +485,81 @@ impl Run {
             output_of(&shell(&words))?;
         }
         Ok(directory)
+    }
+
+    /// Runs the same judge inside, as root and as an ordinary user.
+    fn boot(
+        &self,
+        log: &mut Log,
+        machine: &Machine,
+        programs: &Path,
+        binaries: &[PathBuf],
+    ) -> Result<bool> {
+        let long = if self.takes_long(machine) { 6 } else { 1 };
+        let limit = self.stages.limit() * long;
+        let is_exercises =
+            |it: &PathBuf| Binary::at(it.clone()).name == "exercises";
+        let exercises = match binaries.iter().any(is_exercises) {
+            true => self.exercises_for(log, machine, programs)?,
+            false => vec![],
+        };
+        let mut lab = lab(machine);
+        lab.args(["--cpus", "1", "--user", "root,learner"]);
+        lab.env("WORKSHOP_BIN", programs);
+        for file in binaries.iter().chain(&exercises) {
+            lab.arg("--bring").arg(file);
+        }
+        lab.arg("--").arg(programs.join("test-suite"));
+        lab.args(["judge", machine.name, &limit.as_secs().to_string()]);
+        // Inside, each binary has its limit. A dead machine is reported at once;
+        // one that only boots slowly gets its time.
+        lab.args(binaries).env("LAB_BOOT_SECONDS", "600");
+        let status = log.run("boot", &mut lab, limit * 6)?;
+        Ok(status.is_some_and(|status| status.success()))
+    }
+
+    /// The programs of all exercises, compiled for a machine and put beside its
+    /// other programs. Each is started under a judge, which takes long there.
+    fn exercises_for(
+        &self,
+        log: &mut Log,
+        machine: &Machine,
+        programs: &Path,
+    ) -> Result<Vec<PathBuf>> {
+        if !self.takes_long(machine) {
+            return Ok(vec![]);
+        }
+        let (package, place) =
+            (self.target.join("exercises"), programs.join("exercises"));
+        let target = package.join("target");
+        let made = if machine.foreign {
+            let mut build = lab(machine);
+            build.args(["--cargo", "build", "--offline", "--quiet", "--bins"]);
+            build.arg("--manifest-path").arg(package.join("Cargo.toml"));
+            build.arg("--target-dir").arg(&target);
+            log.run("cargo", &mut build, Duration::from_secs(3600))?;
+            target.join(programs.strip_prefix(&self.target)?)
+        } else {
+            target.join("debug")
+        };
+        fs::create_dir_all(&place).context("a directory for exercises")?;
+        let made = fs::read_dir(&made).with_context(|| {
+            format!("the programs of exercises in {}", made.display())
+        })?;
+        let mut files = Vec::new();
+        for file in made.flatten().map(|it| it.path()) {
+            let name = file.file_name().unwrap_or_default();
+            let words = name.to_string_lossy();
+            if words.contains("--") && !words.ends_with(".d") {
+                let to = place.join(name);
+                fs::copy(&file, &to).context("copy a program")?;
+                if !machine.foreign {
+                    output_of(&["strip", &to.to_string_lossy()])?;
+                }
+                files.push(to);
+            }
+        }
+        Ok(files)
     }
 
     /// Prints the matrix, the names of what failed, and the count.
@@ -634,28 +738,6 @@ fn can_do_without(log: &Log) -> bool {
     std::env::var_os("CI").is_none()
 }
 
-/// Runs the same judge inside, as root and as an ordinary user.
-fn boot(
-    log: &mut Log,
-    machine: &Machine,
-    programs: &Path,
-    binaries: &[PathBuf],
-) -> Result<bool> {
-    let mut lab = lab(machine);
-    lab.args(["--cpus", "1", "--user", "root,learner"]);
-    lab.env("WORKSHOP_BIN", programs);
-    for binary in binaries {
-        lab.arg("--bring").arg(binary);
-    }
-    lab.arg("--").arg(programs.join("test-suite"));
-    lab.args(["judge", machine.name]).args(binaries);
-    // Inside, each binary has its limit. A dead machine is reported at once;
-    // one that only boots slowly gets its time.
-    lab.env("LAB_BOOT_SECONDS", "600");
-    let status = log.run("boot", &mut lab, Duration::from_secs(3600))?;
-    Ok(status.is_some_and(|status| status.success()))
-}
-
 /// Compares the README's table with the run, or puts the run into it. Returns
 /// how many lines differ.
 fn settle_readme(
@@ -680,15 +762,16 @@ fn settle_readme(
     Ok(broken.len())
 }
 
-/// Inside the lab, the claims of the lessons are about a playground, and all
-/// others about this machine.
-fn judge_inside(lab: &str, binaries: Vec<PathBuf>) -> Result<bool> {
+/// Inside the lab, the claims of the lessons and exercises are about a
+/// playground, and all others about this machine.
+fn judge_inside(lab: &str, limit: u64, binaries: Vec<PathBuf>) -> Result<bool> {
     let user = if is_root() { "root" } else { "learner" };
     let environment = &format!("{lab}-{user}");
-    let limit = Duration::from_secs(600);
+    let limit = Duration::from_secs(limit);
     let binaries: Vec<_> = binaries.into_iter().map(Binary::at).collect();
-    let (pages, others): (Vec<_>, Vec<_>) =
-        binaries.iter().partition(|binary| binary.name == "lessons");
+    let (pages, others): (Vec<_>, Vec<_>) = binaries
+        .iter()
+        .partition(|it| ["exercises", "lessons"].contains(&&*it.name));
     let place = |prefix| Place { environment, prefix, limit, part: (0, 1) };
     let directory = tempfile::tempdir().context("a directory for a log")?;
     let mut log = Log::create(directory.path().join("log"))?.aloud();

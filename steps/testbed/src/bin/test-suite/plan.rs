@@ -44,7 +44,8 @@ const IDS_ARE_THE_SAME: &[&str] = &[
 const USER_IS_THE_SAME: &[&str] = &["enemy_root", "setup"];
 
 /// These judge what judges, or a script, which is the same everywhere.
-const ONCE: &[&str] = &["demo", "gates", "moving", "patience", "places", "red"];
+const ONCE: &[&str] =
+    &["demo", "gates", "moving", "patience", "places", "red", "vm"];
 
 /// Where the claims of `ONCE` are judged.
 fn at_home() -> &'static str {
