@@ -120,6 +120,7 @@ pub fn must_fit(layers: usize, data: usize) -> Result<()> {
 
 /// A colon separates layers, and a comma options: within a name a backslash
 /// takes their meaning away.
+#[must_use]
 pub fn escape(path: &Path) -> OsString {
     let mut escaped = Vec::new();
     for &byte in path.as_os_str().as_bytes() {

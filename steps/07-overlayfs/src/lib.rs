@@ -8,15 +8,17 @@
 
 pub mod host_view;
 mod layer;
+pub mod packing;
 mod refusal;
 mod scratch;
 mod tar_feature;
 mod tar_file;
+pub mod unpack;
 mod upper;
-mod whiteout;
+pub mod whiteout;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mount_namespace::Mount;
@@ -26,6 +28,8 @@ use nix::unistd::{Gid, Uid, chdir};
 use runtime::{Because, Feature, Host, Inside, Narrator, shell};
 
 use layer::{Layer, Layers};
+pub use layer::{escape, must_fit};
+pub use refusal::explained;
 use scratch::Places;
 use upper::Upper;
 
@@ -100,7 +104,9 @@ impl Overlayfs {
     /// The topmost layer comes first. `userxattr`: what overlayfs notes on a
     /// file goes into attributes that a user namespace may write (Linux 5.11).
     fn mount(&self, container: &Inside, places: &Places) -> Result<()> {
-        let names = self.lower.names_from_the_top().chain([Path::new(".")]);
+        let below = container.layers.iter().rev().map(PathBuf::as_path);
+        let below = below.chain([Path::new(".")]);
+        let names = self.lower.names_from_the_top().chain(below);
         let names: Vec<_> = names.map(layer::escape).collect();
         let mut data = OsString::from("lowerdir=");
         data.push(names.join(OsStr::new(":")));
@@ -114,6 +120,6 @@ impl Overlayfs {
             Mount::new("overlay", MsFlags::empty(), &data).after(places.made());
         let why = "all layers as one directory";
         let mounted = overlay.make(container, &places.merged, why);
-        Ok(refusal::explained(mounted)?)
+        Ok(explained(mounted)?)
     }
 }

@@ -3,12 +3,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use runtime::Narrator;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+
+use crate::media_type::{INDEXES, MANIFESTS};
 
 /// More than any manifest has.
 const LARGEST_JSON: u64 = 4 << 20;
@@ -55,42 +57,31 @@ struct Index {
     manifests: Vec<Descriptor>,
 }
 
-const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
-
 /// An image in a directory.
 #[derive(Debug)]
 pub struct Layout<'a> {
     directory: PathBuf,
-    stop: &'a AtomicUsize,
+    runtime: &'a Narrator<'a>,
 }
 
 /// A blob that is what its descriptor says. Nothing of it is read after a
 /// signal: whoever reads it can clean up then.
 pub struct Blob<'a> {
     file: File,
-    stop: &'a AtomicUsize,
+    runtime: &'a Narrator<'a>,
 }
 
 impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.stop.load(Ordering::Relaxed) {
-            0 => self.file.read(buffer),
-            signal => Err(io::Error::other(format!("signal {signal}"))),
-        }
+        self.runtime.interrupted().map_err(io::Error::other)?;
+        self.file.read(buffer)
     }
 }
 
 impl<'a> Layout<'a> {
     /// # Errors
     /// When it is none.
-    pub fn open(directory: &Path, stop: &'a AtomicUsize) -> Result<Self> {
+    pub fn open(directory: &Path, runtime: &'a Narrator) -> Result<Self> {
         let shown = directory.display();
         ensure!(
             directory.is_dir(),
@@ -102,7 +93,7 @@ impl<'a> Layout<'a> {
             "{shown}: no image, since it has no file oci-layout; \
              `skopeo copy docker-daemon:IMAGE oci:DIR` makes one"
         );
-        Ok(Layout { directory: directory.to_owned(), stop })
+        Ok(Layout { directory: fs::canonicalize(directory)?, runtime })
     }
 
     /// The manifest for this machine.
@@ -150,18 +141,26 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// Where a blob is.
+    ///
+    /// # Errors
+    /// When its digest is none.
+    pub fn path_of(&self, blob: &Descriptor) -> Result<PathBuf> {
+        Ok(self.directory.join("blobs/sha256").join(hex(&blob.digest)?))
+    }
+
     /// The file, once it is what its descriptor says.
     ///
     /// # Errors
     /// When it is not.
     pub fn blob(&self, blob: &Descriptor) -> Result<Blob<'a>> {
         let Descriptor { digest, size, .. } = blob;
-        let path = self.directory.join("blobs/sha256").join(hex(digest)?);
+        let path = self.path_of(blob)?;
         let told = || format!("blob {digest}: part of the image is missing");
         // Never wait for whoever may write to a FIFO.
         ensure!(fs::metadata(&path).with_context(told)?.is_file(), told());
         let file = File::open(&path).with_context(told)?;
-        let mut blob = Blob { file, stop: self.stop };
+        let mut blob = Blob { file, runtime: self.runtime };
         let length = blob.file.metadata()?.len();
         ensure!(
             length == *size,
