@@ -7,9 +7,8 @@
 //! root directory, and none of them can poison it for the next.
 
 pub mod host_view;
-mod layer;
-pub mod packing;
-mod refusal;
+pub mod layer;
+pub mod refusal;
 mod scratch;
 mod tar_feature;
 mod tar_file;
@@ -18,7 +17,6 @@ mod upper;
 pub mod whiteout;
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mount_namespace::Mount;
@@ -28,8 +26,6 @@ use nix::unistd::{Gid, Uid, chdir};
 use runtime::{Because, Feature, Host, Inside, Narrator, shell};
 
 use layer::{Layer, Layers};
-pub use layer::{escape, must_fit};
-pub use refusal::explained;
 use scratch::Places;
 use upper::Upper;
 
@@ -104,9 +100,7 @@ impl Overlayfs {
     /// The topmost layer comes first. `userxattr`: what overlayfs notes on a
     /// file goes into attributes that a user namespace may write (Linux 5.11).
     fn mount(&self, container: &Inside, places: &Places) -> Result<()> {
-        let below = container.layers.iter().rev().map(PathBuf::as_path);
-        let below = below.chain([Path::new(".")]);
-        let names = self.lower.names_from_the_top().chain(below);
+        let names = self.lower.names_from_the_top(&container.layers);
         let names: Vec<_> = names.map(layer::escape).collect();
         let mut data = OsString::from("lowerdir=");
         data.push(names.join(OsStr::new(":")));
@@ -120,6 +114,6 @@ impl Overlayfs {
             Mount::new("overlay", MsFlags::empty(), &data).after(places.made());
         let why = "all layers as one directory";
         let mounted = overlay.make(container, &places.merged, why);
-        Ok(explained(mounted)?)
+        Ok(refusal::explained(mounted)?)
     }
 }

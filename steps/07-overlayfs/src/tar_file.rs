@@ -11,8 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{Gid, Uid};
 use runtime::{CachedDirectory, Narrator, Side};
 
-use crate::packing::Packing;
-use crate::unpack::lay_out;
+use crate::unpack::{Packing, lay_out};
 
 /// Counts up when another layer comes of the same tar file.
 const RECIPE: u32 = 3;

@@ -1,6 +1,8 @@
 //! A tar file becomes a layer: a directory that an overlay can take. What it says
 //! of modes, owners, times and attributes is so, as far as we may.
 
+mod packing;
+
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{self, Cursor, ErrorKind, Read};
@@ -18,6 +20,8 @@ use tar::{Archive, Entry, EntryType};
 
 use crate::tar_feature::{self, Taken};
 use crate::whiteout;
+
+pub use packing::Packing;
 
 /// What has become of a tar file.
 #[derive(Debug, Default)]
@@ -269,7 +273,6 @@ mod tests {
     use tar::Header;
 
     use super::*;
-    use crate::packing::Packing;
 
     /// An entry of an enemy's tar file, before some of its bytes change.
     #[derive(Debug, Clone)]

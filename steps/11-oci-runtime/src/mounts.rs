@@ -458,7 +458,7 @@ fn over_the_root(
         .called(source.as_os_str())
         .make(container, &container.rootfs, "all of the root directory");
     match kind {
-        "overlay" => overlayfs::explained(mounted),
+        "overlay" => overlayfs::refusal::explained(mounted),
         _ => mounted,
     }
     .context("mount at /")

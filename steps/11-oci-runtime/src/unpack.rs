@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, raise};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use oci_spec::runtime::Spec;
-use overlayfs::{escape, must_fit};
+use overlayfs::layer::{escape, must_fit};
 use runtime::{Failure, Narrator, Signals};
 use serde_json::{Value, json};
 use tempfile::TempDir;

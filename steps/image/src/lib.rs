@@ -8,6 +8,7 @@
 //! layers, and each layer is a tar file. Whoever names a blob says its size and
 //! its digest: nothing here is used before both are found to be true.
 
+mod from_image;
 mod layout;
 pub mod media_type;
 mod store;
@@ -20,6 +21,7 @@ use nix::unistd::{Gid, Uid, geteuid};
 use runtime::Narrator;
 use serde::Deserialize;
 
+pub use from_image::FromImage;
 pub use layout::{Descriptor, Layout};
 pub use store::{Layers, become_like};
 

@@ -1,7 +1,7 @@
 //! What a blob is: the words of the OCI, and docker's own from before.
 
 use anyhow::{Result, bail};
-use overlayfs::packing::Packing;
+use overlayfs::unpack::Packing;
 
 /// Lists of manifests, each for a kind of machine.
 pub const INDEXES: [&str; 2] = [

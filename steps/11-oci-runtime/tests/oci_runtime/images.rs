@@ -132,6 +132,10 @@ impl Image {
         self.place.path().join(name)
     }
 
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
     pub fn shares_store_with(&mut self, other: &Image) {
         self.store = other.store.clone();
     }
@@ -149,7 +153,7 @@ impl Image {
         blob
     }
 
-    fn manifest(&self) -> Value {
+    pub fn manifest(&self) -> Value {
         let config = json!({
             "os": "linux", "architecture": "amd64", "config": self.config,
             "rootfs": { "type": "layers", "diff_ids": self.diff_ids },
@@ -265,7 +269,7 @@ pub fn text(path: &Path) -> String {
 }
 
 /// A mark that hides a directory of the layers below is one.
-fn needs_user_attributes(image: &Image) {
+pub fn needs_user_attributes(image: &Image) {
     let (place, flags) = (image.place.path(), XattrFlags::empty());
     if rustix::fs::setxattr(place, "user.workshop", b"y", flags).is_err() {
         skip("needs a directory for files that takes user attributes");

@@ -1,5 +1,6 @@
 //! Claims about the layers of images: kept once, and shared.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -7,9 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use tar::EntryType;
-use testbed::{binary, needs, token};
+use testbed::{Step, binary, checkout, needs, skip, token};
 
-use crate::images::{Image, Tar, text};
+use crate::images::{Image, Tar, needs_user_attributes, text};
 
 /// A layer with a shell.
 fn shell() -> Tar {
@@ -119,6 +120,155 @@ pub fn a_bundle_of_layers_is_a_container_for_this_runtime() {
 pub fn a_bundle_of_layers_is_a_container_for_runc() {
     needs::host_root();
     runs(&needs::command("runc"));
+}
+
+/// An image in place of the usual root directory, for the steps with an overlay.
+pub fn a_step_begins_with_an_image() {
+    let (word, new) = (token(), token());
+    let below = Tar::new().file("word", &word).file("gone", "x");
+    let mut image =
+        Image::of([shell(), below, Tar::new().file(".wh.gone", "")]);
+    let script = "cat /word; ls /gone; echo \"$WORD\" >/word; cat /word";
+    image.config = json!({
+        "Entrypoint": ["/bin/sh"], "Cmd": ["-c", script],
+        "Env": [format!("WORD={new}"), "HOME"],
+    });
+    image.write();
+    let step = |name: &str| {
+        let mut step = Step::new(name).arg("--image", image.path("image"));
+        step.command().env("XDG_CACHE_HOME", image.store());
+        step.arg("--network", "none")
+    };
+    for name in ["08-networking", "09-least-privilege"] {
+        // Its own command, with its variables.
+        assert_eq!(
+            step(name).output().stdout,
+            format!("{word}{new}\n").as_bytes()
+        );
+        // Another one; and nothing of what the first wrote.
+        let with = step(name).args(["--env", "WORD=other"]);
+        let said = with.sh("cat /word; echo; echo $WORD").stdout();
+        assert_eq!(said, format!("{word}\nother"));
+    }
+    let above = image.path("above");
+    fs::create_dir(&above).expect("mkdir");
+    fs::write(above.join("word"), &new).expect("write");
+    let layered = step("08-networking").arg("--layer", &above);
+    assert_eq!(layered.args(["cat", "/word"]).stdout(), new);
+    assert_eq!(
+        image.stored().iter().filter(|it| it.starts_with("image-")).count(),
+        3
+    );
+    let output = step("08-networking").args(["--rootfs", "/"]).output();
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    fs::remove_file(image.path("image/index.json")).expect("remove");
+    let output = step("08-networking").output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("--image ") && told.contains("first page"), "{told}");
+}
+
+/// All that can be seen of a file, but for the place where it lies.
+fn facts(root: &Path) -> BTreeMap<PathBuf, String> {
+    let (mut found, mut names) = (BTreeMap::new(), BTreeMap::new());
+    let mut to_look_at = vec![root.to_owned()];
+    while let Some(path) = to_look_at.pop() {
+        let name = path.strip_prefix(root).expect("below").to_owned();
+        let there = fs::symlink_metadata(&path).expect("it is there");
+        if there.is_dir() {
+            let all = fs::read_dir(&path).expect("read").flatten();
+            to_look_at.extend(all.map(|it| it.path()));
+        }
+        let content = match there.is_file() {
+            true => fs::read(&path).expect("read"),
+            false => fs::read_link(&path)
+                .map_or(vec![], |it| it.into_os_string().into_encoded_bytes()),
+        };
+        let attributes = ["security.capability", "user.word"].map(|key| {
+            let mut value = [0; 64];
+            let length = rustix::fs::lgetxattr(&path, key, &mut value);
+            length.map(|length| value[..length].to_vec()).ok()
+        });
+        // A second name of the same file is told by the first.
+        let same = names.entry(there.ino()).or_insert_with(|| name.clone());
+        let fact = (
+            format!("{:o}", there.mode()),
+            (there.uid(), there.gid(), there.mtime()),
+            (content, attributes, there.is_file().then(|| same.clone())),
+        );
+        found.insert(name, format!("{fact:?}"));
+    }
+    found
+}
+
+/// umoci is an unpacker of others: of the same image it makes the same tree.
+pub fn umoci_makes_the_same_tree_of_an_image() {
+    needs::host_root();
+    let umoci = engines_own("umoci");
+    let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let below = Tar::new()
+        .entry(EntryType::Directory, "./", "", 0o755, "")
+        .entry(EntryType::Directory, "d", "", 0o1777, "")
+        .file("d/old", &token())
+        .file("d/gone", "x")
+        .directory("o")
+        .file("o/gone", "x")
+        .directory("tree")
+        .directory("tree/deep")
+        .file("tree/deep/gone", "x")
+        .file("becomes-directory", "x")
+        .directory("becomes-file")
+        .file("becomes-file/gone", "x")
+        .link(EntryType::Symlink, "link", "/d/old")
+        .link(EntryType::Symlink, "becomes-another", "d")
+        .entry(EntryType::Regular, "su", "", 0o4755, &token())
+        .link(EntryType::Link, "same", "su")
+        .attribute("security.capability", capability)
+        .file("ping", "x")
+        .attribute("user.word", token().as_bytes())
+        .file("attribute", "x");
+    let above = Tar::new()
+        .file("d/.wh.gone", "")
+        .file("d/new", &token())
+        .directory("o")
+        .file("o/.wh..wh..opq", "")
+        .file("o/new", &token())
+        .file(".wh.tree", "")
+        .directory("becomes-directory")
+        .file("becomes-directory/new", &token())
+        .file("becomes-file", &token())
+        .link(EntryType::Symlink, "becomes-another", "o")
+        .entry(EntryType::Regular, "closed", "", 0, &token());
+    let top =
+        Tar::new().file("d/old", &token()).file("becomes-directory/x", "");
+    let image = Image::of([below, above, top]);
+    needs_user_attributes(&image);
+    let mut manifest = image.manifest();
+    let name = json!({ "org.opencontainers.image.ref.name": "it" });
+    manifest["annotations"] = name;
+    image.index(&[manifest]);
+    let theirs = image.path("umoci");
+    let mut unpack = Command::new(umoci);
+    let of = format!("{}:it", image.path("image").display());
+    let output = unpack.args(["unpack", "--image", &of]).arg(&theirs).output();
+    let output = output.expect("umoci");
+    assert!(output.status.success(), "{output:?}");
+    let (ours, theirs) = (facts(&image.root()), facts(&theirs.join("rootfs")));
+    for (name, fact) in &theirs {
+        assert_eq!(ours.get(name), Some(fact), "{}", name.display());
+    }
+    assert_eq!(ours.len(), theirs.len(), "{:?}", ours.keys());
+}
+
+/// A program of those that scripts/engines.sh has.
+fn engines_own(program: &str) -> PathBuf {
+    let check = checkout().join("scripts/engines.sh");
+    let check = Command::new(check).arg("--check").output().expect("check");
+    let place = String::from_utf8_lossy(&check.stdout).trim().to_owned();
+    let path = Path::new(&place).join("usr/bin").join(program);
+    if !path.is_file() {
+        skip(format!("needs {program}: ./scripts/engines.sh --get"));
+    }
+    path
 }
 
 /// Nobody says what a directory is that a layer has only for what is in it.
