@@ -12,9 +12,9 @@ use crate::Image;
 /// What a container begins with.
 #[derive(Debug, clap::Args)]
 pub struct FromImage {
-    /// Begin with an image, an OCI layout in DIR: its layers lie below those of
-    /// --layer, and COMMAND defaults to its own
-    #[arg(long, value_name = "DIR", conflicts_with = "rootfs")]
+    /// Begin with an image, an OCI layout or a tar file of `docker save`: its
+    /// layers lie below those of --layer, and COMMAND defaults to its own
+    #[arg(long, value_name = "DIR|TAR", conflicts_with = "rootfs")]
     image: Option<PathBuf>,
 
     #[arg(skip)]

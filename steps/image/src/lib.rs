@@ -11,6 +11,7 @@
 mod from_image;
 mod layout;
 pub mod media_type;
+mod source;
 mod store;
 
 use std::fs;
@@ -22,7 +23,8 @@ use runtime::Narrator;
 use serde::Deserialize;
 
 pub use from_image::FromImage;
-pub use layout::{Descriptor, Layout};
+use layout::Rootfs;
+pub use layout::{Descriptor, Layout, Manifest};
 pub use store::{Layers, become_like};
 
 /// How a container of this image begins.
@@ -48,17 +50,6 @@ struct Whole {
     rootfs: Rootfs,
 }
 
-#[derive(Debug, Deserialize)]
-struct Rootfs {
-    diff_ids: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Manifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
 /// An image whose layers are laid out, each in a directory of its own.
 #[derive(Debug)]
 pub struct Image {
@@ -69,8 +60,8 @@ pub struct Image {
 }
 
 impl Image {
-    /// Lays out the image of a directory: those of its layers that are not in
-    /// the store yet. `owner` is root inside.
+    /// Lays out the image in a directory, or in a tar file of `docker save`:
+    /// those of its layers that are not in the store yet. `owner` is root inside.
     ///
     /// # Errors
     /// When there is no such image, or a blob is not what its digest says.
@@ -79,8 +70,8 @@ impl Image {
         owner: Option<(Uid, Gid)>,
         runtime: &Narrator,
     ) -> Result<Image> {
-        let layout = Layout::open(directory, runtime)?;
-        let manifest: Manifest = layout.json(&layout.manifest()?)?;
+        let mut layout = Layout::open(directory, runtime)?;
+        let manifest = layout.manifest()?;
         let whole: Whole = layout.json(&manifest.config)?;
         let diff_ids = &whole.rootfs.diff_ids;
         ensure!(

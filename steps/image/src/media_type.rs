@@ -16,11 +16,13 @@ pub const MANIFESTS: [&str; 2] = [
 ];
 
 /// Layers, and what they are packed by.
-pub const LAYERS: [(&str, Packing); 4] = [
+pub const LAYERS: [(&str, Packing); 6] = [
     ("application/vnd.oci.image.layer.v1.tar", Packing::None),
     ("application/vnd.oci.image.layer.v1.tar+gzip", Packing::Gzip),
+    ("application/vnd.oci.image.layer.v1.tar+zstd", Packing::Zstd),
     ("application/vnd.docker.image.rootfs.diff.tar", Packing::None),
     ("application/vnd.docker.image.rootfs.diff.tar.gzip", Packing::Gzip),
+    ("application/vnd.docker.image.rootfs.diff.tar.zstd", Packing::Zstd),
 ];
 
 /// What a layer is packed by.

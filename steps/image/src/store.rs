@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,9 @@ impl Layers {
         fs::set_permissions(&tree, Permissions::from_mode(0o755))?;
         give(&tree, owner)?;
         let limit = blob.size.saturating_mul(GROWTH).saturating_add(FREE);
-        let tar = packing(&blob.media_type)?.undone(layout.blob(blob)?);
+        let tar = packing(&blob.media_type)?;
+        let tar =
+            tar.undone(BufReader::with_capacity(1 << 16, layout.blob(blob)?));
         let mut tar = Summed { tar: tar.take(limit + 1), sum: Sha256::new() };
         let laid_out = lay_out(&mut tar, &tree, runtime, owner);
         // A layer that is none has a sum all the same, and ends, or does not.

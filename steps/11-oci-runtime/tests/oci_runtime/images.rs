@@ -132,6 +132,14 @@ impl Image {
         self.place.path().join(name)
     }
 
+    /// As programs want it that have several in one directory.
+    pub fn is_called(&self, name: &str) {
+        let mut manifest = self.manifest();
+        manifest["annotations"] =
+            json!({ "org.opencontainers.image.ref.name": name });
+        self.index(&[manifest]);
+    }
+
     pub fn store(&self) -> &Path {
         &self.store
     }
@@ -153,7 +161,7 @@ impl Image {
         blob
     }
 
-    pub fn manifest(&self) -> Value {
+    fn manifest(&self) -> Value {
         let config = json!({
             "os": "linux", "architecture": "amd64", "config": self.config,
             "rootfs": { "type": "layers", "diff_ids": self.diff_ids },
@@ -188,9 +196,13 @@ impl Image {
     }
 
     pub fn unpack_into(&self, bundle: &str, by: &[&str]) -> Command {
+        self.unpack_of("image", bundle, by)
+    }
+
+    pub fn unpack_of(&self, of: &str, bundle: &str, by: &[&str]) -> Command {
         let mut unpack = Command::new(by[0]);
         unpack.args(&by[1..]).arg(binary("11-oci-runtime"));
-        unpack.arg("unpack").arg(self.path("image")).arg(self.path(bundle));
+        unpack.arg("unpack").arg(self.path(of)).arg(self.path(bundle));
         unpack.env("XDG_CACHE_HOME", &self.store);
         unpack
     }
@@ -217,7 +229,11 @@ impl Image {
 
     /// A copy of what a container finds there: of the mount in config.json.
     pub fn merged(&self) -> PathBuf {
-        let bundle = self.path("bundle");
+        self.merged_of("bundle", "root")
+    }
+
+    pub fn merged_of(&self, bundle: &str, root: &str) -> PathBuf {
+        let bundle = self.path(bundle);
         let mount = &json(&bundle.join("config.json"))["mounts"][0];
         assert_eq!(
             (&mount["destination"], &mount["type"]),
@@ -233,9 +249,9 @@ impl Image {
         let script = "mount -t overlay overlay -o \"$1\" $2 && cp -a $2 $3";
         mounted.args(["--mount", "sh", "-c", script, "sh"]);
         mounted.arg(options.join(",")).arg(bundle.join("rootfs"));
-        let output = mounted.arg(self.path("root")).output().expect("unshare");
+        let output = mounted.arg(self.path(root)).output().expect("unshare");
         assert!(output.status.success(), "{output:?}");
-        self.path("root")
+        self.path(root)
     }
 
     /// Refused, with these words, and with nothing left beside the image.
@@ -482,7 +498,7 @@ pub fn an_unpack_that_is_ended_leaves_nothing() {
 
 pub fn the_manifest_of_this_machine_is_taken() {
     let word = token();
-    let image = Image::of([Tar::new().file("word", &word)]);
+    let mut image = Image::of([Tar::new().file("word", &word)]);
     let ours = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         "x86_64" => "amd64",
@@ -502,8 +518,13 @@ pub fn the_manifest_of_this_machine_is_taken() {
     fs::remove_dir_all(image.path("root")).expect("remove");
     image.index(&[with("s390x", other)]);
     image.refused(&["no image for linux/", "get the one"]);
-    image.index(&[image.manifest(), image.manifest()]);
+    let one = image.manifest();
+    image.config = json!({ "Cmd": ["another"] });
+    image.index(&[one.clone(), image.manifest()]);
     image.refused(&["2 images in one directory", "skopeo copy"]);
+    // One by two names is one.
+    image.index(&[one.clone(), one]);
+    image.root();
 }
 
 pub fn a_blob_that_lies_is_refused() {
@@ -543,9 +564,9 @@ pub fn a_blob_that_lies_is_refused() {
 pub fn what_is_no_image_is_refused() {
     let mut image = Image::of([Tar::new().file("a", "a")]);
     image.layers[0]["mediaType"] =
-        json!("application/vnd.oci.image.layer.v1.tar+zstd");
+        json!("application/vnd.oci.image.layer.v1.tar+lz4");
     image.write();
-    image.refused(&["tar+zstd", "--dest-compress-format gzip"]);
+    image.refused(&["tar+lz4", "--dest-compress-format gzip"]);
     let other = image.blob("text/plain", b"{}");
     image.index(&[other]);
     image.refused(&["\"text/plain\" is no manifest", "skopeo copy"]);

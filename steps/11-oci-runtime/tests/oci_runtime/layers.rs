@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tar::EntryType;
 use testbed::{Step, binary, checkout, needs, skip, token};
 
-use crate::images::{Image, Tar, needs_user_attributes, text};
+use crate::images::{
+    Image, Tar, json, needs_user_attributes, sum, text, zipped,
+};
 
 /// A layer with a shell.
 fn shell() -> Tar {
@@ -200,10 +202,8 @@ fn facts(root: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// umoci is an unpacker of others: of the same image it makes the same tree.
-pub fn umoci_makes_the_same_tree_of_an_image() {
-    needs::host_root();
-    let umoci = engines_own("umoci");
+/// An image with each kind of file, and each way to change it.
+fn varied() -> Image {
     let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let below = Tar::new()
         .entry(EntryType::Directory, "./", "", 0o755, "")
@@ -242,10 +242,15 @@ pub fn umoci_makes_the_same_tree_of_an_image() {
         Tar::new().file("d/old", &token()).file("becomes-directory/x", "");
     let image = Image::of([below, above, top]);
     needs_user_attributes(&image);
-    let mut manifest = image.manifest();
-    let name = json!({ "org.opencontainers.image.ref.name": "it" });
-    manifest["annotations"] = name;
-    image.index(&[manifest]);
+    image
+}
+
+/// umoci is an unpacker of others: of the same image it makes the same tree.
+pub fn umoci_makes_the_same_tree_of_an_image() {
+    needs::host_root();
+    let umoci = engines_own("umoci").0;
+    let image = varied();
+    image.is_called("it");
     let theirs = image.path("umoci");
     let mut unpack = Command::new(umoci);
     let of = format!("{}:it", image.path("image").display());
@@ -259,8 +264,8 @@ pub fn umoci_makes_the_same_tree_of_an_image() {
     assert_eq!(ours.len(), theirs.len(), "{:?}", ours.keys());
 }
 
-/// A program of those that scripts/engines.sh has.
-fn engines_own(program: &str) -> PathBuf {
+/// A program of those that scripts/engines.sh has, and where its libraries are.
+fn engines_own(program: &str) -> (PathBuf, PathBuf) {
     let check = checkout().join("scripts/engines.sh");
     let check = Command::new(check).arg("--check").output().expect("check");
     let place = String::from_utf8_lossy(&check.stdout).trim().to_owned();
@@ -268,7 +273,148 @@ fn engines_own(program: &str) -> PathBuf {
     if !path.is_file() {
         skip(format!("needs {program}: ./scripts/engines.sh --get"));
     }
-    path
+    let machine = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    (path, Path::new(&place).join(machine))
+}
+
+/// skopeo is a writer of others: its zstd, and its tar files as docker save's.
+pub fn what_skopeo_writes_becomes_the_same_tree() {
+    needs::host_root();
+    let (skopeo, libraries) = engines_own("skopeo");
+    let image = varied();
+    image.is_called("it");
+    let of = format!("oci:{}:it", image.path("image").display());
+    let to = |name: &str| image.path(name).display().to_string();
+    let zstd = ["--dest-compress", "--dest-compress-format", "zstd"];
+    let copies = [
+        ("zstd", format!("oci:{}:it", to("zstd")), &zstd[..]),
+        ("saved", format!("docker-archive:{}:it:1", to("saved")), &[]),
+    ];
+    let expected = facts(&image.root());
+    for (name, target, options) in copies {
+        let mut copy = Command::new(&skopeo);
+        copy.env("LD_LIBRARY_PATH", &libraries).args(["--insecure-policy"]);
+        let output = copy.arg("copy").args(options).args([&of, &target]);
+        let output = output.output().expect("skopeo");
+        assert!(output.status.success(), "{output:?}");
+        let (bundle, root) = (format!("{name}-bundle"), format!("{name}-root"));
+        let output = image.unpack_of(name, &bundle, &["env"]).output();
+        let output = output.expect("unpack");
+        assert!(output.status.success(), "{output:?}");
+        // By diff id, they are the same layers.
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!told.contains("unpack layer"), "{told}");
+        fs::remove_dir_all(image.path(&bundle)).expect("remove");
+        let other = image.path("other-cache");
+        let mut unpack = image.unpack_of(name, &bundle, &["env"]);
+        let output = unpack.env("XDG_CACHE_HOME", &other).output();
+        let output = output.expect("unpack");
+        assert!(output.status.success(), "{output:?}");
+        let found = facts(&image.merged_of(&bundle, &root));
+        assert_eq!(found, expected, "{name}");
+        fs::remove_dir_all(other).expect("remove");
+    }
+    let bytes = fs::read(image.path("zstd/index.json")).expect("read");
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    assert!(text.contains("manifest"), "{text}");
+}
+
+/// docker save has written two forms: before version 25 one of its own.
+pub fn what_docker_save_wrote_is_an_image() {
+    let (word, other) = (token(), token());
+    let layers = [
+        Tar::new().file("word", &word).bytes(),
+        Tar::new().file("other", &other).bytes(),
+    ];
+    let sums = layers.each_ref().map(|it| format!("sha256:{}", sum(it)));
+    let [first, second] = &sums;
+    let config = json!({
+        "os": "linux", "architecture": "amd64",
+        "config": { "Cmd": ["it"] },
+        "rootfs": { "type": "layers", "diff_ids": [first, second, first] },
+    })
+    .to_string();
+    let name = format!("{}.json", sum(config.as_bytes()));
+    let page = |config: &str| {
+        json!([{
+            "Config": config, "RepoTags": ["it:1"],
+            "Layers": ["a/layer.tar", "b/layer.tar", "c/layer.tar"],
+        }])
+    };
+    // Names are short here: the library's long ones are told elsewhere.
+    let saved = |page: Value, config: &str, layer: &[u8]| {
+        let mut tar = tar::Builder::new(vec![]);
+        let mut add = |name: &str, bytes: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, bytes).expect("tar");
+        };
+        add("a/layer.tar", layer);
+        add("b/layer.tar", &layers[1]);
+        add(&name, config.as_bytes());
+        add("manifest.json", page.to_string().as_bytes());
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(EntryType::Symlink);
+        link.set_size(0);
+        let target = "../a/layer.tar";
+        tar.append_link(&mut link, "c/layer.tar", target).expect("tar");
+        tar.into_inner().expect("tar")
+    };
+    let image = Image::new();
+    fs::remove_dir_all(image.path("image")).expect("remove");
+    let file = image.path("image");
+    let good = saved(page(&name), &config, &layers[0]);
+    fs::write(&file, &good).expect("write");
+    let root = image.root();
+    assert_eq!(text(&root.join("word")), word);
+    assert_eq!(text(&root.join("other")), other);
+    let bundle = image.path("bundle/config.json");
+    assert_eq!(json(&bundle)["process"]["args"], json!(["it"]));
+    assert!(layer_of(&image, "bundle", 3).join("word").exists());
+    // The same in a directory.
+    fs::remove_file(&file).expect("remove");
+    fs::create_dir(&file).expect("mkdir");
+    tar::Archive::new(&good[..]).unpack(&file).expect("tar");
+    let output = image.unpack_into("again", &["env"]).output().expect("unpack");
+    assert!(output.status.success(), "{output:?}");
+    fs::remove_dir_all(&file).expect("remove");
+    for name in ["bundle", "again", "root"] {
+        fs::remove_dir_all(image.path(name)).expect("remove");
+    }
+    // What lies, where none of it is known yet.
+    fs::remove_dir_all(image.store()).expect("remove");
+    let refused = |bytes: &[u8], words: &[&str]| {
+        fs::write(&file, bytes).expect("write");
+        image.refused(words);
+    };
+    let changed = Tar::new().file("word", "x").bytes();
+    let lie = saved(page(&name), &config, &changed);
+    refused(&lie, &["is not what its name says"]);
+    refused(
+        &saved(page(&name), "{}", &layers[0]),
+        &["is not what its name says"],
+    );
+    let up = saved(page("../up.json"), &config, &layers[0]);
+    refused(&up, &["leads out of the image"]);
+    let both = json!([page(&name)[0], page(&name)[0]]);
+    refused(
+        &saved(both, &config, &layers[0]),
+        &["2 images", "docker save IMAGE"],
+    );
+    refused(&zipped(&good), &["gunzip --keep"]);
+    refused(&good[..700], &["nor a tar file"]);
+    refused(&Tar::new().file("a", "a").bytes(), &["no file oci-layout"]);
+    // Since then, it is an OCI layout in a tar file, with the old page beside it.
+    let new = Image::of([Tar::new().file("word", &word)]);
+    new.is_called("it");
+    let mut tar = tar::Builder::new(vec![]);
+    tar.append_dir_all(".", new.path("image")).expect("tar");
+    let mut header = tar::Header::new_gnu();
+    header.set_size(2);
+    tar.append_data(&mut header, "manifest.json", &b"[]"[..]).expect("tar");
+    fs::write(&file, tar.into_inner().expect("tar")).expect("write");
+    assert_eq!(text(&image.root().join("word")), word);
 }
 
 /// Nobody says what a directory is that a layer has only for what is in it.

@@ -31,7 +31,8 @@ use layers::{
     a_step_begins_with_an_image,
     bundles_share_their_layers_while_they_need_them,
     two_that_unpack_at_once_share_what_one_of_them_unpacks,
-    umoci_makes_the_same_tree_of_an_image,
+    umoci_makes_the_same_tree_of_an_image, what_docker_save_wrote_is_an_image,
+    what_skopeo_writes_becomes_the_same_tree,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
@@ -90,6 +91,8 @@ testbed::main!(
     two_that_unpack_at_once_share_what_one_of_them_unpacks,
     a_directory_without_an_entry_is_as_it_is_below,
     umoci_makes_the_same_tree_of_an_image,
+    what_skopeo_writes_becomes_the_same_tree,
+    what_docker_save_wrote_is_an_image,
     a_step_begins_with_an_image,
     a_layer_deletes_what_is_below_it_and_not_its_own,
     a_file_of_an_image_keeps_what_it_is,
