@@ -119,6 +119,8 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let own = std::env::current_exe().expect("our own path");
     let bundle = place.join("bundle");
     let mut runtime = Command::new(own.with_file_name("11-oci-runtime"));
+    // A store of its own, which goes with this place.
+    runtime.env("XDG_CACHE_HOME", &place);
     let said = runtime.arg("unpack").args([&image, &bundle]).output();
     let said = said.expect("start the runtime");
     if !said.status.success() {
@@ -137,12 +139,12 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
             hint.map_or(FILES, |(_, hint)| *hint),
         ));
     }
-    let root = bundle.join("rootfs");
-    let read = |name| fs::read_to_string(root.join(name)).unwrap_or_default();
-    let (lowest, found) = (read("lowest"), read("word"));
+    let layers = bundle.join("layers");
+    let read = |name| fs::read_to_string(layers.join(name)).unwrap_or_default();
+    let (lowest, found) = (read("1/lowest"), read("3/word"));
     ensure(
-        found == word[3] && lowest == word[0] && !root.join("gone").exists(),
-        format!("in rootfs/word is {found}"),
+        found == word[3] && lowest == word[0] && read("2/word") == word[2],
+        format!("in layers/3/word is {found}"),
         format!("{}, as in the last layer", word[3]),
         ORDER,
     )?;

@@ -71,9 +71,15 @@ impl Layers {
         self.directories.iter().try_for_each(|ours| must_be_apart(path, ours))
     }
 
-    /// For `lowerdir`.
-    pub fn names_from_the_top(&self) -> impl Iterator<Item = &Path> {
-        self.directories.iter().rev().map(PathBuf::as_path)
+    /// For `lowerdir`: ours, those that another feature lays over the root
+    /// directory, and that itself.
+    pub fn names_from_the_top<'a>(
+        &'a self,
+        over_the_root: &'a [PathBuf],
+    ) -> impl Iterator<Item = &'a Path> {
+        let all =
+            self.directories.iter().rev().chain(over_the_root.iter().rev());
+        all.map(PathBuf::as_path).chain([Path::new(".")])
     }
 }
 
@@ -120,6 +126,7 @@ pub fn must_fit(layers: usize, data: usize) -> Result<()> {
 
 /// A colon separates layers, and a comma options: within a name a backslash
 /// takes their meaning away.
+#[must_use]
 pub fn escape(path: &Path) -> OsString {
     let mut escaped = Vec::new();
     for &byte in path.as_os_str().as_bytes() {

@@ -7,16 +7,16 @@
 //! root directory, and none of them can poison it for the next.
 
 pub mod host_view;
-mod layer;
-mod refusal;
+pub mod layer;
+pub mod refusal;
 mod scratch;
 mod tar_feature;
 mod tar_file;
+pub mod unpack;
 mod upper;
-mod whiteout;
+pub mod whiteout;
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
 
 use anyhow::Result;
 use mount_namespace::Mount;
@@ -100,7 +100,7 @@ impl Overlayfs {
     /// The topmost layer comes first. `userxattr`: what overlayfs notes on a
     /// file goes into attributes that a user namespace may write (Linux 5.11).
     fn mount(&self, container: &Inside, places: &Places) -> Result<()> {
-        let names = self.lower.names_from_the_top().chain([Path::new(".")]);
+        let names = self.lower.names_from_the_top(&container.layers);
         let names: Vec<_> = names.map(layer::escape).collect();
         let mut data = OsString::from("lowerdir=");
         data.push(names.join(OsStr::new(":")));

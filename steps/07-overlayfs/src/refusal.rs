@@ -9,6 +9,9 @@ const ADVICE: &str = "an upper directory can't be on another overlay (in \
     below a layer, either: `findmnt` shows what is";
 
 /// What mount(2) said, with its cause.
+///
+/// # Errors
+/// The same.
 pub fn explained(mounted: Result<(), Failure>) -> Result<(), Failure> {
     mounted
         .because(Errno::EINVAL, ADVICE)

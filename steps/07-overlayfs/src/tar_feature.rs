@@ -39,19 +39,23 @@ const KNOWN: [&str; 16] = [
     "SCHILY.nlink",
 ];
 
-/// Attributes and access lists: a layer is whole without them, but for those
-/// of an overlay.
-const ATTRIBUTES: [&str; 3] =
-    ["SCHILY.xattr.", "LIBARCHIVE.xattr.", "SCHILY.acl."];
+/// Before the name of an attribute.
+const ATTRIBUTE: &str = "SCHILY.xattr.";
 
-const OPAQUE: [&str; 2] =
-    ["SCHILY.xattr.user.overlay.opaque", "SCHILY.xattr.trusted.overlay.opaque"];
+/// Attributes in another way, and access lists: a layer is whole without them.
+const LEFT_OUT: [&str; 2] = ["LIBARCHIVE.xattr.", "SCHILY.acl."];
+
+/// By these an overlay knows its own: none but the first is a tar file's to say.
+const OVERLAY: [&str; 2] = ["user.overlay.", "trusted.overlay."];
+const OPAQUE: [&str; 2] = ["user.overlay.opaque", "trusted.overlay.opaque"];
 
 /// What the keywords say that come with an entry.
 #[derive(Debug, Default)]
 pub struct Keywords {
     /// A directory through which nothing shines.
     pub opaque: bool,
+    /// Attributes, by name.
+    pub attributes: Vec<(String, Vec<u8>)>,
     /// Attributes that are left out of the layer.
     pub left_out: Vec<String>,
 }
@@ -103,9 +107,18 @@ pub fn keywords<R: Read>(entry: &mut Entry<R>) -> Result<Keywords> {
             || key == "hdrcharset"
                 && [&b"BINARY"[..], b"ISO-IR 10646 2000 UTF-8"]
                     .contains(&value);
-        if OPAQUE.contains(&key) && value == b"y" {
-            said.opaque = true;
-        } else if ATTRIBUTES.iter().any(|begin| key.starts_with(begin)) {
+        let begins = |all: &[&str], it: &str| {
+            all.iter().any(|begin| it.starts_with(begin))
+        };
+        if let Some(name) = key.strip_prefix(ATTRIBUTE) {
+            if OPAQUE.contains(&name) && value == b"y" {
+                said.opaque = true;
+            } else if begins(&OVERLAY, name) {
+                said.left_out.push(key.to_owned());
+            } else {
+                said.attributes.push((name.to_owned(), value.to_vec()));
+            }
+        } else if begins(&LEFT_OUT, key) {
             said.left_out.push(key.to_owned());
         } else if key.starts_with("GNU.sparse.") {
             bail!(

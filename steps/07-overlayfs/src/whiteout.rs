@@ -6,17 +6,17 @@
 //! numbers 0 and 0 for the first, and an attribute for the second.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, SFlag, mknod};
 use runtime::{Because, Failure, Narrator};
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 
 const MARK: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -60,6 +60,9 @@ fn translate_one(layer: &Path, mark: &Path) -> Result<()> {
 
 /// mknod(path, S_IFCHR, makedev(0, 0)): no real device, so anybody may make
 /// it (since Linux 5.8).
+///
+/// # Errors
+/// As mknod(2).
 pub fn make(path: &Path) -> Result<()> {
     mknod(path, SFlag::S_IFCHR, Mode::empty(), 0)
         .map_err(|errno| Failure::of("mknod(S_IFCHR, 0:0)", errno))?;
@@ -67,8 +70,11 @@ pub fn make(path: &Path) -> Result<()> {
 }
 
 /// Nothing of the layers below shines through.
+///
+/// # Errors
+/// As setxattr(2).
 pub fn make_opaque(directory: &Path) -> Result<()> {
-    setxattr(directory, "user.overlay.opaque", b"y", XattrFlags::empty())
+    setxattr(directory, MARK_OF_OVERLAYFS, b"y", XattrFlags::empty())
         .map_err(|errno| Failure::of("setxattr(user.overlay.opaque)", errno))
         .because(
             Errno::EOPNOTSUPP,
@@ -77,6 +83,22 @@ pub fn make_opaque(directory: &Path) -> Result<()> {
         )?;
     Ok(())
 }
+
+/// Whether this is such a mark.
+#[must_use]
+pub fn is_whiteout(there: &Metadata) -> bool {
+    there.file_type().is_char_device() && there.rdev() == 0
+}
+
+/// Whether nothing of the layers below shines through.
+#[must_use]
+pub fn is_opaque(directory: &Path) -> bool {
+    let mut value = [0; 1];
+    let found = getxattr(directory, MARK_OF_OVERLAYFS, &mut value);
+    found.is_ok_and(|_| &value == b"y")
+}
+
+const MARK_OF_OVERLAYFS: &str = "user.overlay.opaque";
 
 /// A directory that is a layer as it is belongs to somebody: no mark is put
 /// there. Left as they are, they would be files, and what was deleted be back.

@@ -34,6 +34,7 @@ testbed::main!(
     the_root_belongs_to_root_and_is_not_for_all_to_write,
     names_may_hold_what_separates_names,
     a_tar_file_is_a_layer_plain_or_compressed,
+    what_zstd_packed_is_a_layer_too,
     what_a_tar_file_says_of_modes_links_and_owners_holds,
     a_tar_file_with_closed_directories_can_be_taken_away_again,
     nothing_in_a_tar_file_leads_out,
@@ -50,6 +51,7 @@ testbed::main!(
     what_was_unpacked_stays_while_somebody_uses_it,
     who_interrupts_while_a_tar_file_is_unpacked_is_heard,
     a_tar_file_is_unpacked_for_each_who_is_root_inside,
+    a_capability_of_a_file_is_for_root_inside,
     eight_containers_at_once_share_one_tar_file,
     what_is_no_tar_file_is_told_and_leaves_nothing,
     bad_input_is_told_in_one_line,
@@ -435,6 +437,35 @@ fn a_tar_file_is_a_layer_plain_or_compressed() {
         assert_eq!(step.args(["cat", "/etc/word"]).stdout(), word, "{name}");
     }
     assert_eq!(place.unpacked().len(), 3);
+}
+
+/// In frames of its own, as programs with more than one thread write it, and
+/// with a note for others between them.
+fn what_zstd_packed_is_a_layer_too() {
+    let zstd = |bytes: &[u8]| {
+        let mut zstd = std::process::Command::new(needs::command("zstd"));
+        let piped = std::process::Stdio::piped;
+        let zstd = zstd.args(["-q", "-c"]).stdin(piped()).stdout(piped());
+        let mut zstd = zstd.spawn().expect("zstd");
+        let mut stdin = zstd.stdin.take().expect("its input");
+        stdin.write_all(bytes).expect("write");
+        drop(stdin);
+        zstd.wait_with_output().expect("zstd").stdout
+    };
+    let (place, word) = (Place::new(), token());
+    let large = word.repeat(50_000);
+    let plain = Tar::new().file("large", &large, 0o644);
+    let plain = plain.file("etc/word", &word, 0o644).bytes();
+    let (head, tail) = plain.split_at(plain.len() / 3);
+    let note = b"\x50\x2a\x4d\x18\x04\0\0\0note";
+    let frames = [&zstd(head)[..], note, &zstd(tail), note].concat();
+    let file = place.path("zst");
+    fs::write(&file, &frames).expect("write");
+    let step = place.step().arg("--layer", &file);
+    let script = "cat /etc/word; wc -c </large";
+    assert_eq!(step.sh(script).stdout(), format!("{word}{}", large.len()));
+    fs::write(&file, &frames[..frames.len() / 2]).expect("write");
+    refused(&place, &file, &["unpack "]);
 }
 
 fn what_a_tar_file_says_of_modes_links_and_owners_holds() {
@@ -955,6 +986,28 @@ fn a_tar_file_is_unpacked_for_each_who_is_root_inside() {
     }
 }
 
+/// Who else may be root with it, the file says.
+fn a_capability_of_a_file_is_for_root_inside() {
+    needs::root();
+    let (place, (uid, _)) = (Place::new(), root_inside());
+    if uid == 0 {
+        skip("needs more than one id inside");
+    }
+    // VFS_CAP_REVISION_2, with CAP_NET_RAW.
+    let value = "\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let tar = Tar::new().pax(&[("SCHILY.xattr.security.capability", value)]);
+    let file = place.path("tar");
+    fs::write(&file, tar.file("f", "x", 0o755).bytes()).expect("write");
+    let step = place.step().arg("--layer", &file).args(["cat", "/f"]);
+    assert_eq!(step.stdout(), "x");
+    let mut found = [0; 64];
+    let ours = place.unpacked()[0].join("f");
+    let length = rustix::fs::getxattr(&ours, "security.capability", &mut found);
+    assert_eq!(length, Ok(24), "of revision 3");
+    assert_eq!(found[4..20], value.as_bytes()[4..]);
+    assert_eq!(found[20..24], uid.to_le_bytes());
+}
+
 fn eight_containers_at_once_share_one_tar_file() {
     needs::real_processor();
     let (place, word) = (Place::new(), token());
@@ -994,7 +1047,7 @@ fn what_is_no_tar_file_is_told_and_leaves_nothing() {
         ("cut.gz", &gzip(&good)[..60], ""),
         ("gz", &[0x1f, 0x8b, 8, 0], ""),
         ("xz", b"\xfd7zXZ\0abc", "unxz"),
-        ("zstd", b"\x28\xb5\x2f\xfdabc", "unzstd"),
+        ("zstd", b"\x28\xb5\x2f\xfdabc", "tar file"),
         ("bzip2", b"BZh91AY&SY", "with bzip2: run `bunzip2"),
         ("lz4", b"\x04\x22\x4d\x18abc", "unlz4"),
         ("lzip", b"LZIP\x01abc", "lzip --decompress"),

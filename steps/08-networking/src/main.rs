@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use cgroups::Cgroups;
 use clap::Parser;
+use image::FromImage;
 use mount_namespace::{MountNamespace, PivotRoot};
 use networking::Network;
 use overlayfs::Overlayfs;
@@ -31,6 +32,8 @@ struct Cli {
     #[command(flatten)]
     mount: MountNamespace,
     #[command(flatten)]
+    image: FromImage,
+    #[command(flatten)]
     overlay: Overlayfs,
     #[command(flatten)]
     network: Network,
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         .with(cli.ipc)
         .with(cli.pid)
         .with(cli.mount)
+        .with(cli.image)
         .with(cli.overlay)
         .with(cli.network)
         .with(cli.pivot)

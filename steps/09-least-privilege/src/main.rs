@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use cgroups::Cgroups;
 use clap::Parser;
+use image::FromImage;
 use least_privilege::{Capabilities, SecurityOptions, SessionKeyring};
 use mount_namespace::{MountNamespace, PivotRoot};
 use networking::Network;
@@ -31,6 +32,8 @@ struct Cli {
     #[command(flatten)]
     mount: MountNamespace,
     #[command(flatten)]
+    image: FromImage,
+    #[command(flatten)]
     overlay: Overlayfs,
     #[command(flatten)]
     network: Network,
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         .with(cli.ipc)
         .with(cli.pid)
         .with(cli.mount)
+        .with(cli.image)
         .with(cli.overlay)
         .with(cli.network)
         .with(cli.pivot)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use cgroups::Cgroups;
 use clap::Parser;
+use image::FromImage;
 use least_privilege::{Capabilities, SessionKeyring};
 use mount_namespace::{MountNamespace, PivotRoot};
 use networking::Network;
@@ -32,6 +33,8 @@ struct Cli {
     #[command(flatten)]
     mount: MountNamespace,
     #[command(flatten)]
+    image: FromImage,
+    #[command(flatten)]
     overlay: Overlayfs,
     #[command(flatten)]
     system: SystemContainer,
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         .with(cli.ipc)
         .with(cli.pid)
         .with(cli.mount)
+        .with(cli.image)
         .with(cli.overlay)
         .with(cli.system)
         .with(cli.devices)

@@ -254,7 +254,7 @@ pub struct SpecArguments {
 /// `unpack`
 #[derive(Debug, Args)]
 pub struct Unpack {
-    /// A directory with an image: an OCI layout
+    /// An image: an OCI layout, or a tar file of `docker save`
     #[arg(value_name = "DIR")]
     pub image: PathBuf,
     /// The directory to make

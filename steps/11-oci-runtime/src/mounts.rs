@@ -376,8 +376,15 @@ impl Feature for Mounts {
         if self.propagation.is_some_and(|it| it.contains(MsFlags::MS_SHARED)) {
             keep_apart(container)?;
         }
+        let is_root = |(it, options): &&(Asked, Options)| {
+            it.destination() == Path::new("/")
+                && !options.flags.contains(MsFlags::MS_BIND)
+        };
+        for (asked, options) in self.mounts.iter().filter(is_root) {
+            over_the_root(container, asked, options)?;
+        }
         let root = NewRoot::enter(container)?;
-        for (asked, options) in &self.mounts {
+        for (asked, options) in self.mounts.iter().filter(|it| !is_root(it)) {
             let place = asked.destination();
             self.mount(container, &root, asked, options)
                 .with_context(|| format!("mount at {}", place.display()))?;
@@ -442,6 +449,25 @@ impl Feature for Mounts {
         }
         Ok(())
     }
+}
+
+/// Once we have entered the root, names there lead to what lies under a mount
+/// over it. So such a mount comes before: the layers of an image, say.
+fn over_the_root(
+    container: &Inside,
+    asked: &Asked,
+    options: &Options,
+) -> Result<()> {
+    let kind = asked.typ().as_deref().unwrap_or("none");
+    let source = asked.source().as_deref().unwrap_or(Path::new(kind));
+    let mounted = Mount::new(kind, options.flags, &options.data)
+        .called(source.as_os_str())
+        .make(container, &container.rootfs, "all of the root directory");
+    match kind {
+        "overlay" => overlayfs::refusal::explained(mounted),
+        _ => mounted,
+    }
+    .context("mount at /")
 }
 
 /// pivot_root(2) refuses a root whose parent mount is shared.

@@ -1,23 +1,25 @@
 //! From an image to a bundle.
+//!
+//! Its root directory is an overlay: the layers lie in the store, which all
+//! bundles share, and what the container writes goes to the bundle. config.json
+//! says so, in a mount over `/`, as any other mount.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use image::Config;
+use anyhow::{Context, Result, ensure};
+use image::{Image, become_like};
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{SigSet, raise};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::geteuid;
 use oci_spec::runtime::Spec;
-use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
-use signal_hook::low_level::emulate_default_handler;
+use overlayfs::layer::{escape, must_fit};
+use runtime::{Failure, Narrator, Signals};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::command_line::Unpack;
@@ -33,35 +35,77 @@ pub fn unpack(arguments: &Unpack) -> Result<()> {
         format!("{}: is there already, choose another name", bundle.display())
     };
     ensure!(fs::symlink_metadata(bundle).is_err(), taken());
-    let stop = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
-    }
+    let signals = Signals::block().context("signalfd()")?;
+    let narrator = Narrator::new(true, false, &signals)?.of_notes();
+    let name = bundle.file_name().with_context(taken)?;
     let above = bundle.parent().filter(|it| !it.as_os_str().is_empty());
-    let above = above.unwrap_or(Path::new("."));
+    let above = fs::canonicalize(above.unwrap_or(Path::new(".")))
+        .with_context(|| format!("{}: a place for it", bundle.display()))?;
     // The image says who may read what, and not the caller's umask.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
-    sweep(above);
+    sweep(&above);
     // Beside it, so that it comes in one step: half a bundle is nobody's.
-    let (new, _lock) = locked(above)
+    let (new, _lock) = locked(&above)
         .with_context(|| format!("mkdir in {}", above.display()))?;
-    let (root, mut left_out) = (new.path().join("rootfs"), vec![]);
-    let made = image::unpack(image, &root, &stop, &mut left_out)
-        .with_context(|| format!("image {}", image.display()));
-    let signal = stop.load(Ordering::Relaxed);
-    if made.is_err() && signal != 0 {
-        new.close()?;
-        return Ok(emulate_default_handler(signal.try_into()?)?);
-    }
-    let spec = described(&made?, &root)?;
-    fs::write(new.path().join("config.json"), spec)?;
-    fs::set_permissions(new.path(), Permissions::from_mode(0o755))?;
+    let made = Image::open(image, None, &narrator)
+        .with_context(|| format!("image {}", image.display()))
+        .and_then(|it| fill(new.path(), &above.join(name), &it).map(|()| it));
+    let made = match (made, narrator.interrupted()) {
+        (Err(_), Err(Failure::Interrupted(signal))) => {
+            new.close()?;
+            SigSet::all().thread_unblock()?;
+            return Ok(raise(signal)?);
+        }
+        (made, _) => made?,
+    };
     fs::rename(new.path(), bundle).with_context(taken)?;
     let _ = new.keep();
-    for what in left_out {
+    for what in made.layers.left_out()? {
         let _ = writeln!(std::io::stderr(), "left out: {what}");
     }
     Ok(())
+}
+
+/// What is in a bundle, while it has another name.
+fn fill(new: &Path, bundle: &Path, image: &Image) -> Result<()> {
+    for name in ["rootfs", "layers", "upper", "work"] {
+        fs::create_dir(new.join(name)).context("mkdir")?;
+    }
+    for (number, tree) in image.layers.trees().enumerate() {
+        let link = new.join("layers").join((number + 1).to_string());
+        symlink(tree, link).context("symlink")?;
+    }
+    image.layers.kept_for(&bundle.join("layers"))?;
+    // Of an overlay's directories, the topmost says what they are.
+    if let Some((_, root)) = image.layers.find(Path::new("")) {
+        become_like(&new.join("upper"), &root)?;
+    }
+    fs::write(new.join("config.json"), described(image, bundle)?)?;
+    fs::set_permissions(new, Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// The mount that makes the root directory.
+fn overlay(image: &Image, bundle: &Path) -> Result<Value> {
+    let place = |name: PathBuf| {
+        let name = escape(&bundle.join(name)).into_string();
+        name.map_err(|it| anyhow::anyhow!("{it:?}: config.json has UTF-8"))
+    };
+    let count = image.layers.trees().count();
+    let from_the_top = (1..=count).rev();
+    let names = from_the_top.map(|it| place(format!("layers/{it}").into()));
+    let names = names.collect::<Result<Vec<_>>>()?;
+    let options = [
+        format!("lowerdir={}", names.join(":")),
+        format!("upperdir={}", place("upper".into())?),
+        format!("workdir={}", place("work".into())?),
+        "userxattr".to_owned(),
+    ];
+    must_fit(count, options.join(",").len())?;
+    Ok(json!({
+        "destination": "/", "type": "overlay", "source": "overlay",
+        "options": options,
+    }))
 }
 
 /// A directory of ours, and the lock that says that we are alive.
@@ -100,11 +144,12 @@ fn sweep(above: &Path) {
 }
 
 /// What `spec` writes, with what the image says of its command.
-fn described(config: &Config, root: &Path) -> Result<String> {
+fn described(image: &Image, bundle: &Path) -> Result<String> {
+    let config = &image.config;
     let for_a_user = !geteuid().is_root();
     let spec: Spec = lifecycle::described(for_a_user);
     let mut spec = serde_json::to_value(spec)?;
-    let (uid, gid) = user(config.user.as_deref().unwrap_or_default(), root)?;
+    let (uid, gid) = image.user()?;
     let words = [&config.entrypoint, &config.cmd];
     let words: Vec<_> = words.into_iter().flatten().flatten().collect();
     let process = &mut spec["process"];
@@ -118,42 +163,8 @@ fn described(config: &Config, root: &Path) -> Result<String> {
     process["cwd"] = json!(cwd.unwrap_or("/"));
     process["user"] = json!({ "uid": uid, "gid": gid });
     spec["root"] = json!({ "path": "rootfs" });
+    let mounts = spec["mounts"].as_array_mut().context("no mounts")?;
+    // The first: it would hide those before it.
+    mounts.insert(0, overlay(image, bundle)?);
     Ok(serde_json::to_string_pretty(&spec)?)
-}
-
-/// `UID[:GID]`, each a number or a name of the image's.
-fn user(text: &str, root: &Path) -> Result<(u32, u32)> {
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
-    let found = match user.parse() {
-        _ if user.is_empty() => (0, 0),
-        Ok(uid) => (uid, 0),
-        Err(_) => ids(user, &root.join("etc/passwd"), root)?,
-    };
-    let gid = match group.map(|it| (it, it.parse())) {
-        None => found.1,
-        Some((_, Ok(gid))) => gid,
-        Some((name, Err(_))) => ids(name, &root.join("etc/group"), root)?.0,
-    };
-    Ok((found.0, gid))
-}
-
-/// The third and fourth field of a name's line.
-fn ids(name: &str, file: &Path, root: &Path) -> Result<(u32, u32)> {
-    // The image's own file, not one of the host's that a link leads to.
-    let real = fs::canonicalize(file).unwrap_or_default();
-    let is_inside = fs::canonicalize(root).is_ok_and(|it| real.starts_with(it));
-    ensure!(is_inside, "the image's user {name:?} is in no file of the image");
-    for line in fs::read_to_string(&real)?.lines() {
-        let fields: Vec<_> = line.split(':').collect();
-        if let [first, _, id, rest @ ..] = &fields[..] {
-            if *first == name {
-                let other = rest.first().and_then(|it| it.parse().ok());
-                return Ok((id.parse()?, other.unwrap_or(0)));
-            }
-        }
-    }
-    bail!("the image's user or group {name:?} is not in its {}", file.display())
 }

@@ -1,14 +1,17 @@
-//! The directory: who names whom, and whether it is true.
+//! Who names whom, and whether it is true.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::collections::HashMap;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
+use runtime::Narrator;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+
+use crate::media_type::{INDEXES, LAYERS, MANIFESTS};
+use crate::source::{Part, Source};
 
 /// More than any manifest has.
 const LARGEST_JSON: u64 = 4 << 20;
@@ -55,68 +58,84 @@ struct Index {
     manifests: Vec<Descriptor>,
 }
 
-const INDEXES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
+/// What an image consists of.
+#[derive(Debug, Deserialize)]
+pub struct Manifest {
+    /// How a container of it begins, and what its layers are.
+    pub config: Descriptor,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Descriptor>,
+}
 
-/// An image in a directory.
+/// The same, as `docker save` wrote it before version 25.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: PathBuf,
+    layers: Vec<PathBuf>,
+}
+
+/// Of the configuration, what names the layers.
+#[derive(Debug, Deserialize)]
+struct Named {
+    rootfs: Rootfs,
+}
+
+/// The layers once more, by the sums of what was packed.
+#[derive(Debug, Deserialize)]
+pub struct Rootfs {
+    /// Those sums.
+    pub diff_ids: Vec<String>,
+}
+
+/// An image that is at hand.
 #[derive(Debug)]
 pub struct Layout<'a> {
-    directory: PathBuf,
-    stop: &'a AtomicUsize,
+    source: Source,
+    /// Blobs that have other names than their digests.
+    names: HashMap<String, PathBuf>,
+    runtime: &'a Narrator<'a>,
 }
 
 /// A blob that is what its descriptor says. Nothing of it is read after a
 /// signal: whoever reads it can clean up then.
 pub struct Blob<'a> {
-    file: File,
-    stop: &'a AtomicUsize,
+    part: Part,
+    runtime: &'a Narrator<'a>,
 }
 
 impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.stop.load(Ordering::Relaxed) {
-            0 => self.file.read(buffer),
-            signal => Err(io::Error::other(format!("signal {signal}"))),
-        }
+        self.runtime.interrupted().map_err(io::Error::other)?;
+        self.part.read(buffer)
     }
 }
 
 impl<'a> Layout<'a> {
+    /// The image in a directory, or in a tar file of `docker save`.
+    ///
     /// # Errors
     /// When it is none.
-    pub fn open(directory: &Path, stop: &'a AtomicUsize) -> Result<Self> {
-        let shown = directory.display();
+    pub fn open(path: &Path, runtime: &'a Narrator) -> Result<Self> {
+        let source = Source::open(path)?;
         ensure!(
-            directory.is_dir(),
-            "{shown}: no directory; a tar file of `docker save` becomes one by \
-             `skopeo copy docker-archive:FILE oci:DIR`"
+            source.has("oci-layout") || source.has("manifest.json"),
+            "{}: no image, since it has no file oci-layout; \
+             `skopeo copy docker-daemon:IMAGE oci:DIR` makes one",
+            path.display()
         );
-        ensure!(
-            directory.join("oci-layout").is_file(),
-            "{shown}: no image, since it has no file oci-layout; \
-             `skopeo copy docker-daemon:IMAGE oci:DIR` makes one"
-        );
-        Ok(Layout { directory: directory.to_owned(), stop })
+        Ok(Layout { source, names: HashMap::new(), runtime })
     }
 
     /// The manifest for this machine.
     ///
     /// # Errors
     /// When there is none, or more than one.
-    pub fn manifest(&self) -> Result<Descriptor> {
-        let file = self.directory.join("index.json");
-        let told = || format!("{}: the image's first page", file.display());
-        let (mut text, opened) =
-            (vec![], File::open(&file).with_context(told)?);
-        opened.take(LARGEST_JSON).read_to_end(&mut text)?;
-        let index: Index = serde_json::from_slice(&text).with_context(told)?;
-        let mut found = one_of(index)?;
+    pub fn manifest(&mut self) -> Result<Manifest> {
+        if !self.source.has("oci-layout") {
+            return self.saved();
+        }
+        let mut found = one_of(self.page("index.json")?)?;
         if INDEXES.contains(&found.media_type.as_str()) {
             found = one_of(self.json(&found)?)?;
         }
@@ -126,7 +145,61 @@ impl<'a> Layout<'a> {
             "{kind:?} is no manifest of an image: \
              `skopeo copy --format oci FROM oci:DIR` writes one"
         );
-        Ok(found)
+        self.json(&found)
+    }
+
+    /// There, a layer is a tar file as it is: its sum is in the configuration,
+    /// whose own sum is its name.
+    fn saved(&mut self) -> Result<Manifest> {
+        let mut all: Vec<Saved> = self.page("manifest.json")?;
+        ensure!(
+            all.len() == 1,
+            "{} images in one file: `docker save IMAGE` writes one",
+            all.len()
+        );
+        let Saved { config, layers } = all.remove(0);
+        let stem = config.file_stem().unwrap_or_default().to_string_lossy();
+        let digest = format!("sha256:{stem}");
+        let config = self.named(digest, config, "config")?;
+        let sums = self.json::<Named>(&config)?.rootfs.diff_ids;
+        ensure!(
+            sums.len() == layers.len(),
+            "manifest.json has {} layers, and the configuration {}: the image \
+             was put together wrong, get it anew",
+            layers.len(),
+            sums.len()
+        );
+        let layers = sums.into_iter().zip(layers);
+        let kind = LAYERS[0].0;
+        let layers = layers.map(|(sum, name)| self.named(sum, name, kind));
+        Ok(Manifest { config, layers: layers.collect::<Result<_>>()? })
+    }
+
+    fn named(
+        &mut self,
+        digest: String,
+        name: PathBuf,
+        kind: &str,
+    ) -> Result<Descriptor> {
+        let told = || format!("{}: part of the image", name.display());
+        let size = self.source.file(&name).with_context(told)?.length;
+        self.names.insert(digest.clone(), name);
+        Ok(Descriptor {
+            media_type: kind.to_owned(),
+            digest,
+            size,
+            platform: None,
+        })
+    }
+
+    /// A file that nobody names by its sum.
+    fn page<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.source.path_of(Path::new(name));
+        let told = || format!("{}: the image's first page", path.display());
+        let file = self.source.file(Path::new(name)).with_context(told)?;
+        let mut text = vec![];
+        file.take(LARGEST_JSON).read_to_end(&mut text)?;
+        serde_json::from_slice(&text).with_context(told)
     }
 
     /// # Errors
@@ -150,19 +223,30 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// A file that goes with this blob.
+    ///
+    /// # Errors
+    /// When its digest is none.
+    pub fn path_of(&self, blob: &Descriptor) -> Result<PathBuf> {
+        Ok(self.source.path_of(&self.name(blob)?))
+    }
+
+    fn name(&self, blob: &Descriptor) -> Result<PathBuf> {
+        let hex = hex(&blob.digest)?;
+        let named = self.names.get(&blob.digest).cloned();
+        Ok(named.unwrap_or_else(|| Path::new("blobs/sha256").join(hex)))
+    }
+
     /// The file, once it is what its descriptor says.
     ///
     /// # Errors
     /// When it is not.
     pub fn blob(&self, blob: &Descriptor) -> Result<Blob<'a>> {
         let Descriptor { digest, size, .. } = blob;
-        let path = self.directory.join("blobs/sha256").join(hex(digest)?);
         let told = || format!("blob {digest}: part of the image is missing");
-        // Never wait for whoever may write to a FIFO.
-        ensure!(fs::metadata(&path).with_context(told)?.is_file(), told());
-        let file = File::open(&path).with_context(told)?;
-        let mut blob = Blob { file, stop: self.stop };
-        let length = blob.file.metadata()?.len();
+        let part = self.source.file(&self.name(blob)?).with_context(told)?;
+        let length = part.length;
+        let mut blob = Blob { part, runtime: self.runtime };
         ensure!(
             length == *size,
             "blob {digest} has {length} bytes, and should have {size}: \
@@ -174,7 +258,7 @@ impl<'a> Layout<'a> {
             "blob {digest} is not what its name says, but {found}: \
              it was damaged or forged, get the image anew"
         );
-        blob.file.rewind()?;
+        blob.part.rewind()?;
         Ok(blob)
     }
 }
@@ -207,6 +291,8 @@ fn one_of(index: Index) -> Result<Descriptor> {
         |it: &Descriptor| it.platform.as_ref().is_none_or(Platform::is_ours);
     let mut ours: Vec<_> =
         index.manifests.into_iter().filter(is_ours).collect();
+    // One image may have several names.
+    ours.dedup_by(|one, other| one.digest == other.digest);
     match ours.len() {
         1 => Ok(ours.remove(0)),
         0 => bail!(

@@ -242,6 +242,9 @@ pub struct Inside<'a> {
     /// The directory that becomes the root. A feature may put another one in
     /// its place, for the features after it.
     pub rootfs: PathBuf,
+    /// Directories that lie over it, the topmost last, if a feature makes one
+    /// of them all.
+    pub layers: Vec<PathBuf>,
     /// What to tell when root inside is refused something in it (`EACCES`).
     pub refusal: String,
     /// The host's path of the container's terminal, if it has one.
@@ -284,6 +287,7 @@ impl<'a> Inside<'a> {
     pub fn new(rootfs: &Path, narrator: &'a Narrator<'a>) -> Inside<'a> {
         Inside {
             rootfs: rootfs.to_owned(),
+            layers: Vec::new(),
             refusal: String::new(),
             terminal: None,
             scratch: None,

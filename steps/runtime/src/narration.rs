@@ -10,6 +10,7 @@ use std::path::Path;
 use colored::Colorize;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 
 use crate::failure::{Because, Failure};
 use crate::layout::{INDENT, Kind, Part, block, width_of};
@@ -61,6 +62,8 @@ pub struct Narrator<'a> {
     /// Our own descriptor: the command's terminal takes the place of fd 2.
     stderr: RefCell<File>,
     signals: &'a Signals,
+    /// By which signal somebody asked us to stop.
+    interrupted: Cell<Option<Signal>>,
 }
 
 /// What an earlier step did, and was not told.
@@ -109,6 +112,7 @@ impl<'a> Narrator<'a> {
             pause,
             stderr: RefCell::new(File::from(stderr)),
             signals,
+            interrupted: Cell::default(),
         })
     }
 
@@ -213,12 +217,14 @@ impl<'a> Narrator<'a> {
     /// # Errors
     /// [`Failure::Interrupted`] if so.
     pub fn interrupted(&self) -> Result<(), Failure> {
-        while let Ok(Some(number)) = self.signals.next() {
-            if let Some(signal) = Signals::end(number) {
-                return Err(Failure::Interrupted(signal));
-            }
+        // Once asked, we stay so: whoever passes on another error can look.
+        while self.interrupted.get().is_none() {
+            let Ok(Some(number)) = self.signals.next() else { return Ok(()) };
+            self.interrupted.set(Signals::end(number));
         }
-        Ok(())
+        self.interrupted
+            .get()
+            .map_or(Ok(()), |it| Err(Failure::Interrupted(it)))
     }
 
     /// Says that something is left out, and why. Nothing to pause for.

@@ -2,7 +2,7 @@
 //! whole, and counts the calls of those before it.
 
 /// The crate in which a feature is, and how its step is called.
-const STEPS: [(&str, &str); 11] = [
+const STEPS: [(&str, &str); 12] = [
     ("chroot", "01 chroot"),
     ("uts_namespace", "02 UTS namespace"),
     ("pid_namespace", "03 PID namespace"),
@@ -10,6 +10,7 @@ const STEPS: [(&str, &str); 11] = [
     ("user_namespace", "05 user namespace"),
     ("cgroups", "06 cgroups"),
     ("overlayfs", "07 overlayfs"),
+    ("image", "07 overlayfs"),
     ("networking", "08 networking"),
     ("least_privilege", "09 least privilege"),
     ("system_container", "10 system container"),

@@ -4,6 +4,7 @@
 mod bundle;
 mod hostile;
 mod images;
+mod layers;
 
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Write};
@@ -46,6 +47,16 @@ use images::{
     an_owner_that_is_nobody_here_is_root,
     an_unpack_that_is_ended_leaves_nothing,
     the_manifest_of_this_machine_is_taken, what_is_no_image_is_refused,
+};
+use layers::{
+    a_bundle_of_layers_is_a_container_for_runc,
+    a_bundle_of_layers_is_a_container_for_this_runtime,
+    a_directory_without_an_entry_is_as_it_is_below,
+    a_step_begins_with_an_image,
+    bundles_share_their_layers_while_they_need_them,
+    two_that_unpack_at_once_share_what_one_of_them_unpacks,
+    umoci_makes_the_same_tree_of_an_image, what_docker_save_wrote_is_an_image,
+    what_skopeo_writes_becomes_the_same_tree,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
@@ -121,6 +132,15 @@ testbed::main!(
     a_created_container_can_be_killed,
     a_user_namespace_by_path_is_joined,
     an_image_becomes_a_bundle,
+    a_bundle_of_layers_is_a_container_for_this_runtime,
+    a_bundle_of_layers_is_a_container_for_runc,
+    bundles_share_their_layers_while_they_need_them,
+    two_that_unpack_at_once_share_what_one_of_them_unpacks,
+    a_directory_without_an_entry_is_as_it_is_below,
+    umoci_makes_the_same_tree_of_an_image,
+    what_skopeo_writes_becomes_the_same_tree,
+    what_docker_save_wrote_is_an_image,
+    a_step_begins_with_an_image,
     a_layer_deletes_what_is_below_it_and_not_its_own,
     a_file_of_an_image_keeps_what_it_is,
     a_directory_is_what_the_image_says,

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         ("runtime_commands", || commands("steps/runtime/README.md")),
         ("playground_commands", || commands("steps/playground/README.md")),
         ("attacks_commands", || commands("steps/attacks/README.md")),
+        ("image_commands", || commands("steps/image/README.md")),
         ("step_01_commands", || commands("steps/01-chroot/README.md")),
         ("step_02_commands", || commands("steps/02-uts-namespace/README.md")),
         ("step_03_commands", || commands("steps/03-pid-namespace/README.md")),
