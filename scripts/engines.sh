@@ -11,7 +11,7 @@ umask 022
 
 usage() {
     cat <<'USAGE'
-usage: sudo scripts/engines.sh [--] [COMMAND [ARG...]]
+usage: sudo scripts/engines.sh [--rootless] [--] [COMMAND [ARG...]]
        scripts/engines.sh --get | --check
 
 Starts docker and containerd, and runs COMMAND (default: your shell) where docker, ctr
@@ -19,18 +19,21 @@ and podman use step 11's runtime. Everything else is as outside, in your directo
 
   docker run --rm -it box                       box is an image: a busybox
   docker run --rm -it --runtime crun box        the same, with another runtime
+  docker run --rm -p 8080:80 box httpd -f       a port of the machine of this shell
   podman run --rm -it --rootfs $BOX sh          BOX is its root directory
   ctr run --rm --runc-binary $RUNTIME --rootfs $BOX NAME /bin/sh
 
 When COMMAND ends, or this script, however it ends, all of it is taken away: engines,
-containers, images, networks, cgroups. Data is in memory meanwhile. No network leads
-out, and a bridge of docker's there is none: --network host, none or container:NAME.
+containers, images, networks, cgroups. Data is in memory meanwhile. docker's bridge
+and rules are in a network of their own, from which nothing leads out.
 
-  --get     gets the engines from Debian's packages, once, and starts nothing: half a
-            minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
-            needs no root, and installs nothing
-  --check   says whether they are there
-  --help    this text
+  --rootless  COMMAND runs as an ordinary user, and so do docker and podman, in user
+              namespaces of theirs (podman run --rm -it box; there is no ctr)
+  --get       gets the engines from Debian's packages, once, and starts nothing: half
+              a minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
+              needs no root, and installs nothing
+  --check     says whether they are there
+  --help      this text
 
 Exit status: COMMAND's own; 125 if the engines can't be started.
 USAGE
@@ -39,11 +42,26 @@ USAGE
 # ── the packages ────────────────────────────────────────────────────────────
 
 suite=bookworm
-engine_packages=docker.io,containerd,podman,conmon,crun,runc,fuse-overlayfs,slirp4netns,tini,catatonit,busybox-static
+engine_packages=(
+    busybox-static
+    catatonit
+    conmon
+    containerd
+    crun
+    docker.io
+    fuse-overlayfs
+    iptables
+    podman
+    rootlesskit
+    runc
+    slirp4netns
+    tini
+)
 engine_programs=(
-    bin/busybox usr/sbin/{dockerd,runc}
+    bin/busybox usr/sbin/{dockerd,docker-proxy,runc,xtables-nft-multi,iptables-nft,ip6tables-nft}
     usr/bin/{docker,docker-init,containerd,containerd-shim-runc-v2,ctr,podman,conmon}
-    usr/bin/{crun,runc,fuse-overlayfs,slirp4netns,tini,tini-static,catatonit}
+    usr/bin/{crun,runc,fuse-overlayfs,slirp4netns,rootlesskit,tini,tini-static,catatonit}
+    usr/share/docker.io/contrib/dockerd-rootless.sh
 )
 
 # apt checks their signatures. Of what they bring beside engines, only libraries are
@@ -52,11 +70,17 @@ make_engines() { # DIRECTORY
     require_space "$cache" 600
     require_space "${TMPDIR:-/tmp}" 400
     say 'unpacks docker, containerd and podman, once (about a minute) ...'
-    from_debian 'the engines' "$suite" --variant=extract --format=tar --include="$engine_packages" >"$run/packages"
+    from_debian 'the engines' "$suite" --variant=extract --format=tar --include="$(IFS=, && echo "${engine_packages[*]}")" >"$run/packages"
     tar -x -C "$1" -f "$run/packages" --wildcards ./etc/containers ./usr/lib/podman \
         './lib/*-linux-gnu*' './usr/lib/*-linux-gnu*' "${engine_programs[@]/#/./}" ||
         fail "the engines can't be unpacked in $cache. Above is why."
-    mv "$1/bin/busybox" "$1/usr/bin"
+    mv "$1/bin/busybox" "$1/usr/share/docker.io/contrib/dockerd-rootless.sh" "$1/usr/bin"
+    # Rootless docker wants one by this name, for ports outside of its own network.
+    ln -s ../sbin/docker-proxy "$1/usr/bin/rootlesskit-docker-proxy"
+    ln -s iptables-nft "$1/usr/sbin/iptables"
+    ln -s ip6tables-nft "$1/usr/sbin/ip6tables"
+    # docker would load modules, for all of the machine. What it needs, the kernel loads.
+    ln -s /bin/true "$1/usr/sbin/modprobe"
     rm "$run/packages"
 }
 
@@ -167,6 +191,24 @@ pretend_a_machine() {
     mount -t overlay -o "lowerdir=$engines/usr/bin:/usr/bin" engines /usr/bin
     mount -t overlay -o "lowerdir=/usr/lib:$engines/usr/lib:$engines/lib" engines /usr/lib
     ip link set lo up
+    show_devices
+}
+
+# As most machines have them: for everybody.
+show_devices() {
+    local device number
+    while read -r device number; do
+        [[ -c $device && ! $(find "$device" -perm -o=rw) ]] || continue
+        mknod -m 666 "/run/engines/${device##*/}" c 10 "$number"
+        mount --bind "/run/engines/${device##*/}" "$device"
+    done <<<$'/dev/fuse 229\n/dev/net/tun 200'
+}
+
+# Where an ordinary user finds it, too, whatever directory it was built in.
+show_runtime() {
+    : >/run/engines/11-oci-runtime
+    mount --bind "$RUNTIME" /run/engines/11-oci-runtime
+    RUNTIME=/run/engines/11-oci-runtime
 }
 
 # A busybox and its names: an image made by hand.
@@ -182,25 +224,26 @@ make_box() {
     printf '%s\n' root:x:0: joe:x:1000: >"$BOX/etc/group"
 }
 
-configure() {
-    mkdir -p /etc/docker /etc/containers
-    cat >/etc/docker/daemon.json <<JSON
+docker_settings() { # SETTING...
+    cat <<JSON
 {
+$([[ $# -eq 0 ]] || printf '  %s,\n' "$@")
   "runtimes": { "workshop": { "path": "$RUNTIME" }, "crun": { "path": "/usr/bin/crun" } },
-  "default-runtime": "workshop",
-  "exec-opts": ["native.cgroupdriver=cgroupfs"],
-  "data-root": "/run/engines/docker",
-  "storage-driver": "overlay2",
-  "live-restore": true,
-  "bridge": "none",
-  "iptables": false
+  "default-runtime": "workshop"
 }
 JSON
+}
+
+configure() {
+    mkdir -p /etc/docker /etc/containers
+    docker_settings '"exec-opts": ["native.cgroupdriver=cgroupfs"]' '"data-root": "/run/engines/docker"' \
+        '"storage-driver": "overlay2"' '"live-restore": true' >/etc/docker/daemon.json
     cat >/etc/containers/containers.conf <<CONF
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "workshop"
+runtime_supports_nocgroup = ["crun", "workshop"]
 [engine.runtimes]
 workshop = ["$RUNTIME"]
 crun = ["/usr/bin/crun"]
@@ -213,9 +256,11 @@ runroot = "/run/containers/storage"
 CONF
 }
 
-start_engines() {
+start_docker() { # PROGRAM LOG
     local docker
-    dockerd >>/run/engines/log 2>&1 {life}>&- &
+    mkdir -p "$DOCKER_CONFIG"
+    echo '{}' >"$DOCKER_CONFIG/config.json"
+    "$1" >>"$2" 2>&1 &
     docker=$!
     disown # its end is no news
     for _ in {1..600}; do
@@ -224,21 +269,41 @@ start_engines() {
         sleep 0.05
     done
     docker version >/dev/null 2>&1 || {
-        tail -n 5 /run/engines/log >&2
+        tail -n 5 "$2" >&2
         fail 'docker does not start. Above is the end of its log.'
     }
-    echo '{}' >"$DOCKER_CONFIG/config.json"
     tar -c -C "$BOX" . | docker import - box >/dev/null
 }
 
+# As an ordinary user, whose home is gone with the machine.
+inside_rootless() { # COMMAND...
+    export XDG_RUNTIME_DIR=$HOME/run DOCKER_HOST=unix://$HOME/run/docker.sock DOCKER_CONFIG=$HOME/.docker
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    mkdir -p ~/.config/docker
+    docker_settings >~/.config/docker/daemon.json
+    start_docker dockerd-rootless.sh ~/run/docker.log
+    tar -c -C "$BOX" . | podman import --quiet - box >~/run/podman.log 2>&1 || {
+        tail -n 5 ~/run/podman.log >&2
+        fail 'podman does not take an image. Above is why.'
+    }
+    "$@"
+}
+
 inside() { # COMMAND...
+    local status=0 learner=()
     pretend_a_machine
+    show_runtime
     configure
     make_box
-    start_engines
-    exec {life}>&-
-    local status=0
-    "$@" || status=$?
+    exec {life}>&- # an engine that had it would be waited for
+    if [[ $rootless ]]; then
+        learner=("$checkout/scripts/as-learner.sh" bash -ec "me=$me
+            $(declare -f inside_rootless docker_settings start_docker fail say)
+            inside_rootless \"\$@\"" "$me")
+    else
+        start_docker dockerd /run/engines/log
+    fi
+    "${learner[@]}" "$@" || status=$?
     exit "$status"
 }
 
@@ -250,7 +315,7 @@ start() { # COMMAND...
     remove_leftovers
     # The machine's own, if a script of an earlier run has set them.
     unset DOCKER_HOST DOCKER_CONTEXT CONTAINERS_CONF CONTAINERS_STORAGE_CONF XDG_RUNTIME_DIR
-    export RUNTIME engines BOX=/run/engines/box group=engines-$$
+    export RUNTIME engines rootless BOX=/run/engines/box group=engines-$$
     export PATH=/usr/bin:/usr/sbin:$PATH DOCKER_CONFIG=/run/engines/client
     # The one that docker starts, and ctr asks.
     export CONTAINERD_ADDRESS=/run/docker/containerd/containerd.sock
@@ -272,6 +337,7 @@ main() {
         -h | --help) usage && exit ;;
         --inside) shift && inside "$@" ;;
     esac
+    rootless=''
     find_engines
     case ${1-} in
         --check)
@@ -279,6 +345,9 @@ main() {
             exit 0
             ;;
         --get) get_engines && exit ;;
+        --rootless) rootless=yes && shift ;;
+    esac
+    case ${1-} in
         --) shift ;;
         -*) usage >&2 && exit 125 ;;
     esac
