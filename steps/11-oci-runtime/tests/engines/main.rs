@@ -33,6 +33,7 @@ testbed::main!(
     podman_keeps_a_container_in_the_background,
     podman_of_an_ordinary_user_runs_what_it_is_asked_to,
     docker_of_an_ordinary_user_runs_what_it_is_asked_to,
+    the_doctor_knows_these_engines,
     nothing_of_the_engines_is_left,
     engines_that_are_killed_leave_nothing,
 );
@@ -279,8 +280,9 @@ fn serves(word: &str) -> String {
 /// What asks somebody for the page, until it comes.
 fn gets(what: &str) -> String {
     format!(
-        "until printf 'GET / HTTP/1.0\r\n\r\n' | \
-         {what} | grep -A 99 '200 OK'; do sleep 0.1; done | tail -n 1"
+        "for i in $(seq 300); do \
+         printf 'GET / HTTP/1.0\\r\\n\\r\\n' | {what} | grep -A 99 '200 OK' && \
+         break; sleep 0.1; done | tail -n 1"
     )
 }
 
@@ -447,6 +449,32 @@ fn podman_keeps_a_container_in_the_background() {
     eventually("no container", || {
         machine.done(&["podman", "ps", "-aq"]).is_empty().then_some(())
     });
+}
+
+/// docker says itself that it has the runtime; podman's file does. Without a
+/// docker that answers, the doctor reads docker's file.
+fn the_doctor_knows_these_engines() {
+    let machine = machine();
+    let doctor = testbed::checkout().join("scripts/doctor.sh");
+    let doctor = doctor.to_str().expect("a path");
+    let asked = |before: &str| {
+        let script = format!("{before}; exec {doctor}");
+        let said = machine.ends(&["sh", "-c", &script]).1;
+        let engines = said.split_once("Engines that can drive step 11:\n");
+        let (_, engines) = engines.expect("a list of engines");
+        engines.split("\n\n").next().unwrap_or_default().to_owned()
+    };
+    let knows = "  docker: it has a runtime workshop (it says so)\n    \
+                 docker run --rm -it --runtime workshop IMAGE\n";
+    let engines = asked(":");
+    assert!(engines.contains(knows), "{engines}");
+    let podman = "  podman: it has a runtime workshop \
+                  (/etc/containers/containers.conf)\n";
+    assert!(engines.contains(podman), "{engines}");
+    assert!(engines.contains("ctr run --rm -t --runc-binary /"), "{engines}");
+    let engines = asked("export DOCKER_HOST=unix:///nowhere");
+    let read = "workshop (/etc/docker/daemon.json)\n";
+    assert!(engines.contains(read), "{engines}");
 }
 
 fn nothing_of_the_engines_is_left() {
