@@ -2,8 +2,8 @@
 # docker, containerd and podman, with step 11 as their runtime, for a demo: whatever
 # is installed or runs here is left alone.
 #
-# They are unpacked, not installed, and what starts them is what the steps teach: a
-# mount, network, process and cgroup namespace, and an overlay over /usr.
+# Where they are not installed, they are unpacked. What starts them is what the steps
+# teach: a mount, network, process and cgroup namespace, and overlays.
 #
 # shellcheck disable=SC2034,SC2317 # lab-cache.sh reads and sets variables, and calls functions
 set -euo pipefail
@@ -29,9 +29,10 @@ and rules are in a network of their own, from which nothing leads out.
 
   --rootless  COMMAND runs as an ordinary user, and so do docker and podman, in user
               namespaces of theirs (podman run --rm -it box; there is no ctr)
-  --get       gets the engines from Debian's packages, once, and starts nothing: half
-              a minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
-              needs no root, and installs nothing
+  --get       gets the engines from Debian's packages, once, and starts nothing: a
+              minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
+              needs no root, and installs nothing. Not where all are installed: then
+              these are used
   --check     says whether they are there
   --help      this text
 
@@ -79,19 +80,21 @@ make_engines() { # DIRECTORY
     ln -s ../sbin/docker-proxy "$1/usr/bin/rootlesskit-docker-proxy"
     ln -s iptables-nft "$1/usr/sbin/iptables"
     ln -s ip6tables-nft "$1/usr/sbin/ip6tables"
-    # docker would load modules, for all of the machine. What it needs, the kernel loads.
-    ln -s /bin/true "$1/usr/sbin/modprobe"
     rm "$run/packages"
 }
 
-# Sets engines to their directory.
+# Sets engines to their directory, or to none: where all of them are installed.
 find_engines() {
+    engines=''
+    if [[ $(type -P dockerd docker containerd ctr podman conmon crun runc slirp4netns rootlesskit | wc -l) == 10 ]]; then
+        return
+    fi
     cache=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/container-workshop-lab
     engines=$(in_the_cache engines "$(declare -p suite engine_packages engine_programs && declare -f make_engines)")
 }
 
 get_engines() {
-    [[ ! -d $engines ]] || return 0
+    [[ $engines && ! -d $engines ]] || return 0
     mkdir -p "$cache"
     trap clean_up EXIT
     run=$cache/run.$$
@@ -185,11 +188,15 @@ pretend_a_machine() {
         echo 0 >/sys/fs/cgroup/engines/cgroup.procs
         sed 's/[^ ]*/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
     fi
-    mount -t overlay -o "lowerdir=$engines/etc:/etc,upperdir=/run/engines/changed,workdir=/run/engines/work" \
+    mount -t overlay -o "lowerdir=${engines:+$engines/etc:}/etc,upperdir=/run/engines/changed,workdir=/run/engines/work" \
         engines /etc
-    mount -t overlay -o "lowerdir=$engines/usr/sbin:/usr/sbin" engines /usr/sbin
-    mount -t overlay -o "lowerdir=$engines/usr/bin:/usr/bin" engines /usr/bin
-    mount -t overlay -o "lowerdir=/usr/lib:$engines/usr/lib:$engines/lib" engines /usr/lib
+    if [[ $engines ]]; then
+        mount -t overlay -o "lowerdir=$engines/usr/sbin:/usr/sbin" engines /usr/sbin
+        mount -t overlay -o "lowerdir=$engines/usr/bin:/usr/bin" engines /usr/bin
+        mount -t overlay -o "lowerdir=/usr/lib:$engines/usr/lib:$engines/lib" engines /usr/lib
+    fi
+    # docker would load modules, for all of the machine. What it needs, the kernel loads.
+    [[ ! $(type -P modprobe) ]] || mount --bind /bin/true "$(type -P modprobe)"
     ip link set lo up
     show_devices
 }
@@ -289,6 +296,16 @@ inside_rootless() { # COMMAND...
     "$@"
 }
 
+# What a systemd of theirs would give them: a cgroup to divide. Whoever does that has no
+# processes, so we go below it.
+delegate_cgroup() { # USER
+    local place=/sys/fs/cgroup/learner
+    [[ -e /sys/fs/cgroup/cgroup.controllers ]] || return 0
+    mkdir -p "$place/own"
+    chown "$1" "$place"{,/own}{,/cgroup.procs,/cgroup.subtree_control}
+    echo 0 >"$place/own/cgroup.procs"
+}
+
 inside() { # COMMAND...
     local status=0 learner=()
     pretend_a_machine
@@ -297,6 +314,7 @@ inside() { # COMMAND...
     make_box
     exec {life}>&- # an engine that had it would be waited for
     if [[ $rootless ]]; then
+        delegate_cgroup "$("$checkout/scripts/as-learner.sh" id -u)"
         learner=("$checkout/scripts/as-learner.sh" bash -ec "me=$me
             $(declare -f inside_rootless docker_settings start_docker fail say)
             inside_rootless \"\$@\"" "$me")
@@ -341,7 +359,7 @@ main() {
     find_engines
     case ${1-} in
         --check)
-            [[ -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
+            [[ ! $engines || -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
             exit 0
             ;;
         --get) get_engines && exit ;;

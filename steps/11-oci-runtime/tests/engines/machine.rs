@@ -103,7 +103,8 @@ impl Machine {
     /// A command in it. It joins the cgroups first, as if started there.
     pub fn command(&self, words: &[&str]) -> Command {
         const ENTER: &str = "for place in \
-             /sys/fs/cgroup/*/$1 /sys/fs/cgroup/$1/engines; do \
+             /sys/fs/cgroup/*/$1 /sys/fs/cgroup/$1/engines \
+             /sys/fs/cgroup/$1/learner/own; do \
              [ ! -e $place/cgroup.procs ] || echo $$ >$place/cgroup.procs; \
              done; shift; exec nsenter --all --wd=/ --target \"$@\"";
         let mut command = Command::new("sh");

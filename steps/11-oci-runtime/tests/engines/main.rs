@@ -389,6 +389,11 @@ fn podman_runs_a_command_to_its_end() {
     assert_eq!(text(&output.stderr), "also");
     let cat = all(&[&PODMAN, &["-i"], &ROOT, &["cat"]]);
     assert_eq!(machine.told(&cat, &word), word);
+    // A cgroup of its own would be longer than podman's.
+    let cgroup = ["cat", "/proc/self/cgroup"];
+    let own = machine.done(&cgroup);
+    let none = ["--cgroups=disabled", "--cgroupns", "host"];
+    assert_eq!(machine.done(&all(&[&PODMAN, &none, &ROOT, &cgroup])), own);
     let tty = machine.done(&all(&[&PODMAN, &["-t"], &ROOT, &["tty"]]));
     assert_eq!(tty, "/dev/pts/0");
     for (command, status) in [("nothere", 127), ("/etc/passwd", 126)] {

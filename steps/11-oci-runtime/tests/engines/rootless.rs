@@ -44,7 +44,6 @@ pub fn podman_of_an_ordinary_user_runs_what_it_is_asked_to() {
         let (ended, said) = machine.ends(&all(&[&run, &["box", command]]));
         assert_eq!(ended, status, "{said}");
     }
-    // A cgroup of its own would be one line more than podman's own has.
     let cgroup = ["cat", "/proc/self/cgroup"];
     let own = machine.done(&cgroup);
     let host = ["--cgroups=disabled", "--cgroupns", "host", "box"];
@@ -86,6 +85,7 @@ pub fn podman_of_an_ordinary_user_runs_what_it_is_asked_to() {
     let (status, said) =
         machine.ends(&["podman", "exec", &word, "sh", "-c", script]);
     assert_eq!((status, said), (6, proc::namespace(pid, "mnt")));
+    // A user whose cgroup is delegated, as systemd does it with v2.
     if is_v2() {
         machine.done(&["podman", "pause", &word]);
         assert!(is_frozen(pid));
