@@ -464,7 +464,9 @@ fn the_doctor_knows_these_engines() {
     let doctor = testbed::checkout().join("scripts/doctor.sh");
     let doctor = doctor.to_str().expect("a path");
     let asked = |before: &str| {
-        let script = format!("{before}; exec {doctor}");
+        // Without steps that it could try: those are for others to judge.
+        let nowhere = "export WORKSHOP_BIN=/nowhere CARGO_TARGET_DIR=/nowhere";
+        let script = format!("{nowhere}; {before}; exec {doctor}");
         let said = machine.ends(&["sh", "-c", &script]).1;
         let engines = said.split_once("Engines that can drive step 11:\n");
         let (_, engines) = engines.expect("a list of engines");
@@ -481,6 +483,26 @@ fn the_doctor_knows_these_engines() {
     let engines = asked("export DOCKER_HOST=unix:///nowhere");
     let read = "workshop (/etc/docker/daemon.json)\n";
     assert!(engines.contains(read), "{engines}");
+
+    // What it says of a docker that does not know ours: a reload is all it takes.
+    let (name, pid) = background(machine, &[], "exec sleep 1000");
+    let call_it = |old: &str, new: &str| {
+        let script = format!(
+            "sed -i 's/\"{old}\"/\"{new}\"/' /etc/docker/daemon.json
+             kill -HUP $(cat /run/docker.pid)
+             until docker info -f '{{{{.Runtimes}}}}' | grep {new}: ; do
+                 sleep 0.05
+             done"
+        );
+        machine.done(&["sh", "-c", &script]);
+    };
+    call_it("workshop", "another");
+    let engines = asked(":");
+    assert!(engines.contains("sudoedit /etc/docker/daemon.json"), "{engines}");
+    call_it("another", "workshop");
+    assert!(asked(":").contains(knows));
+    assert!(proc::runs(pid));
+    machine.done(&["docker", "rm", "-f", &name]);
 }
 
 fn nothing_of_the_engines_is_left() {
