@@ -9,7 +9,8 @@ Usage: ./scripts/doctor.sh [--json]
 Says which steps work here, in three ways: in the playground (without sudo), on
 the host as root, and rootless (from step 05). Once the steps are built, it runs
 each of them, in a network namespace of its own, and asks /proc and /sys why one
-fails. Before that, it can only read.
+fails. Before that, it can only read. It names the engines that are installed, and
+how each of them gets to know step 11.
 
   --json   the same, for programs (verdict: works, partly, no or needs-root;
            how: tried or read)
@@ -22,6 +23,8 @@ USAGE
 scripts=$(realpath "$(dirname -- "${BASH_SOURCE[0]}")")
 # shellcheck source=scripts/lib/causes.sh
 . "$scripts/lib/causes.sh"
+# shellcheck source=scripts/lib/engines-here.sh
+. "$scripts/lib/engines-here.sh"
 
 ways=(playground host rootless)
 names=([1]=chroot uts-namespace pid-namespace mount-namespace user-namespace cgroups overlayfs networking least-privilege system-container)
@@ -238,7 +241,9 @@ say_json() {
         printf '%s%s' "$separator" "$(json_string "$note")"
         separator=,
     done
-    printf '],\n"steps":[\n'
+    printf '],\n'
+    say_engines_as_json
+    printf '"steps":[\n'
     for step in "${!names[@]}"; do
         printf '{"step":"%02d","name":"%s"' "$step" "${names[$step]}"
         for way in "${ways[@]}"; do
@@ -266,10 +271,12 @@ main() {
     read_facts
     if [[ -z $root ]]; then try_everything; fi
     judge_everything
+    find_engines_here
     if [[ -n $json ]]; then
         say_json
     else
         say_table
+        say_engines
         say_reasons
     fi
     ((${#unworkable[@]} == 0))

@@ -2,8 +2,8 @@
 # docker, containerd and podman, with step 11 as their runtime, for a demo: whatever
 # is installed or runs here is left alone.
 #
-# They are unpacked, not installed, and what starts them is what the steps teach: a
-# mount, network, process and cgroup namespace, and an overlay over /usr.
+# Where they are not installed, they are unpacked. What starts them is what the steps
+# teach: a mount, network, process and cgroup namespace, and overlays.
 #
 # shellcheck disable=SC2034,SC2317 # lab-cache.sh reads and sets variables, and calls functions
 set -euo pipefail
@@ -11,7 +11,7 @@ umask 022
 
 usage() {
     cat <<'USAGE'
-usage: sudo scripts/engines.sh [--] [COMMAND [ARG...]]
+usage: sudo scripts/engines.sh [--rootless] [--] [COMMAND [ARG...]]
        scripts/engines.sh --get | --check
 
 Starts docker and containerd, and runs COMMAND (default: your shell) where docker, ctr
@@ -19,18 +19,22 @@ and podman use step 11's runtime. Everything else is as outside, in your directo
 
   docker run --rm -it box                       box is an image: a busybox
   docker run --rm -it --runtime crun box        the same, with another runtime
+  docker run --rm -p 8080:80 box httpd -f       a port of the machine of this shell
   podman run --rm -it --rootfs $BOX sh          BOX is its root directory
   ctr run --rm --runc-binary $RUNTIME --rootfs $BOX NAME /bin/sh
 
 When COMMAND ends, or this script, however it ends, all of it is taken away: engines,
-containers, images, networks, cgroups. Data is in memory meanwhile. No network leads
-out, and a bridge of docker's there is none: --network host, none or container:NAME.
+containers, images, networks, cgroups. Data is in memory meanwhile. docker's bridge
+and rules are in a network of their own, from which nothing leads out.
 
-  --get     gets the engines from Debian's packages, once, and starts nothing: half a
-            minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
-            needs no root, and installs nothing
-  --check   says whether they are there, and in which directory
-  --help    this text
+  --rootless  COMMAND runs as an ordinary user, and so do docker and podman, in user
+              namespaces of theirs (podman run --rm -it box; there is no ctr)
+  --get       gets the engines from Debian's packages, once, and starts nothing: a
+              minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
+              needs no root, and installs nothing. Not where all are installed: then
+              these are used
+  --check     says whether they are there, and in which directory
+  --help      this text
 
 Exit status: COMMAND's own; 125 if the engines can't be started.
 USAGE
@@ -48,7 +52,9 @@ engine_packages=(
     docker-registry
     docker.io
     fuse-overlayfs
+    iptables
     podman
+    rootlesskit
     runc
     skopeo
     slirp4netns
@@ -56,10 +62,11 @@ engine_packages=(
     umoci
 )
 engine_programs=(
-    bin/busybox usr/sbin/{dockerd,runc}
+    bin/busybox usr/sbin/{dockerd,docker-proxy,runc,xtables-nft-multi,iptables-nft,ip6tables-nft}
     usr/bin/{docker,docker-init,containerd,containerd-shim-runc-v2,ctr,podman,conmon}
-    usr/bin/{crun,runc,fuse-overlayfs,slirp4netns,tini,tini-static,catatonit}
+    usr/bin/{crun,runc,fuse-overlayfs,slirp4netns,rootlesskit,tini,tini-static,catatonit}
     usr/bin/{docker-registry,skopeo,umoci}
+    usr/share/docker.io/contrib/dockerd-rootless.sh
 )
 
 # apt checks their signatures. Of what they bring beside engines, only libraries are
@@ -73,18 +80,26 @@ make_engines() { # DIRECTORY
     tar -x -C "$1" -f "$run/packages" --wildcards ./etc/containers ./usr/lib/podman \
         './lib/*-linux-gnu*' './usr/lib/*-linux-gnu*' "${engine_programs[@]/#/./}" ||
         fail "the engines can't be unpacked in $cache. Above is why."
-    mv "$1/bin/busybox" "$1/usr/bin"
+    mv "$1/bin/busybox" "$1/usr/share/docker.io/contrib/dockerd-rootless.sh" "$1/usr/bin"
+    # Rootless docker wants one by this name, for ports outside of its own network.
+    ln -s ../sbin/docker-proxy "$1/usr/bin/rootlesskit-docker-proxy"
+    ln -s iptables-nft "$1/usr/sbin/iptables"
+    ln -s ip6tables-nft "$1/usr/sbin/ip6tables"
     rm "$run/packages"
 }
 
-# Sets engines to their directory.
+# Sets engines to their directory, or to none: where all of them are installed.
 find_engines() {
+    engines=''
+    if [[ $(type -P dockerd docker containerd ctr podman conmon crun runc slirp4netns rootlesskit | wc -l) == 10 ]]; then
+        return
+    fi
     cache=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/container-workshop-lab
     engines=$(in_the_cache engines "$(declare -p suite engine_packages engine_programs && declare -f make_engines)")
 }
 
 get_engines() {
-    [[ ! -d $engines ]] || return 0
+    [[ $engines && ! -d $engines ]] || return 0
     mkdir -p "$cache"
     trap clean_up EXIT
     run=$cache/run.$$
@@ -178,12 +193,34 @@ pretend_a_machine() {
         echo 0 >/sys/fs/cgroup/engines/cgroup.procs
         sed 's/[^ ]*/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
     fi
-    mount -t overlay -o "lowerdir=$engines/etc:/etc,upperdir=/run/engines/changed,workdir=/run/engines/work" \
+    mount -t overlay -o "lowerdir=${engines:+$engines/etc:}/etc,upperdir=/run/engines/changed,workdir=/run/engines/work" \
         engines /etc
-    mount -t overlay -o "lowerdir=$engines/usr/sbin:/usr/sbin" engines /usr/sbin
-    mount -t overlay -o "lowerdir=$engines/usr/bin:/usr/bin" engines /usr/bin
-    mount -t overlay -o "lowerdir=/usr/lib:$engines/usr/lib:$engines/lib" engines /usr/lib
+    if [[ $engines ]]; then
+        mount -t overlay -o "lowerdir=$engines/usr/sbin:/usr/sbin" engines /usr/sbin
+        mount -t overlay -o "lowerdir=$engines/usr/bin:/usr/bin" engines /usr/bin
+        mount -t overlay -o "lowerdir=/usr/lib:$engines/usr/lib:$engines/lib" engines /usr/lib
+    fi
+    # docker would load modules, for all of the machine. What it needs, the kernel loads.
+    [[ ! $(type -P modprobe) ]] || mount --bind /bin/true "$(type -P modprobe)"
     ip link set lo up
+    show_devices
+}
+
+# As most machines have them: for everybody.
+show_devices() {
+    local device number
+    while read -r device number; do
+        [[ -c $device && ! $(find "$device" -perm -o=rw) ]] || continue
+        mknod -m 666 "/run/engines/${device##*/}" c 10 "$number"
+        mount --bind "/run/engines/${device##*/}" "$device"
+    done <<<$'/dev/fuse 229\n/dev/net/tun 200'
+}
+
+# Where an ordinary user finds it, too, whatever directory it was built in.
+show_runtime() {
+    : >/run/engines/11-oci-runtime
+    mount --bind "$RUNTIME" /run/engines/11-oci-runtime
+    RUNTIME=/run/engines/11-oci-runtime
 }
 
 # A busybox and its names: an image made by hand.
@@ -199,25 +236,26 @@ make_box() {
     printf '%s\n' root:x:0: joe:x:1000: >"$BOX/etc/group"
 }
 
-configure() {
-    mkdir -p /etc/docker /etc/containers
-    cat >/etc/docker/daemon.json <<JSON
+docker_settings() { # SETTING...
+    cat <<JSON
 {
+$([[ $# -eq 0 ]] || printf '  %s,\n' "$@")
   "runtimes": { "workshop": { "path": "$RUNTIME" }, "crun": { "path": "/usr/bin/crun" } },
-  "default-runtime": "workshop",
-  "exec-opts": ["native.cgroupdriver=cgroupfs"],
-  "data-root": "/run/engines/docker",
-  "storage-driver": "overlay2",
-  "live-restore": true,
-  "bridge": "none",
-  "iptables": false
+  "default-runtime": "workshop"
 }
 JSON
+}
+
+configure() {
+    mkdir -p /etc/docker /etc/containers
+    docker_settings '"exec-opts": ["native.cgroupdriver=cgroupfs"]' '"data-root": "/run/engines/docker"' \
+        '"storage-driver": "overlay2"' '"live-restore": true' >/etc/docker/daemon.json
     cat >/etc/containers/containers.conf <<CONF
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "workshop"
+runtime_supports_nocgroup = ["crun", "workshop"]
 [engine.runtimes]
 workshop = ["$RUNTIME"]
 crun = ["/usr/bin/crun"]
@@ -230,9 +268,11 @@ runroot = "/run/containers/storage"
 CONF
 }
 
-start_engines() {
+start_docker() { # PROGRAM LOG
     local docker
-    dockerd >>/run/engines/log 2>&1 {life}>&- &
+    mkdir -p "$DOCKER_CONFIG"
+    echo '{}' >"$DOCKER_CONFIG/config.json"
+    "$1" >>"$2" 2>&1 &
     docker=$!
     disown # its end is no news
     for _ in {1..600}; do
@@ -241,21 +281,52 @@ start_engines() {
         sleep 0.05
     done
     docker version >/dev/null 2>&1 || {
-        tail -n 5 /run/engines/log >&2
+        tail -n 5 "$2" >&2
         fail 'docker does not start. Above is the end of its log.'
     }
-    echo '{}' >"$DOCKER_CONFIG/config.json"
     tar -c -C "$BOX" . | docker import - box >/dev/null
 }
 
+# As an ordinary user, whose home is gone with the machine.
+inside_rootless() { # COMMAND...
+    export XDG_RUNTIME_DIR=$HOME/run DOCKER_HOST=unix://$HOME/run/docker.sock DOCKER_CONFIG=$HOME/.docker
+    mkdir -m 700 "$XDG_RUNTIME_DIR"
+    mkdir -p ~/.config/docker
+    docker_settings >~/.config/docker/daemon.json
+    start_docker dockerd-rootless.sh ~/run/docker.log
+    tar -c -C "$BOX" . | podman import --quiet - box >~/run/podman.log 2>&1 || {
+        tail -n 5 ~/run/podman.log >&2
+        fail 'podman does not take an image. Above is why.'
+    }
+    "$@"
+}
+
+# What a systemd of theirs would give them: a cgroup to divide. Whoever does that has no
+# processes, so we go below it.
+delegate_cgroup() { # USER
+    local place=/sys/fs/cgroup/learner
+    [[ -e /sys/fs/cgroup/cgroup.controllers ]] || return 0
+    mkdir -p "$place/own"
+    chown "$1" "$place"{,/own}{,/cgroup.procs,/cgroup.subtree_control}
+    echo 0 >"$place/own/cgroup.procs"
+}
+
 inside() { # COMMAND...
+    local status=0 learner=()
     pretend_a_machine
+    show_runtime
     configure
     make_box
-    start_engines
-    exec {life}>&-
-    local status=0
-    "$@" || status=$?
+    exec {life}>&- # an engine that had it would be waited for
+    if [[ $rootless ]]; then
+        delegate_cgroup "$("$checkout/scripts/as-learner.sh" id -u)"
+        learner=("$checkout/scripts/as-learner.sh" bash -ec "me=$me
+            $(declare -f inside_rootless docker_settings start_docker fail say)
+            inside_rootless \"\$@\"" "$me")
+    else
+        start_docker dockerd /run/engines/log
+    fi
+    "${learner[@]}" "$@" || status=$?
     exit "$status"
 }
 
@@ -267,7 +338,7 @@ start() { # COMMAND...
     remove_leftovers
     # The machine's own, if a script of an earlier run has set them.
     unset DOCKER_HOST DOCKER_CONTEXT CONTAINERS_CONF CONTAINERS_STORAGE_CONF XDG_RUNTIME_DIR
-    export RUNTIME engines BOX=/run/engines/box group=engines-$$
+    export RUNTIME engines rootless BOX=/run/engines/box group=engines-$$
     export PATH=/usr/bin:/usr/sbin:$PATH DOCKER_CONFIG=/run/engines/client
     # The one that docker starts, and ctr asks.
     export CONTAINERD_ADDRESS=/run/docker/containerd/containerd.sock
@@ -289,13 +360,17 @@ main() {
         -h | --help) usage && exit ;;
         --inside) shift && inside "$@" ;;
     esac
+    rootless=''
     find_engines
     case ${1-} in
         --check)
-            [[ -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
+            [[ ! $engines || -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
             echo "$engines" && exit
             ;;
         --get) get_engines && exit ;;
+        --rootless) rootless=yes && shift ;;
+    esac
+    case ${1-} in
         --) shift ;;
         -*) usage >&2 && exit 125 ;;
     esac

@@ -25,6 +25,10 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub systemd_cgroup: bool,
 
+    /// Who makes the cgroup: we, or nobody (podman's --cgroups=disabled)
+    #[arg(long, global = true, value_name = "MANAGER", value_parser = ["cgroupfs", "disabled"])]
+    pub cgroup_manager: Option<String>,
+
     /// Taken, and without effect: nothing more is told
     #[arg(long, global = true)]
     pub debug: bool,

@@ -41,17 +41,22 @@ pub fn create(cli: &Cli, arguments: &Create) -> Result<()> {
     let socket = arguments.console_socket.as_deref();
     let console = Console::connect(bundle.process()?, socket)?;
     let (directory, lock) = Directory::make(cli, id)?;
-    let made = make(arguments, &bundle, &directory, lock.clone(), console);
+    let made = make(cli, arguments, &bundle, &directory, lock.clone(), console);
     made.inspect_err(|_| drop(directory.remove()))
 }
 
 fn make(
+    cli: &Cli,
     arguments: &Create,
     bundle: &Bundle,
     directory: &Directory,
     lock: Lock,
     console: Option<Console>,
 ) -> Result<()> {
+    let cgroup = match cli.cgroup_manager.as_deref() {
+        Some("disabled") => Cgroup::default(),
+        _ => Cgroup::plan(&bundle.spec, &arguments.id)?,
+    };
     let mut state = State {
         id: arguments.id.clone(),
         bundle: bundle.directory.clone(),
@@ -59,7 +64,7 @@ fn make(
         pid: 0,
         start_time: 0,
         created: log::now(),
-        cgroup: Cgroup::plan(&bundle.spec, &arguments.id)?,
+        cgroup,
         spec: bundle.spec.clone(),
     };
     // Written down before it is made: whoever kills us can have it taken away.

@@ -19,6 +19,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+use user_namespace::powers::is_the_first;
 
 use crate::cgroup::Cgroup;
 use crate::command_line::Cli;
@@ -296,7 +297,7 @@ pub fn root(cli: &Cli) -> Result<PathBuf> {
         return std::path::absolute(root).context("--root");
     }
     match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(directory) if !geteuid().is_root() => {
+        Some(directory) if is_somebodys() => {
             Ok(Path::new(&directory).join(NAME))
         }
         None if !geteuid().is_root() => {
@@ -304,6 +305,14 @@ pub fn root(cli: &Cli) -> Result<PathBuf> {
         }
         _ => Ok(Path::new("/run").join(NAME)),
     }
+}
+
+/// Rootless podman starts us as root of a user namespace of its own: /run is
+/// not ours there, and $USER still says whose that is (as in runc).
+fn is_somebodys() -> bool {
+    let is_named_root =
+        || std::env::var_os("USER").is_some_and(|it| it == "root");
+    !geteuid().is_root() || !is_the_first() && !is_named_root()
 }
 
 fn place(root: &Path, id: &str) -> Result<PathBuf> {

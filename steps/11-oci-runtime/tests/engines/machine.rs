@@ -12,22 +12,34 @@ use testbed::{binary, checkout, eventually, needs, proc, skip, token};
 pub struct Machine {
     script: Mutex<Child>,
     pub mark: String,
-    /// Of a process in it.
+    /// Of a process in it, and whose that is.
     pid: i32,
+    pub user: String,
     group: String,
     environment: BTreeMap<String, String>,
 }
 
-static MACHINE: Mutex<Option<&Machine>> = Mutex::new(None);
+type Place = Mutex<Option<&'static Machine>>;
+static MACHINE: Place = Mutex::new(None);
+static ROOTLESS: Place = Mutex::new(None);
 
 /// The one of all claims.
 pub fn machine() -> &'static Machine {
+    of_all(&MACHINE, &[])
+}
+
+/// The one of all claims about engines of an ordinary user.
+pub fn rootless_machine() -> &'static Machine {
+    of_all(&ROOTLESS, &["--rootless"])
+}
+
+fn of_all(place: &Place, options: &[&str]) -> &'static Machine {
     // Before the lock is held: whoever skips panics.
     needs_engines();
-    let mut machine = MACHINE.lock().expect("the machine");
+    let mut machine = place.lock().expect("the machine");
     // A claim that hung has taken it along.
     machine.take_if(|it| !proc::runs(it.pid));
-    machine.get_or_insert_with(|| Box::leak(Box::new(Machine::start())))
+    machine.get_or_insert_with(|| Box::leak(Box::new(Machine::start(options))))
 }
 
 /// The one of all claims, which ends: the next claim starts another.
@@ -46,11 +58,12 @@ pub fn needs_engines() {
 }
 
 impl Machine {
-    pub fn start() -> Machine {
+    pub fn start(options: &[&str]) -> Machine {
         let script = checkout().join("scripts/engines.sh");
         let mark = token();
         let runtime = binary("11-oci-runtime");
         let mut script = Command::new(script)
+            .args(options)
             .args(["--", "sh", "-c", "echo ready; read end"])
             .env("WORKSHOP_BIN", runtime.parent().expect("its directory"))
             .env("MACHINE", &mark)
@@ -69,6 +82,8 @@ impl Machine {
         };
         let pid = proc::marked(&mark).into_iter().find(is_shell);
         let pid = pid.expect("a shell inside");
+        let user = proc::status(pid, "Uid").expect("a user");
+        let user = user.split_whitespace().next().expect("a number");
         let text = fs::read(format!("/proc/{pid}/environ")).expect("environ");
         let text = String::from_utf8_lossy(&text).into_owned();
         let environment = text
@@ -79,6 +94,7 @@ impl Machine {
             group: format!("engines-{}", script.id()),
             script: Mutex::new(script),
             pid,
+            user: user.to_owned(),
             mark,
             environment: environment.collect(),
         }
@@ -87,12 +103,15 @@ impl Machine {
     /// A command in it. It joins the cgroups first, as if started there.
     pub fn command(&self, words: &[&str]) -> Command {
         const ENTER: &str = "for place in \
-             /sys/fs/cgroup/*/$1 /sys/fs/cgroup/$1/engines; do \
+             /sys/fs/cgroup/*/$1 /sys/fs/cgroup/$1/engines \
+             /sys/fs/cgroup/$1/learner/own; do \
              [ ! -e $place/cgroup.procs ] || echo $$ >$place/cgroup.procs; \
              done; shift; exec nsenter --all --wd=/ --target \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", ENTER, "sh", &self.group]);
-        command.arg(self.pid.to_string()).arg("--").args(words);
+        command.arg(self.pid.to_string());
+        command.args(["--setuid", &self.user, "--setgid", &self.user, "--"]);
+        command.args(words);
         command.env_clear().envs(&self.environment).stdin(Stdio::null());
         command
     }

@@ -3,6 +3,7 @@
 //! they show, and what the kernel says from outside.
 
 mod machine;
+mod rootless;
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -12,7 +13,11 @@ use machine::{
     Machine, first, last_machine, limit, machine, needs_engines, text,
 };
 
-use testbed::{eventually, proc, token};
+use rootless::{
+    docker_of_an_ordinary_user_runs_what_it_is_asked_to,
+    podman_of_an_ordinary_user_runs_what_it_is_asked_to,
+};
+use testbed::{eventually, needs, proc, token};
 
 testbed::main!(
     docker_runs_a_command_to_its_end,
@@ -20,11 +25,15 @@ testbed::main!(
     docker_stops_with_grace_and_without,
     what_docker_is_asked_for_is_what_the_kernel_has,
     docker_builds_an_image,
-    docker_starts_many_at_once,
+    docker_starts_fifty_at_once,
+    docker_gives_a_network_with_names_and_ports,
     a_docker_that_is_killed_finds_its_containers_again,
     containerd_has_its_tasks,
     podman_runs_a_command_to_its_end,
     podman_keeps_a_container_in_the_background,
+    podman_of_an_ordinary_user_runs_what_it_is_asked_to,
+    docker_of_an_ordinary_user_runs_what_it_is_asked_to,
+    the_doctor_knows_these_engines,
     nothing_of_the_engines_is_left,
     engines_that_are_killed_leave_nothing,
 );
@@ -230,19 +239,21 @@ fn docker_builds_an_image() {
     machine.done(&["docker", "rmi", "built"]);
 }
 
-fn docker_starts_many_at_once() {
-    const MANY: usize = 20;
+fn docker_starts_fifty_at_once() {
+    // Where each instruction is translated, a few say as much.
+    let many = if needs::is_emulated() { 5 } else { 50 };
     let machine = machine();
     let word = token();
     let mark = format!("MARK={word}");
-    let run = |name: String| {
-        let words = ["docker", "run", "-d", "--network", "none", "-e", &mark];
-        let words = all(&[&words, &["--name", &name, "box", "sleep", "1000"]]);
+    let run = |(i, name): (usize, &String)| {
+        let network = if i % 5 == 0 { "bridge" } else { "none" };
+        let words = ["docker", "run", "-d", "--network", network, "-e", &mark];
+        let words = all(&[&words, &["--name", name, "box", "sleep", "1000"]]);
         let mut command = machine.command(&words);
         command.stdout(Stdio::null()).spawn().expect("start")
     };
-    let names: Vec<_> = (0..MANY).map(|i| format!("{word}-{i}")).collect();
-    let started: Vec<_> = names.iter().cloned().map(run).collect();
+    let names: Vec<_> = (0..many).map(|i| format!("{word}-{i}")).collect();
+    let started: Vec<_> = names.iter().enumerate().map(run).collect();
     for mut one in started {
         assert!(one.wait().expect("its end").success());
     }
@@ -250,13 +261,66 @@ fn docker_starts_many_at_once() {
         .into_iter()
         .map(|pid| proc::namespace(pid, "pid"))
         .collect();
-    assert_eq!(namespaces.len(), MANY);
+    assert_eq!(namespaces.len(), many);
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     machine.done(&all(&[&["docker", "rm", "-f"], &names]));
     eventually("their end", || proc::marked(&word).is_empty().then_some(()));
     // One that is over before anybody looks.
     let (status, said) = machine.ends(&all(&[&RUN, &["box", "false"]]));
     assert_eq!((status, said.as_str()), (1, ""));
+}
+
+/// What serves one page, with a word.
+fn serves(word: &str) -> String {
+    format!(
+        "mkdir /tmp/page; echo {word} >/tmp/page/index.html; \
+         exec httpd -f -p 80 -h /tmp/page"
+    )
+}
+
+/// What asks somebody for the page, until it comes.
+fn gets(what: &str) -> String {
+    format!(
+        "for i in $(seq 300); do \
+         printf 'GET / HTTP/1.0\\r\\n\\r\\n' | {what} | grep -A 99 '200 OK' && \
+         break; sleep 0.1; done | tail -n 1"
+    )
+}
+
+fn docker_gives_a_network_with_names_and_ports() {
+    let machine = machine();
+    let word = token();
+    let bridge = format!("b{}", &word[word.len() - 8..]);
+    let named = format!("com.docker.network.bridge.name={bridge}");
+    machine.done(&["docker", "network", "create", "-o", &named, &word]);
+    // A bridge that nobody sees but docker.
+    let is_there = format!("/sys/class/net/{bridge}");
+    machine.done(&["ip", "link", "show", &bridge]);
+    assert!(!std::path::Path::new(&is_there).exists(), "{bridge}");
+    let name = format!("web-{word}");
+    let of = ["--network", &word];
+    let run = ["docker", "run", "-d", "--name", &name, "-p", "127.0.0.1::80"];
+    machine.done(&all(&[&run, &of, &["box", "sh", "-c", &serves(&word)]]));
+    // By its name, from another one.
+    let ask = gets(&format!("nc -w 5 {name} 80"));
+    let run = ["docker", "run", "--rm"];
+    let said = machine.done(&all(&[&run, &of, &["box", "sh", "-c", &ask]]));
+    assert_eq!(said, word);
+    // By a port, from the machine.
+    let port = machine.done(&["docker", "port", &name, "80"]);
+    let port = port.rsplit(':').next().expect("a number");
+    let ask = gets(&format!("busybox nc -w 5 127.0.0.1 {port}"));
+    assert_eq!(machine.done(&["sh", "-c", &ask]), word);
+    // And what is in no network hears of none.
+    let ask = format!("! nc -w 5 {name} 80");
+    machine.done(&all(&[&RUN, &["box", "sh", "-c", &ask]]));
+    // Whoever joins it shares it.
+    let of = format!("container:{name}");
+    let run = ["docker", "run", "--rm", "--network", &of, "box"];
+    let ask = gets("nc -w 5 127.0.0.1 80");
+    assert_eq!(machine.done(&all(&[&run, &["sh", "-c", &ask]])), word);
+    machine.done(&["docker", "rm", "-f", &name]);
+    machine.done(&["docker", "network", "rm", &word]);
 }
 
 fn a_docker_that_is_killed_finds_its_containers_again() {
@@ -326,6 +390,11 @@ fn podman_runs_a_command_to_its_end() {
     assert_eq!(text(&output.stderr), "also");
     let cat = all(&[&PODMAN, &["-i"], &ROOT, &["cat"]]);
     assert_eq!(machine.told(&cat, &word), word);
+    // A cgroup of its own would be longer than podman's.
+    let cgroup = ["cat", "/proc/self/cgroup"];
+    let own = machine.done(&cgroup);
+    let none = ["--cgroups=disabled", "--cgroupns", "host"];
+    assert_eq!(machine.done(&all(&[&PODMAN, &none, &ROOT, &cgroup])), own);
     let tty = machine.done(&all(&[&PODMAN, &["-t"], &ROOT, &["tty"]]));
     assert_eq!(tty, "/dev/pts/0");
     for (command, status) in [("nothere", 127), ("/etc/passwd", 126)] {
@@ -388,6 +457,54 @@ fn podman_keeps_a_container_in_the_background() {
     });
 }
 
+/// docker says itself that it has the runtime; podman's file does. Without a
+/// docker that answers, the doctor reads docker's file.
+fn the_doctor_knows_these_engines() {
+    let machine = machine();
+    let doctor = testbed::checkout().join("scripts/doctor.sh");
+    let doctor = doctor.to_str().expect("a path");
+    let asked = |before: &str| {
+        // Without steps that it could try: those are for others to judge.
+        let nowhere = "export WORKSHOP_BIN=/nowhere CARGO_TARGET_DIR=/nowhere";
+        let script = format!("{nowhere}; {before}; exec {doctor}");
+        let said = machine.ends(&["sh", "-c", &script]).1;
+        let engines = said.split_once("Engines that can drive step 11:\n");
+        let (_, engines) = engines.expect("a list of engines");
+        engines.split("\n\n").next().unwrap_or_default().to_owned()
+    };
+    let knows = "  docker: it has a runtime workshop (it says so)\n    \
+                 docker run --rm -it --runtime workshop IMAGE\n";
+    let engines = asked(":");
+    assert!(engines.contains(knows), "{engines}");
+    let podman = "  podman: it has a runtime workshop \
+                  (/etc/containers/containers.conf)\n";
+    assert!(engines.contains(podman), "{engines}");
+    assert!(engines.contains("ctr run --rm -t --runc-binary /"), "{engines}");
+    let engines = asked("export DOCKER_HOST=unix:///nowhere");
+    let read = "workshop (/etc/docker/daemon.json)\n";
+    assert!(engines.contains(read), "{engines}");
+
+    // What it says of a docker that does not know ours: a reload is all it takes.
+    let (name, pid) = background(machine, &[], "exec sleep 1000");
+    let call_it = |old: &str, new: &str| {
+        let script = format!(
+            "sed -i 's/\"{old}\"/\"{new}\"/' /etc/docker/daemon.json
+             kill -HUP $(cat /run/docker.pid)
+             until docker info -f '{{{{.Runtimes}}}}' | grep {new}: ; do
+                 sleep 0.05
+             done"
+        );
+        machine.done(&["sh", "-c", &script]);
+    };
+    call_it("workshop", "another");
+    let engines = asked(":");
+    assert!(engines.contains("sudoedit /etc/docker/daemon.json"), "{engines}");
+    call_it("another", "workshop");
+    assert!(asked(":").contains(knows));
+    assert!(proc::runs(pid));
+    machine.done(&["docker", "rm", "-f", &name]);
+}
+
 fn nothing_of_the_engines_is_left() {
     let machine = last_machine();
     let (_, pid) = background(machine, &[], "exec sleep 1000");
@@ -400,7 +517,7 @@ fn nothing_of_the_engines_is_left() {
 fn engines_that_are_killed_leave_nothing() {
     needs_engines();
     let before = host();
-    let machine = Machine::start();
+    let machine = Machine::start(&[]);
     let (_, pid) = background(&machine, &[], "exec sleep 1000");
     machine.end(true);
     is_gone(pid);

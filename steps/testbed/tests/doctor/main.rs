@@ -108,12 +108,16 @@ impl Machine {
             "usr/sbin/nft",
             "usr/lib/systemd/systemd",
         ] {
-            machine.write(program, "");
-            let executable = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(machine.path(program), executable)
-                .expect("chmod");
+            machine.has(program);
         }
         machine
+    }
+
+    /// A program.
+    fn has(&self, program: &str) {
+        self.write(program, "");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.path(program), executable).expect("chmod");
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -302,7 +306,53 @@ const CASES: &[Case] = &[
         m.variables = vec![("SUDO_UID", "1000"), ("SUDO_GID", "1000")];
         m.lacks("etc/subgid");
     }, "wwwwwwwwww/wwwwwwwwww/pwwwww", "no range for 1000"),
+    ("no engine", |_| {}, ALL_WELL, "sudo ./scripts/engines.sh"),
+    ("docker", |m| m.has("usr/sbin/dockerd"), ALL_WELL, "| sudo tee /etc/docker/daemon.json && sudo systemctl reload docker"),
+    ("docker with a runtime", |m| {
+        m.has("usr/sbin/dockerd");
+        m.write(DAEMON, r#"{ "runtimes": { "crun": { "path": "/usr/bin/crun" } } }"#);
+    }, ALL_WELL, "sudoedit /etc/docker/daemon.json (add "),
+    ("docker with ours", |m| {
+        m.has("usr/sbin/dockerd");
+        m.has("opt/runtime");
+        m.write(DAEMON, "{ \"runtimes\": { \"workshop\": {\n\"path\": \"/opt/runtime\" } } }");
+    }, ALL_WELL, "docker run --rm -it --runtime workshop IMAGE"),
+    ("docker with ours, which is gone", |m| {
+        m.has("usr/sbin/dockerd");
+        m.write(DAEMON, r#"{ "runtimes": { "workshop": { "path": "/opt/runtime" } } }"#);
+    }, ALL_WELL, "not there: /opt/runtime"),
+    ("docker that is podman", |m| {
+        m.has("usr/bin/docker");
+        m.has("usr/bin/podman");
+    }, ALL_WELL, r#""engines":[
+ {"engine":"podman","verdict":"takes""#),
+    ("podman with ours", |m| {
+        m.has("usr/bin/podman");
+        m.write("etc/containers/containers.conf", "[engine.runtimes]\nworkshop = [\"/opt/runtime\"]");
+    }, ALL_WELL, "podman --runtime workshop run"),
+    ("containerd", |m| m.has("usr/bin/ctr"), ALL_WELL, "sudo ctr run --rm -t --runc-binary /"),
+    ("rootless docker lacks its kit", |m| m.has("usr/sbin/dockerd"), ALL_WELL, "sudo apt install rootlesskit slirp4netns"),
+    ("rootless docker without ids", |m| {
+        for program in ["sbin/dockerd", "bin/rootlesskit", "bin/slirp4netns"] {
+            m.has(&format!("usr/{program}"));
+        }
+        m.lacks("etc/subuid");
+    }, "wwwwpwwwww/wwwwwwwwww/pwwwww", "it needs a range of ids (no range for 1000"),
+    ("rootless podman without ids", |m| {
+        m.has("usr/bin/podman");
+        m.lacks("usr/bin/newuidmap");
+    }, "wwwwpwwwww/wwwwwwwwww/pwwwww", "it works with one id only"),
+    ("rootless podman with cgroup v1", |m| {
+        m.has("usr/bin/podman");
+        m.cgroup_v1();
+    }, "wwwwwnwwwp/wwwwwwwwww/wnwwwp", "it works, but without limits and without pause"),
+    ("rootless podman without a network", |m| {
+        m.has("usr/bin/podman");
+        m.lacks("usr/bin/pasta");
+    }, "wwwwwwwwww/wwwwwwwwww/wwwpww", "it needs slirp4netns, or pasta"),
 ];
+
+const DAEMON: &str = "etc/docker/daemon.json";
 
 /// Among them AppArmor's restriction, which no kernel here has.
 fn it_knows_what_ails_a_made_up_machine() {
@@ -388,6 +438,8 @@ fn text(bytes: &[u8]) -> String {
 fn its_json_and_its_table_say_the_same() {
     let machine = Machine::good();
     machine.in_docker();
+    machine.has("usr/sbin/dockerd");
+    machine.has("usr/bin/ctr");
     let table = machine.asked(&[]);
     let (status, table) = (table.status.code(), text(&table.stdout));
     assert_eq!(status, Some(1));
@@ -397,6 +449,18 @@ fn its_json_and_its_table_say_the_same() {
         assert!(table.contains(why), "{why}: {table}");
     }
     assert!(table.contains("not work here in any way: 02 03"), "{table}");
+    let engines = report.0["engines"].as_array().expect("engines");
+    assert_eq!(engines.len(), 3, "{engines:?}");
+    for engine in engines {
+        let said = |field| word(&engine[field]);
+        let told = format!(
+            "  {}: {}\n    {}\n",
+            said("engine"),
+            said("why"),
+            said("mend")
+        );
+        assert!(table.contains(&told), "{told}: {table}");
+    }
     assert!(!table.contains('\x1b'), "colours in a pipe: {table}");
 }
 
