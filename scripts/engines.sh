@@ -29,7 +29,7 @@ out, and a bridge of docker's there is none: --network host, none or container:N
   --get     gets the engines from Debian's packages, once, and starts nothing: half a
             minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
             needs no root, and installs nothing
-  --check   says whether they are there
+  --check   says whether they are there, and in which directory
   --help    this text
 
 Exit status: COMMAND's own; 125 if the engines can't be started.
@@ -39,11 +39,26 @@ USAGE
 # ── the packages ────────────────────────────────────────────────────────────
 
 suite=bookworm
-engine_packages=docker.io,containerd,podman,conmon,crun,runc,fuse-overlayfs,slirp4netns,tini,catatonit,busybox-static
+engine_packages=(
+    busybox-static
+    catatonit
+    conmon
+    containerd
+    crun
+    docker-registry
+    docker.io
+    fuse-overlayfs
+    podman
+    runc
+    skopeo
+    slirp4netns
+    tini
+)
 engine_programs=(
     bin/busybox usr/sbin/{dockerd,runc}
     usr/bin/{docker,docker-init,containerd,containerd-shim-runc-v2,ctr,podman,conmon}
     usr/bin/{crun,runc,fuse-overlayfs,slirp4netns,tini,tini-static,catatonit}
+    usr/bin/{docker-registry,skopeo}
 )
 
 # apt checks their signatures. Of what they bring beside engines, only libraries are
@@ -52,7 +67,8 @@ make_engines() { # DIRECTORY
     require_space "$cache" 600
     require_space "${TMPDIR:-/tmp}" 400
     say 'unpacks docker, containerd and podman, once (about a minute) ...'
-    from_debian 'the engines' "$suite" --variant=extract --format=tar --include="$engine_packages" >"$run/packages"
+    from_debian 'the engines' "$suite" --variant=extract --format=tar \
+        --include="$(IFS=, && echo "${engine_packages[*]}")" >"$run/packages"
     tar -x -C "$1" -f "$run/packages" --wildcards ./etc/containers ./usr/lib/podman \
         './lib/*-linux-gnu*' './usr/lib/*-linux-gnu*' "${engine_programs[@]/#/./}" ||
         fail "the engines can't be unpacked in $cache. Above is why."
@@ -276,7 +292,7 @@ main() {
     case ${1-} in
         --check)
             [[ -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
-            exit 0
+            echo "$engines" && exit
             ;;
         --get) get_engines && exit ;;
         --) shift ;;

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 /// More than any manifest has.
-const LARGEST_JSON: u64 = 4 << 20;
+pub const LARGEST_JSON: u64 = 4 << 20;
 
 /// What one blob says of another.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,16 +50,31 @@ fn architecture() -> &'static str {
     }
 }
 
+/// Manifests of several images, or of one for several kinds of machines.
 #[derive(Debug, Deserialize)]
-struct Index {
+pub struct Index {
     manifests: Vec<Descriptor>,
 }
 
-const INDEXES: [&str; 2] = [
+impl Index {
+    /// The first one, as in docker.
+    #[cfg(feature = "pull")]
+    pub fn for_this_machine(self) -> Result<Descriptor> {
+        let is_ours = |it: &Descriptor| {
+            it.platform.as_ref().is_none_or(Platform::is_ours)
+        };
+        let ours = self.manifests.into_iter().find(is_ours);
+        ours.with_context(|| {
+            format!("there is none of it for linux/{}", architecture())
+        })
+    }
+}
+
+pub const INDEXES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
-const MANIFESTS: [&str; 2] = [
+pub const MANIFESTS: [&str; 2] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
@@ -180,7 +195,7 @@ impl<'a> Layout<'a> {
 }
 
 /// A digest is a path, too: nothing but a sum may become one.
-fn hex(digest: &str) -> Result<&str> {
+pub fn hex(digest: &str) -> Result<&str> {
     let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_hex) => Ok(hex),
@@ -195,7 +210,7 @@ pub fn name_of(sum: Sha256) -> String {
     format!("sha256:{hex}")
 }
 
-fn sum(mut of: impl Read) -> Result<String> {
+pub fn sum(mut of: impl Read) -> Result<String> {
     let mut sum = Sha256::new();
     io::copy(&mut of, &mut sum)?;
     Ok(name_of(sum))

@@ -10,6 +10,10 @@
 
 mod layer;
 mod layout;
+#[cfg(feature = "pull")]
+mod pull;
+#[cfg(feature = "pull")]
+mod registry;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -21,6 +25,8 @@ use serde::Deserialize;
 
 use layer::Tree;
 pub use layout::{Descriptor, Layout};
+#[cfg(feature = "pull")]
+pub use pull::pull;
 
 /// How a container of this image begins.
 #[derive(Debug, Default, Deserialize)]
