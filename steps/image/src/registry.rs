@@ -260,3 +260,48 @@ fn refused(mut answer: Response<Body>, url: &str) -> Error {
     let message: String = message.chars().take(200).collect();
     anyhow!("GET {}: {status} {message:?}: {lesson}", shown(url))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_docker_reads_it() {
+        let sum = "0".repeat(64);
+        let official = "https://registry-1.docker.io/v2/library/alpine";
+        for (text, whole, url) in [
+            ("alpine", "docker.io/library/alpine:latest", official),
+            ("alpine:3.20", "docker.io/library/alpine:3.20", official),
+            (
+                "me/box",
+                "docker.io/me/box:latest",
+                "https://registry-1.docker.io/v2/me/box",
+            ),
+            ("ghcr.io/a/b/c:1", "ghcr.io/a/b/c:1", "https://ghcr.io/v2/a/b/c"),
+            (
+                "shop:5000/box",
+                "shop:5000/box:latest",
+                "https://shop:5000/v2/box",
+            ),
+            (
+                "localhost/box",
+                "localhost/box:latest",
+                "http://localhost/v2/box",
+            ),
+            (
+                "[::1]:5000/box:1",
+                "[::1]:5000/box:1",
+                "http://[::1]:5000/v2/box",
+            ),
+            (
+                &format!("127.9.9.9:80/box:1@sha256:{sum}"),
+                &format!("127.9.9.9:80/box@sha256:{sum}"),
+                "http://127.9.9.9:80/v2/box",
+            ),
+        ] {
+            let name = Name::parse(text).expect(text);
+            assert_eq!(name.to_string(), whole);
+            assert_eq!(name.url().expect(text), url);
+        }
+    }
+}

@@ -57,12 +57,18 @@ impl Debian {
 
     /// Copies an image, from one place to another.
     pub fn copy(&self, options: &[&str], from: &str, to: &str) {
-        let mut skopeo = program(&self.directory, "skopeo");
-        skopeo.args(["--insecure-policy", "copy", "--dest-tls-verify=false"]);
-        // What it remembers of blobs is forgotten, and not the machine's.
+        // It reads nothing of this machine's, and leaves nothing there: what it
+        // remembers of blobs would be in /var/lib, or at home.
         let memory = tempfile::tempdir().expect("a directory");
+        let mut skopeo = program(&self.directory, "skopeo");
+        let settings = memory.path().join(".config/containers");
+        fs::create_dir_all(&settings).expect("mkdir");
+        fs::write(settings.join("registries.conf"), "").expect("a file");
         skopeo.env("_CONTAINERS_ROOTLESS_UID", "1");
+        skopeo.env("HOME", memory.path());
         skopeo.env("XDG_DATA_HOME", memory.path());
+        skopeo.arg("--registries.d").arg(memory.path());
+        skopeo.args(["--insecure-policy", "copy", "--dest-tls-verify=false"]);
         let done = skopeo.args(options).args([from, to]).output();
         let done = done.expect("skopeo");
         assert!(done.status.success(), "skopeo {from} {to}: {done:?}");

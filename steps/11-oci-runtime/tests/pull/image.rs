@@ -34,9 +34,11 @@ pub fn architecture() -> &'static str {
 
 /// So many bytes that no packer makes smaller.
 pub fn noise(seed: &str, length: usize) -> Vec<u8> {
-    let mut bytes = Vec::from(seed);
+    let mut bytes = vec![];
+    let mut last = Sha256::digest(seed);
     while bytes.len() < length {
-        bytes.extend(Sha256::digest(&bytes));
+        bytes.extend(last);
+        last = Sha256::digest(last);
     }
     bytes.truncate(length);
     bytes
