@@ -133,6 +133,10 @@ impl Registry {
     ) -> Result<Response<Body>> {
         let to: Uri = url.parse().with_context(|| format!("{url:?}"))?;
         let is_near = is_here(&to);
+        ensure!(
+            is_near || !cfg!(without_c_compiler),
+            "{url}: scripts/lab.sh has compiled this program without HTTPS"
+        );
         let mut request = self.agent.get(to).config().https_only(!is_near);
         if is_near {
             // It is another machine.
@@ -190,10 +194,6 @@ impl Registry {
                 self.patience.as_secs()
             ),
             ureq::Error::HostNotFound => anyhow!("there is no such host"),
-            ureq::Error::TlsRequired => anyhow!(
-                "this program has no HTTPS: scripts/lab.sh has compiled it \
-                 without a C compiler"
-            ),
             ureq::Error::RequireHttpsOnly(url) => anyhow!("{url}: {PLAIN}"),
             other => {
                 let other = Error::new(other.into_io());

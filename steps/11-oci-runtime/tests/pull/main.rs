@@ -402,6 +402,9 @@ fn a_manifest_of_100_mb_is_not_read() {
         Some(answer.with("Content-Type", image::MANIFEST))
     });
     shop.refused(&["manifest 1: it has more than 4194304 bytes"]);
+    eventually("the end of the line", || {
+        (shop.server.unheard() == 1).then_some(())
+    });
     assert!(!shop.path("image").exists());
 }
 

@@ -1,8 +1,9 @@
 //! A server that answers as a claim wants it to, and not always well.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -68,6 +69,7 @@ impl Answer {
 pub struct Server {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
+    unheard: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -90,27 +92,39 @@ impl Server {
         let listener = TcpListener::bind((host, 0)).expect("bind");
         let address = listener.local_addr().expect("its address");
         let asked = Arc::new(Mutex::new(vec![]));
-        let (all, answers) = (Arc::clone(&asked), Arc::new(answers));
+        let unheard = Arc::new(AtomicUsize::new(0));
+        let (all, left) = (Arc::clone(&asked), Arc::clone(&unheard));
+        let answers = Arc::new(answers);
         thread::spawn(move || {
             for line in listener.incoming().flatten() {
-                let (all, answers) = (Arc::clone(&all), Arc::clone(&answers));
+                let (all, left) = (Arc::clone(&all), Arc::clone(&left));
+                let answers = Arc::clone(&answers);
                 let tls = tls.clone().map(|it| {
                     ServerConnection::new(it).expect("a TLS connection")
                 });
-                thread::spawn(move || match tls {
-                    None => serve(line, &all, &*answers),
-                    Some(tls) => {
-                        serve(StreamOwned::new(tls, line), &all, &*answers);
-                    }
+                thread::spawn(move || {
+                    let done = match tls {
+                        None => serve(line, &all, &*answers),
+                        Some(tls) => {
+                            let line = StreamOwned::new(tls, line);
+                            serve(line, &all, &*answers)
+                        }
+                    };
+                    left.fetch_add(done.is_err().into(), Ordering::SeqCst);
                 });
             }
         });
-        Server { address, asked }
+        Server { address, asked, unheard }
     }
 
     /// What it was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("what was asked").clone()
+    }
+
+    /// How many have hung up in the middle of an answer.
+    pub fn unheard(&self) -> usize {
+        self.unheard.load(Ordering::SeqCst)
     }
 
     /// The digests of all blobs that it was asked for.
@@ -124,7 +138,7 @@ fn serve(
     line: impl Read + Write,
     all: &Mutex<Vec<Asked>>,
     answers: &dyn Fn(&Asked) -> Answer,
-) {
+) -> io::Result<()> {
     let mut lines = BufReader::new(line);
     let mut first = String::new();
     // TLS begins with a byte that is no letter.
@@ -149,8 +163,7 @@ fn serve(
     all.lock().expect("what was asked").push(asked.clone());
     let answer = answers(&asked);
     if answer.status == 0 {
-        let _ = lines.read(&mut [0]);
-        return;
+        return lines.read(&mut [0]).map(drop);
     }
     let mut head = format!(
         "HTTP/1.1 {} So\r\nConnection: close\r\nContent-Length: {}\r\n",
@@ -159,11 +172,12 @@ fn serve(
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    // Whoever asked may be gone.
     let to = lines.get_mut();
-    let _ = write!(to, "{head}\r\n").and_then(|()| to.write_all(&answer.body));
-    let _ = to.flush();
+    write!(to, "{head}\r\n")?;
+    to.write_all(&answer.body)?;
+    to.flush()?;
     if answer.hangs {
-        let _ = lines.read(&mut [0]);
+        lines.read(&mut [0])?;
     }
+    Ok(())
 }
