@@ -114,7 +114,7 @@ run_cargo() { # ARG...
     c=$sysroot/usr/lib/$machine_name-linux-gnu
     gcc=$(compgen -G "$sysroot/usr/lib/gcc/$machine_name-linux-gnu/*")
     loader=$(compgen -G "$sysroot/lib/ld-linux-*")
-    flags='-Clinker=rust-lld -Clinker-flavor=ld.lld -Cstrip=symbols'
+    flags='--cfg=without_c_compiler -Clinker=rust-lld -Clinker-flavor=ld.lld -Cstrip=symbols'
     flags=${flags// /$'\x1f'}
     for file in "--sysroot=$sysroot" "-L$c" "-L$gcc" "-L$sysroot/lib/$machine_name-linux-gnu" \
         "--dynamic-linker=${loader#"$sysroot"}" \

@@ -87,6 +87,8 @@ pub enum Command {
     Update(Update),
     /// Write a config.json to begin with
     Spec(SpecArguments),
+    /// Get an image from a registry
+    Pull(Pull),
     /// Make a bundle of an image
     Unpack(Unpack),
     /// Print what this runtime knows
@@ -253,6 +255,20 @@ pub struct SpecArguments {
     /// For a container of an ordinary user
     #[arg(long = "rootless")]
     pub for_a_user: bool,
+}
+
+/// `pull`
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// `[HOST[:PORT]/]NAME[:TAG]`, or `NAME@DIGEST`; without HOST it is docker's
+    #[arg(value_name = "REF")]
+    pub image: String,
+    /// The directory to make: an OCI layout
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// How long a registry may say nothing
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub timeout: u64,
 }
 
 /// `unpack`

@@ -2,6 +2,7 @@
 //! A runtime that docker, containerd and podman drive.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use oci_runtime::command_line::{Cli, Command};
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
         }
         Command::Update(it) => lifecycle::update(&cli, it).map(|()| 0),
         Command::Spec(it) => lifecycle::spec(it).map(|()| 0),
+        Command::Pull(it) => {
+            let patience = Duration::from_secs(it.timeout);
+            image::pull(&it.image, &it.directory, patience).map(|()| 0)
+        }
         Command::Unpack(it) => unpack::unpack(it).map(|()| 0),
         Command::Features => lifecycle::features().map(|()| 0),
     });

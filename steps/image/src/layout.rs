@@ -14,7 +14,7 @@ use crate::media_type::{INDEXES, LAYERS, MANIFESTS};
 use crate::source::{Part, Source};
 
 /// More than any manifest has.
-const LARGEST_JSON: u64 = 4 << 20;
+pub const LARGEST_JSON: u64 = 4 << 20;
 
 /// What one blob says of another.
 #[derive(Debug, Clone, Deserialize)]
@@ -53,9 +53,24 @@ fn architecture() -> &'static str {
     }
 }
 
+/// Manifests of several images, or of one for several kinds of machines.
 #[derive(Debug, Deserialize)]
-struct Index {
+pub struct Index {
     manifests: Vec<Descriptor>,
+}
+
+impl Index {
+    /// The first one, as in docker.
+    #[cfg(feature = "pull")]
+    pub fn for_this_machine(self) -> Result<Descriptor> {
+        let is_ours = |it: &Descriptor| {
+            it.platform.as_ref().is_none_or(Platform::is_ours)
+        };
+        let ours = self.manifests.into_iter().find(is_ours);
+        ours.with_context(|| {
+            format!("there is none of it for linux/{}", architecture())
+        })
+    }
 }
 
 /// What an image consists of.
@@ -264,7 +279,7 @@ impl<'a> Layout<'a> {
 }
 
 /// A digest is a path, too: nothing but a sum may become one.
-fn hex(digest: &str) -> Result<&str> {
+pub fn hex(digest: &str) -> Result<&str> {
     let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     match digest.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.bytes().all(is_hex) => Ok(hex),
@@ -279,7 +294,7 @@ pub fn name_of(sum: Sha256) -> String {
     format!("sha256:{hex}")
 }
 
-fn sum(mut of: impl Read) -> Result<String> {
+pub fn sum(mut of: impl Read) -> Result<String> {
     let mut sum = Sha256::new();
     io::copy(&mut of, &mut sum)?;
     Ok(name_of(sum))

@@ -11,6 +11,10 @@
 mod from_image;
 mod layout;
 pub mod media_type;
+#[cfg(feature = "pull")]
+mod pull;
+#[cfg(feature = "pull")]
+mod registry;
 mod source;
 mod store;
 
@@ -25,6 +29,8 @@ use serde::Deserialize;
 pub use from_image::FromImage;
 use layout::Rootfs;
 pub use layout::{Descriptor, Layout, Manifest};
+#[cfg(feature = "pull")]
+pub use pull::pull;
 pub use store::{Layers, become_like};
 
 /// How a container of this image begins.

@@ -16,6 +16,7 @@ const NOT_IN_THE_LAB: &[&str] = &[
     "faults",
     "lab",
     "leaks",
+    "pull",
     "setup",
 ];
 
@@ -34,6 +35,7 @@ const IDS_ARE_THE_SAME: &[&str] = &[
     "leaks",
     "mount_namespace",
     "pid_namespace",
+    "pull",
     "setup",
     "terminal",
     "uts_namespace",
