@@ -92,9 +92,9 @@ impl Directory {
         };
         let (uid, gid) = (uid.as_raw(), gid.as_raw());
         let call = format!("{mkdir}, chown({uid}, {gid})");
-        let place = shell([&path]);
-        let files = DIVIDES.map(|name| format!("{place}/{name}")).join(" ");
-        let by_shell = format!("{by_shell}; chown -f {uid}:{gid} {files}");
+        let (place, names) = (shell([&path]), DIVIDES.join(","));
+        let by_shell =
+            format!("{by_shell}; chown -f {uid}:{gid} {place}/{{{names}}}");
         runtime.call(Side::Host, call, BELOW, by_shell, || {
             fs::create_dir(&path)?;
             let files = DIVIDES.map(|name| path.join(name)).into_iter();
