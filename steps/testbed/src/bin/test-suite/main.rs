@@ -138,7 +138,12 @@ struct Machine {
     /// What is judged there in every run, and not only with `--everything`:
     /// these test binaries; `None` for all.
     always: Option<&'static [&'static str]>,
+    /// Whether it gets a whole Debian, to be booted in a container.
+    debian: bool,
 }
+
+/// Boots it.
+const BOOTS_DEBIAN: &str = "system_container";
 
 /// A new one is a new entry.
 const MACHINES: [Machine; 4] = [
@@ -147,18 +152,21 @@ const MACHINES: [Machine; 4] = [
         options: &["--kernel", "6.1"],
         foreign: false,
         always: None,
+        debian: false,
     },
     Machine {
         name: "lab-6.12",
         options: &["--kernel", "6.12"],
         foreign: false,
         always: None,
+        debian: true,
     },
     Machine {
         name: "lab-13",
         options: &["--debian", "13"],
         foreign: false,
         always: Some(&[]),
+        debian: false,
     },
     // The numbers of system calls are an architecture's own.
     Machine {
@@ -166,6 +174,7 @@ const MACHINES: [Machine; 4] = [
         options: &["--arch", "arm64"],
         foreign: true,
         always: Some(&["least_privilege"]),
+        debian: false,
     },
 ];
 
@@ -370,7 +379,8 @@ impl Run {
                 status.is_ok_and(|it| it.is_some_and(|it| it.success()))
             });
             let there = machines.len() == wanted;
-            Ok(there || can_do_without(log))
+            let debian = self.make_debian(log, &machines)?;
+            Ok(there && debian || can_do_without(log))
         });
         // All machines at once, with one boot each.
         thread::scope(|scope| {
@@ -378,6 +388,35 @@ impl Run {
                 scope.spawn(|| self.in_machine(machine));
             }
         });
+    }
+
+    /// The archive of a whole Debian. There, the network is out of reach.
+    fn debian(&self) -> PathBuf {
+        self.target.join("test-lab/debian.tar")
+    }
+
+    fn make_debian(
+        &self,
+        log: &mut Log,
+        machines: &[&Machine],
+    ) -> Result<bool> {
+        let archive = self.debian();
+        if archive.exists() {
+            fs::remove_file(&archive).context("remove what is old")?;
+        }
+        let boots_it = |it: &&Binary| it.name == BOOTS_DEBIAN;
+        let is_due = |it: &&&Machine| {
+            it.debian && self.for_machine(it).iter().any(boots_it)
+        };
+        if machines.iter().find(is_due).is_none() {
+            return Ok(true);
+        }
+        fs::create_dir_all(self.target.join("test-lab"))
+            .context("make a directory for the lab")?;
+        let mut make = Command::new("nice");
+        make.args(["./scripts/debian-root.sh", "--tar"]).arg(archive);
+        let status = log.run("debian", &mut make, Duration::from_secs(1800))?;
+        Ok(status.is_some_and(|it| it.success()))
     }
 
     fn in_machine(&self, machine: &Machine) {
@@ -408,7 +447,14 @@ impl Run {
                     programs.join("deps").join(file)
                 };
                 let there: Vec<_> = due.into_iter().map(place).collect();
-                boot(log, machine, &programs, &there)
+                let (archive, its) =
+                    (self.debian(), programs.join("debian.tar"));
+                let debian = machine.debian && archive.exists();
+                if debian {
+                    fs::hard_link(archive, &its).context("bring a Debian")?;
+                }
+                let debian = debian.then_some(&*its);
+                boot(log, machine, &programs, &there, debian)
             });
         }
         if let Some(binaries) = binaries {
@@ -421,7 +467,7 @@ impl Run {
                 let first = there.first().context("a test binary")?;
                 let programs = first.ancestors().nth(2);
                 let programs = programs.context("in target")?;
-                boot(log, machine, programs, &there)
+                boot(log, machine, programs, &there, None)
             });
         }
     }
@@ -628,7 +674,8 @@ const CAN_NOT: i32 = 125;
 fn can_do_without(log: &Log) -> bool {
     let text = log.text();
     let why = text.lines().filter(|line| {
-        ["lab:", "oldest-rust:"].iter().any(|it| line.starts_with(it))
+        let them = ["lab:", "debian-root:", "oldest-rust:"];
+        them.iter().any(|it| line.starts_with(it))
     });
     why.for_each(|line| println!("    SKIP  {line}"));
     std::env::var_os("CI").is_none()
@@ -640,12 +687,13 @@ fn boot(
     machine: &Machine,
     programs: &Path,
     binaries: &[PathBuf],
+    debian: Option<&Path>,
 ) -> Result<bool> {
     let mut lab = lab(machine);
     lab.args(["--cpus", "1", "--user", "root,learner"]);
     lab.env("WORKSHOP_BIN", programs);
-    for binary in binaries {
-        lab.arg("--bring").arg(binary);
+    for file in binaries.iter().map(|it| &**it).chain(debian) {
+        lab.arg("--bring").arg(file);
     }
     lab.arg("--").arg(programs.join("test-suite"));
     lab.args(["judge", machine.name]).args(binaries);
