@@ -12,8 +12,8 @@ usage: scripts/debian-root.sh DIR [FILE]
        scripts/debian-root.sh --remove DIR
        scripts/debian-root.sh --tar FILE
 
-Makes DIR/root: a Debian with systemd, D-Bus, logind and apt, and with no password
-for root. To boot it:
+Makes DIR/root: a Debian with systemd, D-Bus, logind, apt and podman. There are root and
+an ordinary user, named user, without passwords. To boot it:
 
   10-system-container --rootfs DIR/root
 
@@ -25,27 +25,52 @@ in a container goes with it, unless --upper keeps it.
   --tar FILE     writes the files to an archive instead, for DIR FILE elsewhere
 
 The files come from Debian packages, as those of the lab do (see lab.sh), once: a
-minute, the network, and 160 MB in ~/.cache/container-workshop-lab.
+minute, the network, and 190 MB in ~/.cache/container-workshop-lab.
 
 Exit status: 0; 125 if that can't be done.
 USAGE
 }
 
 suite=bookworm
-root_packages=systemd-sysv,dbus,libpam-systemd,iproute2,procps
+root_packages=systemd-sysv,dbus,dbus-user-session,libpam-systemd,iproute2,procps,podman,crun,uidmap
+
+# What a machine in a container has, and another one has not: podman's containers lie in
+# memory, since the kernel puts no overlay over an overlay, and the ids of whoever makes
+# one come out of the 65536 that there are. podman's services wait until they are asked.
+# That perl is only for machines whose /usr is not merged yet.
+furnish=$(
+    cat <<'IN_THE_ROOT'
+    set -e
+    apt-get -qq -y --purge install usr-is-merged usrmerge- perl- perl-modules-5.36- libperl5.36-
+    systemctl --quiet disable $(cd /usr/lib/systemd/system && ls podman*)
+    systemctl --quiet --global disable $(cd /usr/lib/systemd/user && ls podman*)
+    printf '%s\n' '[storage]' 'driver = "overlay"' 'runroot = "/run/containers/storage"' \
+        'graphroot = "/run/containers/graph"' 'rootless_storage_path = "/run/user/$UID/graph"' \
+        >/etc/containers/storage.conf
+    sed -i -E 's/^(SUB_.ID_MIN).*/\1 2000/; s/^(SUB_.ID_MAX).*/\1 65535/; s/^(SUB_.ID_COUNT).*/\1 14000/' \
+        /etc/login.defs
+    echo root:2000:14000 | tee /etc/subuid >/etc/subgid
+    useradd --create-home --shell /bin/bash user
+    passwd --quiet --delete root
+    passwd --quiet --delete user
+    echo debian >/etc/hostname
+    : >/etc/machine-id
+IN_THE_ROOT
+)
 
 make_root() { # DIRECTORY
-    require_space "$cache" 400
-    require_space "${TMPDIR:-/tmp}" 400
+    require_space "$cache" 500
+    require_space "${TMPDIR:-/tmp}" 500
     say 'gets its packages, once (about a minute) ...'
+    export furnish
     # shellcheck disable=SC2016 # the hook's own shell fills this in
     from_debian 'the root directory' "$suite" --variant=minbase --format=tar --skip=output/dev \
         --include="$root_packages" \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --customize-hook='chroot "$1" passwd --quiet --delete root' \
-        --customize-hook='echo debian >"$1/etc/hostname"; : >"$1/etc/machine-id"' >"$1/root.tar"
+        --dpkgopt='path-exclude=/usr/lib/cni/[dimsv]*' \
+        --customize-hook='chroot "$1" sh -c "$furnish" 2>&1' >"$1/root.tar"
 }
 
 # Sets archive to the files of the root directory.
@@ -56,7 +81,7 @@ get_archive() {
     trap clean_up EXIT
     run=$cache/run.$$
     mkdir "$run"
-    part=$(in_the_cache debian "$(declare -p suite root_packages && declare -f make_root)")
+    part=$(in_the_cache debian "$(declare -p suite root_packages furnish && declare -f make_root)")
     exec {lock}>"$cache/lock"
     take_lock --shared
     [[ -d $part ]] || {

@@ -282,7 +282,7 @@ fn borrow(
 ) -> Result<bool> {
     match run(container, program, ranges) {
         Ok(()) => Ok(true),
-        Err(error) if is_interrupted(&error) => Err(error),
+        Err(error) if Failure::is_interruption(&error) => Err(error),
         Err(error) => {
             let who = if program == "newuidmap" { "user" } else { "group" };
             container.note(format!("{error:#}: so only {who} 0 is mapped"));
@@ -290,10 +290,6 @@ fn borrow(
             Ok(false)
         }
     }
-}
-
-fn is_interrupted(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Failure::Interrupted(_)))
 }
 
 fn words(range: &Range) -> Vec<String> {

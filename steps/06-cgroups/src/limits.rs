@@ -70,10 +70,9 @@ impl Limits {
     /// # Errors
     /// With limits: the same.
     pub fn do_without(&self, error: Error) -> Result<String> {
-        match error.downcast_ref() {
-            Some(Failure::Interrupted(_)) => Err(error),
-            _ if self.any() => Err(error),
-            _ => Ok(format!("without a cgroup: {error:#}")),
+        match self.any() || Failure::is_interruption(&error) {
+            true => Err(error),
+            false => Ok(format!("without a cgroup: {error:#}")),
         }
     }
 }

@@ -109,7 +109,9 @@ impl Cgroup {
                     cgroup.add(runtime, directory, controller, owner)
                 });
             match made {
-                Err(error) if is_asked => return Err(error),
+                Err(error) if is_asked || Failure::is_interruption(&error) => {
+                    return Err(error);
+                }
                 Err(error) => runtime.note(
                     Side::Host,
                     format!("without {controller} cgroups: {error:#}"),

@@ -138,14 +138,15 @@ impl Feature for Devices {
 
     fn on_host(&mut self, container: &Host) -> Result<()> {
         let Some(rules) = &self.rules else { return Ok(()) };
-        match container.routine(|| rules.attach(container)) {
-            // More was not asked for.
-            Err(error) if self.devices.iter().all(|it| it.access == ALL) => {
-                container.note(format!("no rules for devices: {error:#}"));
-                Ok(())
-            }
-            attached => attached,
+        let attached = container.routine(|| rules.attach(container));
+        let Err(error) = attached else { return Ok(()) };
+        let is_all = self.devices.iter().all(|it| it.access == ALL);
+        if !is_all || Failure::is_interruption(&error) {
+            return Err(error);
         }
+        // More was not asked for.
+        container.note(format!("no rules for devices: {error:#}"));
+        Ok(())
     }
 
     fn first(&self, container: &Inside) -> Result<()> {

@@ -38,7 +38,7 @@ pub fn give_one(container: &mut Inside, root: &NewRoot) -> Result<()> {
         container.call(
             format!("write({:?}, {id:?})", &MACHINE_ID[1..]),
             "its own",
-            "",
+            format!("echo {id} > {}", &MACHINE_ID[1..]),
             || fs::write(&place, &line),
         )
     });

@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
 use system_container::kept;
 use testbed::{
-    Running, Step, binary, checkout, eventually, needs, proc, skip, token,
+    Running, Step, Terminal, binary, checkout, eventually, needs, proc, skip,
+    token,
 };
 
 testbed::main!(
@@ -35,7 +36,7 @@ testbed::main!(
     containers_run_in_it_with_limits_of_their_own,
     it_has_the_ids_that_it_lends,
     a_machine_boots_in_the_machine,
-    a_whole_debian_boots_and_installs_a_package,
+    a_whole_debian_boots_installs_a_package_and_runs_podman,
     its_network_device_is_host0_which_networkd_knows,
     a_device_is_handed_through_and_no_more_of_it_than_asked_for,
     a_device_that_nobody_named_opens_for_nobody,
@@ -240,13 +241,13 @@ fn a_person_at_the_console_is_root_and_ctrl_c_is_for_the_program() {
 }
 
 /// Somewhere: its words are rare.
-fn the_program_runs(words: &[u8]) {
-    let is_it = |pid| {
+fn the_program_runs(words: &[u8]) -> i32 {
+    let is_it = |pid: i32| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it == words)
     };
     eventually("the program to interrupt", || {
-        proc::all().into_iter().any(is_it).then_some(())
-    });
+        proc::all().into_iter().find(|&pid| is_it(pid))
+    })
 }
 
 fn poweroff_inside_ends_it_with_status_0() {
@@ -550,31 +551,46 @@ fn containers_run_in_it_with_limits_of_their_own() {
     let ids = ids.expect("a map");
     let (count, word) = (random(20, 60), token());
     let run = |command: &str| {
-        let (status, said) = inside(
-            &machine,
-            &format!(
-                "systemd-run --pipe --wait --quiet --property=Delegate=yes {command}"
-            ),
+        let command = format!(
+            "systemd-run --pipe --wait --quiet --property=Delegate=yes \
+             {command} 2>&1"
         );
-        assert_eq!(status, 0, "{command}: {said}");
-        said
+        inside(&machine, &command)
     };
     let limits = format!("-m 64m --pids-limit {count}");
     let read = "cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max \
                 2>/dev/null; hostname; cat /proc/self/uid_map";
-    for step in ["08-networking", "09-least-privilege"] {
-        let said = run(&format!(
-            "/w/{step} -q {limits} --hostname {word} -- sh -c '{read}'"
-        ));
-        let lines: Vec<_> = said.lines().collect();
-        assert_eq!(lines[..2], [count.to_string(), word.clone()], "{said}");
-        // Ids within ids: the nested one has a part of the outer one's.
-        let part = if count_of(&ids) > 1 { " 14000" } else { " 1" };
-        assert!(lines[2].ends_with(part), "{step}: {said}");
+    // Ids within ids: the nested one has a part of the outer one's. But nobody
+    // gets any from newuidmap, which belongs to the root of the host.
+    let part = if count_of(&ids) > 1 { " 14000" } else { " 1" };
+    for (user, part) in [("root", part), ("user", " 1")] {
+        for step in ["08-networking", "09-least-privilege"] {
+            let (status, said) = run(&format!(
+                "--uid={user} /w/{step} -q {limits} --hostname {word} \
+                 -- sh -c '{read}'"
+            ));
+            // Of cgroups v1, systemd hands ordinary users none with limits.
+            if user == "user" && !is_v2() {
+                assert_eq!(status, 125, "{step}: {said}");
+                assert!(said.contains("cgroup"), "{step}: {said}");
+                let (_, said) =
+                    run(&format!("--uid={user} /w/{step} -q id -u"));
+                assert_eq!(said, "0", "{step}");
+                continue;
+            }
+            assert_eq!(status, 0, "{step}: {said}");
+            let lines: Vec<_> = said.lines().collect();
+            let expected = [count.to_string(), word.clone()];
+            assert_eq!(lines[..2], expected, "{user}: {said}");
+            assert!(lines[2].ends_with(part), "{user}: {step}: {said}");
+        }
     }
-    let said = run("--uid=user /w/09-least-privilege -q -- id -u");
-    assert_eq!(said, "0");
     assert_eq!(stop(machine).0, 0);
+}
+
+/// Whether the limits of this host are those of cgroups v2.
+fn is_v2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 /// How many ids a user namespace has, by its map.
@@ -630,9 +646,13 @@ fn a_machine_boots_in_the_machine() {
     assert_eq!(stop(machine).0, 0);
 }
 
-/// `--rootfs` with what is no directory of ours: packages, accounts, apt.
-fn a_whole_debian_boots_and_installs_a_package() {
+/// `--rootfs` with what is no directory of ours: packages, accounts, apt, and
+/// other people's containers.
+fn a_whole_debian_boots_installs_a_package_and_runs_podman() {
     needs_systemd();
+    if needs::is_root() && needs::is_emulated() {
+        skip("takes long without KVM: an ordinary user boots it here");
+    }
     let place = shared();
     let debian = place.path().join("debian");
     // The lab has no network, and gets an archive.
@@ -647,7 +667,9 @@ fn a_whole_debian_boots_and_installs_a_package() {
         ));
     }
     assert!(made.status.success(), "{made:?}");
+    let busybox = needs::command("busybox").display().to_string();
     let step = Step::new(STEP).arg("--rootfs", debian.join("root"));
+    let step = step.args(["-v", &format!("{busybox}:/opt/busybox:ro")]);
     let mut console = step.on_terminal();
     console.shows("debian login:");
     console.types("root\n");
@@ -668,11 +690,66 @@ fn a_whole_debian_boots_and_installs_a_package() {
     let said = console.shows(&format!("{word}=0"));
     assert!(said.contains(&format!("Setting up {word} (1)")), "{said}");
     assert!(said.contains(&format!("in {word}")), "{said}");
-    console.types("poweroff\n");
+    podman_runs_a_container(&mut console);
+    // An ordinary user in it logs in, and is no less.
+    console.types("exit\n");
+    console.shows("debian login:");
+    console.types("user\n");
+    console.shows("user@debian:~$");
+    podman_runs_a_container(&mut console);
+    console.signal(Signal::SIGTERM);
     assert_eq!(console.finish().0, 0);
     let removed = script().args(["--remove".as_ref(), debian.as_os_str()]);
     assert_eq!(removed.stdout(), "");
     assert!(!debian.exists());
+}
+
+/// One of whoever is at the console. The host sees whose it is, and what it may.
+fn podman_runs_a_container(console: &mut Terminal) {
+    let (word, count) = (token(), random(20, 200));
+    // Of cgroups v1, root of a user namespace gets some, and crun wants all.
+    let limit = match is_v2() {
+        true => format!("--pids-limit {count}"),
+        false => "--cgroups disabled".to_owned(),
+    };
+    let rare = random(1000, 1_000_000);
+    console.types(format!(
+        "mkdir -p box/bin; cp /opt/busybox box/bin/; ln -sf busybox \
+         box/bin/sleep; tar -c -C box . | podman import -q - box; podman run \
+         -d --name one --network none {limit} box sleep {rare}; \
+         id -u >/tmp/{word}; echo {word}''=$?\n"
+    ));
+    let said = console.shows(&format!("{word}=0"));
+    let pid = the_program_runs(format!("sleep\0{rare}\0").as_bytes());
+    // Beside it there may be a process for the network.
+    let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).ok();
+    let mut children = proc::children(console.pid()).into_iter();
+    let machine = children.find(|&it| name(it).as_deref() == Some("systemd\n"));
+    let machine = machine.expect("PID 1 of the machine");
+    // It is the first one in numbers of its own, below those of the machine.
+    let numbers = |pid| {
+        let numbers = proc::status(pid, "NSpid").expect("its numbers");
+        numbers.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(pid).len(), numbers(machine).len() + 1, "{said}");
+    assert_eq!(numbers(pid).last().map(String::as_str), Some("1"), "{said}");
+    let inside = format!("/proc/{machine}/root");
+    let user = fs::metadata(format!("{inside}/tmp/{word}"));
+    let owner = fs::metadata(format!("/proc/{pid}")).expect("it").uid();
+    assert_eq!(owner, user.expect("a file of theirs").uid(), "{said}");
+    if is_v2() {
+        let own = fs::read_to_string(format!("/proc/{pid}/cgroup"));
+        let own = own.expect("its cgroup");
+        let own =
+            Path::new("/sys/fs/cgroup/").join(&own.trim()["0::/".len()..]);
+        let limits = own.ancestors().map(|it| it.join("pids.max"));
+        let limits = limits.filter_map(|it| fs::read_to_string(it).ok());
+        let mut limits = limits.filter(|it| it != "max\n");
+        assert_eq!(limits.next(), Some(format!("{count}\n")), "{own:?}");
+    }
+    console.types(format!("podman rm -f -t 0 one; echo {word}''-$?\n"));
+    console.shows(&format!("{word}-0"));
+    assert!(!proc::runs(pid), "{said}");
 }
 
 fn its_network_device_is_host0_which_networkd_knows() {

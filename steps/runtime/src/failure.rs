@@ -64,6 +64,13 @@ impl Failure {
         Failure::Call { call: call.to_string(), errno, advice }
     }
 
+    /// Whether somebody asked us to stop: then nothing goes on, not even without
+    /// what has failed.
+    #[must_use]
+    pub fn is_interruption(error: &anyhow::Error) -> bool {
+        matches!(error.downcast_ref(), Some(Failure::Interrupted(_)))
+    }
+
     /// The exit status of a runtime that ends with this.
     #[must_use]
     pub fn status(&self) -> u8 {

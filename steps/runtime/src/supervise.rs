@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, raise};
 
 use crate::boot::Booted;
 use crate::channel::{Channel, Message};
@@ -50,9 +50,15 @@ pub fn wait_for_start(
             }
         }
         while let Some(number) = next(signals)? {
-            if let Some(signal) = Signals::end(number) {
+            let Some(signal) = Signals::end(number) else { continue };
+            // It may have come while we looked at another one, for a command
+            // that has begun meanwhile: then it comes once more, after that.
+            let word = PollFd::new(channel.as_fd(), PollFlags::POLLIN);
+            if !which_are_ready(&mut [word], PollTimeout::ZERO)?[0] {
                 bail!(Failure::Interrupted(signal));
             }
+            raise(signal).context("raise()")?;
+            break;
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::LocalFlags;
 use nix::unistd::Pid;
-use testbed::{STEPS, Step, Terminal, eventually, needs, proc, token};
+use testbed::{ALL_STEPS, Step, Terminal, eventually, needs, proc, token};
 
 testbed::main!(
     an_interactive_shell_answers,
@@ -49,7 +49,7 @@ fn ask(terminal: &mut Terminal, command: &str) {
 
 fn an_interactive_shell_answers() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (mut terminal, _) = interactive(step);
         ask(&mut terminal, ":");
         terminal.types("exit 9\r");
@@ -59,7 +59,7 @@ fn an_interactive_shell_answers() {
 
 fn job_control_works() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (mut terminal, prompt) = interactive(step);
         ask(&mut terminal, "cat");
         let word = token();
@@ -84,7 +84,7 @@ fn job_control_works() {
 
 fn ctrl_c_ends_the_foreground_job_and_not_the_shell() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (mut terminal, _) = interactive(step);
         ask(&mut terminal, "sleep 1000");
         let pid = terminal.pid();
@@ -98,7 +98,7 @@ fn ctrl_c_ends_the_foreground_job_and_not_the_shell() {
 
 fn the_window_has_the_size_of_the_hosts_and_follows_it() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (mut terminal, _) = interactive(step);
         terminal.types("stty size\r");
         terminal.shows("24 80");
@@ -116,7 +116,7 @@ fn the_window_has_the_size_of_the_hosts_and_follows_it() {
 
 fn the_terminal_is_not_the_hosts() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (terminal, _) = interactive(step);
         let read = |pid, fd| fs::read_link(format!("/proc/{pid}/fd/{fd}"));
         let child = proc::children(terminal.pid())[0];
@@ -143,7 +143,7 @@ fn controlling_terminal(pid: i32) -> String {
 /// Else it could open /dev/tty, and type there. Input and output are pipes.
 fn without_a_terminal_of_its_own_the_hosts_is_out_of_reach() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         for init in [None, (step >= "03").then_some("--init")] {
             let waits = Step::new(step).args(init).sh("echo ready; read x");
             let shell = waits.in_shell(r#"head -n 1 | "$@" 2>&1 | cat"#);
@@ -167,7 +167,7 @@ fn without_a_terminal_of_its_own_the_hosts_is_out_of_reach() {
 
 fn from_step_04_the_terminal_has_a_name() {
     needs::root();
-    for step in &STEPS[3..] {
+    for step in &ALL_STEPS[3..] {
         let (mut terminal, _) = interactive(step);
         terminal.types("tty\r");
         terminal.shows("/dev/console\r\n");
@@ -197,7 +197,7 @@ fn before_and_after(step: Step, during: impl FnOnce(&mut Terminal)) -> i32 {
 
 fn the_hosts_terminal_is_set_as_before() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let missing = Step::new(step).args([token()]);
         assert_eq!(before_and_after(missing, |_| {}), 127, "{step}");
         let broken = Step::new(step).args(["--rootfs", "/dev/null", "true"]);
@@ -231,7 +231,7 @@ fn the_hosts_terminal_is_set_as_before() {
 
 fn ctrl_c_during_a_pause_ends_the_runtime() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let mut terminal =
             Step::telling_all(step).args(["--pause", "true"]).on_terminal();
         terminal.shows("⏎");
@@ -256,7 +256,7 @@ fn host_shell(step: Step) -> (Terminal, String) {
 
 fn in_the_background_it_neither_stops_nor_takes_the_keyboard() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let word = token();
         let (mut terminal, _) =
             host_shell(Step::new(step).sh(&format!("echo {word}; exit 5")));
@@ -303,7 +303,7 @@ fn container_runs(under: i32, name: &str) -> Option<()> {
 
 fn brought_to_the_foreground_it_has_the_keyboard() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (mut terminal, prompt) = host_shell(Step::new(step).args(["cat"]));
         terminal.types("eval \"$STEP\" &\r");
         let shell = terminal.pid();
@@ -323,7 +323,7 @@ fn brought_to_the_foreground_it_has_the_keyboard() {
 
 fn input_from_a_pipe_and_output_to_a_terminal() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let word = token();
         let script =
             format!(r#"printf 'x{word}' | "$@"; echo status=$?; read x"#);
@@ -337,7 +337,7 @@ fn input_from_a_pipe_and_output_to_a_terminal() {
 
 fn input_from_a_terminal_and_output_to_a_pipe() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let script =
             r#""$@" | tr a-z A-Z; echo status=${PIPESTATUS[0]}; read x"#;
         let inside = "echo ready >&2; cat; test -t 0 && test ! -t 1; exit $?";
@@ -364,7 +364,7 @@ fn a_megabyte_of_output_arrives_whole() {
     let file = directory.path().join("output");
     let lines: String = (0..60_000).map(|_| token() + "\n").collect();
     fs::write(&file, &lines).expect("write");
-    for step in STEPS {
+    for step in ALL_STEPS {
         // By stdin, and not from a terminal: no step 01 has volumes.
         let script = format!(r#""$@" <{}"#, file.display());
         let (status, screen) = Step::new(step)
@@ -381,7 +381,7 @@ fn a_megabyte_of_output_arrives_whole() {
 /// What the terminal still holds when the command is gone.
 fn the_last_words_arrive() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         for _ in 0..10 {
             let word = token();
             let script = format!(
@@ -402,7 +402,7 @@ fn a_big_paste_arrives_whole() {
     needs::real_processor();
     needs::root();
     let lines: String = (0..6_000).map(|_| token() + "\n").collect();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let inside = "stty -echo; echo ready; n=0; while read line; \
                       do [ \"$line\" = end ] && break; echo $line; done; echo over";
         let mut terminal = Step::new(step).sh(inside).on_terminal();
@@ -420,7 +420,7 @@ fn a_big_paste_arrives_whole() {
 
 fn a_hang_up_ends_the_container() {
     needs::root();
-    for step in STEPS {
+    for step in ALL_STEPS {
         let (terminal, _) = interactive(step);
         let (runtime, child) =
             (terminal.pid(), proc::children(terminal.pid())[0]);
@@ -434,7 +434,7 @@ fn a_hang_up_ends_the_container() {
 fn a_terminal_that_controls_nobody_works() {
     needs::root();
     let setsid = needs::command("setsid");
-    for step in STEPS {
+    for step in ALL_STEPS {
         let script = format!("exec {} --wait \"$@\"", setsid.display());
         let shell = Step::new(step).args(["sh", "-i"]).in_shell(&script);
         let mut terminal = shell.on_terminal();

@@ -142,7 +142,12 @@ struct Machine {
     /// What is judged there in every run, and not only with `--everything`:
     /// these test binaries; `None` for all.
     always: Option<&'static [&'static str]>,
+    /// Whether it gets a whole Debian, to be booted in a container.
+    debian: bool,
 }
+
+/// Boots it.
+const BOOTS_DEBIAN: &str = "system_container";
 
 /// A new one is a new entry.
 const MACHINES: [Machine; 5] = [
@@ -152,6 +157,7 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: false,
         always: None,
+        debian: false,
     },
     Machine {
         name: "lab-6.12",
@@ -159,6 +165,7 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: false,
         always: None,
+        debian: true,
     },
     Machine {
         name: "lab-13",
@@ -166,6 +173,7 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: false,
         always: Some(&[]),
+        debian: false,
     },
     Machine {
         name: "lab-unstable",
@@ -173,6 +181,7 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: true,
         always: Some(&[]),
+        debian: false,
     },
     // The numbers of system calls are an architecture's own.
     Machine {
@@ -181,6 +190,7 @@ const MACHINES: [Machine; 5] = [
         foreign: true,
         changes: false,
         always: Some(&["least_privilege"]),
+        debian: false,
     },
 ];
 
@@ -391,8 +401,9 @@ impl Run {
                 good &= there || machine.changes;
                 there
             });
+            good &= self.make_debian(log, &machines)?;
             let older = log.text().contains("goes on with the last good one");
-            if machines.len() < wanted || older {
+            if !good || machines.len() < wanted || older {
                 good |= can_do_without(log);
             }
             Ok(good)
@@ -407,6 +418,35 @@ impl Run {
             }
             later.into_iter().for_each(|machine| self.in_machine(machine));
         });
+    }
+
+    /// The archive of a whole Debian. There, the network is out of reach.
+    fn debian(&self) -> PathBuf {
+        self.target.join("test-lab/debian.tar")
+    }
+
+    fn make_debian(
+        &self,
+        log: &mut Log,
+        machines: &[&Machine],
+    ) -> Result<bool> {
+        let archive = self.debian();
+        if archive.exists() {
+            fs::remove_file(&archive).context("remove what is old")?;
+        }
+        let boots_it = |it: &&Binary| it.name == BOOTS_DEBIAN;
+        let is_due = |it: &&&Machine| {
+            it.debian && self.for_machine(it).iter().any(boots_it)
+        };
+        if machines.iter().find(is_due).is_none() {
+            return Ok(true);
+        }
+        fs::create_dir_all(self.target.join("test-lab"))
+            .context("make a directory for the lab")?;
+        let mut make = Command::new("nice");
+        make.args(["./scripts/debian-root.sh", "--tar"]).arg(archive);
+        let status = log.run("debian", &mut make, Duration::from_secs(1800))?;
+        Ok(status.is_some_and(|it| it.success()))
     }
 
     fn in_machine(&self, machine: &Machine) {
@@ -437,7 +477,14 @@ impl Run {
                     programs.join("deps").join(file)
                 };
                 let there: Vec<_> = due.into_iter().map(place).collect();
-                self.boot(log, machine, &programs, &there)
+                let (archive, its) =
+                    (self.debian(), programs.join("debian.tar"));
+                let debian = machine.debian && archive.exists();
+                if debian {
+                    fs::hard_link(archive, &its).context("bring a Debian")?;
+                }
+                let debian = debian.then_some(its);
+                self.boot(log, machine, &programs, &there, debian)
             });
         }
         if let Some(binaries) = binaries {
@@ -450,7 +497,7 @@ impl Run {
                 let first = there.first().context("a test binary")?;
                 let programs = first.ancestors().nth(2);
                 let programs = programs.context("in target")?;
-                self.boot(log, machine, programs, &there)
+                self.boot(log, machine, programs, &there, None)
             });
         }
     }
@@ -494,6 +541,7 @@ impl Run {
         machine: &Machine,
         programs: &Path,
         binaries: &[PathBuf],
+        debian: Option<PathBuf>,
     ) -> Result<bool> {
         let long = if self.takes_long(machine) { 6 } else { 1 };
         let limit = self.stages.limit() * long;
@@ -506,7 +554,7 @@ impl Run {
         let mut lab = lab(machine);
         lab.args(["--cpus", "1", "--user", "root,learner"]);
         lab.env("WORKSHOP_BIN", programs);
-        for file in binaries.iter().chain(&exercises) {
+        for file in binaries.iter().chain(&exercises).chain(&debian) {
             lab.arg("--bring").arg(file);
         }
         lab.arg("--").arg(programs.join("test-suite"));
@@ -732,7 +780,8 @@ const CAN_NOT: i32 = 125;
 fn can_do_without(log: &Log) -> bool {
     let text = log.text();
     let why = text.lines().filter(|line| {
-        ["lab:", "oldest-rust:"].iter().any(|it| line.starts_with(it))
+        let them = ["lab:", "debian-root:", "oldest-rust:"];
+        them.iter().any(|it| line.starts_with(it))
     });
     why.for_each(|line| println!("    SKIP  {line}"));
     std::env::var_os("CI").is_none()
