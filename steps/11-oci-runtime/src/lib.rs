@@ -18,6 +18,7 @@ mod devices;
 pub mod exec;
 mod hooks;
 pub mod lifecycle;
+mod limits;
 pub mod log;
 mod mounts;
 mod namespaces;

@@ -352,7 +352,7 @@ pub fn update(cli: &Cli, arguments: &Update) -> Result<()> {
             .context("--resources")?,
         None => typed(arguments)?,
     };
-    state.cgroup.update(&resources, false)
+    state.cgroup.update(&resources)
 }
 
 fn typed(arguments: &Update) -> Result<LinuxResources> {
