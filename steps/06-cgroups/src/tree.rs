@@ -410,3 +410,24 @@ fn mounted<'a>(
     let (root, place) = (fields.next()?, fields.next()?);
     wanted.then_some((Path::new(root), Path::new(place)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_mounts_the_one_that_shows_our_place_is_taken() {
+        let mounts = "30 1 0:9 /a/other /x rw - cgroup cgroup rw,pids\n\
+            31 1 0:9 /a /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+            32 1 0:8 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let ours = "7:pids:/a/b\n0::/c\n";
+        let place = |controller| find(controller, mounts, ours);
+        let pids = "/sys/fs/cgroup/pids".into();
+        let own = "/sys/fs/cgroup/pids/b".into();
+        assert_eq!(place(Some("pids")), Some((pids, own)));
+        let v2 = "/sys/fs/cgroup/unified".into();
+        let own = "/sys/fs/cgroup/unified/c".into();
+        assert_eq!(place(None), Some((v2, own)));
+        assert_eq!(place(Some("memory")), None);
+    }
+}

@@ -1,6 +1,9 @@
 //! The container's cgroup: it outlives us, and has the name that an engine
 //! wants it to have.
 
+mod limits;
+mod systemd;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -12,18 +15,20 @@ use anyhow::{Context, Result, bail, ensure};
 use cgroups::allow_alone;
 use cgroups::tree::{Trees, enter, put, remove_when_empty};
 use nix::unistd::geteuid;
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{Linux, LinuxResources};
 use runtime::{Feature, Inside};
 use serde::{Deserialize, Serialize};
 use user_namespace::powers::is_the_first;
 
-use crate::limits;
+use systemd::Scope;
 
 /// A directory of each hierarchy, by its controllers; of v2, by "".
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Cgroup {
     places: BTreeMap<String, PathBuf>,
     is_v2: bool,
+    /// Whose place systemd decides.
+    scope: Option<Scope>,
 }
 
 /// What a process may wait for that is still on its way out.
@@ -31,20 +36,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Cgroup {
     /// Where it will be. An absolute path begins at the top of each hierarchy,
-    /// another one where we are ourselves.
+    /// another one where we are ourselves; or it is for systemd.
     ///
     /// # Errors
     /// When somebody is there.
-    pub fn plan(spec: &Spec, id: &str) -> Result<Cgroup> {
+    pub fn plan(linux: &Linux, id: &str, by_systemd: bool) -> Result<Cgroup> {
         let trees = Trees::read()?;
-        let linux = spec.linux().as_ref();
-        let asked = linux.and_then(|it| it.cgroups_path().as_deref());
-        let path = asked.unwrap_or(Path::new(id));
-        ensure!(
-            !path.components().any(|it| it == Component::ParentDir),
-            "linux.cgroupsPath {path:?}: it must not lead upwards"
-        );
+        let asked = linux.cgroups_path().as_deref();
         let is_v2 = trees.controllers().all(str::is_empty);
+        if by_systemd {
+            let resources = linux.resources().clone().unwrap_or_default();
+            let scope = Some(Scope::plan(asked, id, resources)?);
+            ensure!(
+                is_v2,
+                "--systemd-cgroup: it takes cgroup v2, and here is v1"
+            );
+            return Ok(Cgroup { places: BTreeMap::new(), is_v2, scope });
+        }
+        let path = asked.unwrap_or(Path::new(id));
+        let climbs = path.components().any(|it| it == Component::ParentDir);
+        ensure!(!climbs, "linux.cgroupsPath {path:?}: it has no `..`");
         let mut places = BTreeMap::new();
         for (controllers, top, own) in trees.all() {
             let place = match path.strip_prefix("/") {
@@ -60,14 +71,17 @@ impl Cgroup {
             }
             places.insert(controllers.to_owned(), place);
         }
-        Ok(Cgroup { places, is_v2 })
+        Ok(Cgroup { places, is_v2, scope: None })
     }
 
     /// Makes it, with its limits.
     ///
     /// # Errors
     /// As mkdir(2) and write(2). Whoever may not, and asked for nothing, has none.
-    pub fn make(&mut self, spec: &Spec) -> Result<()> {
+    pub fn make(&mut self, linux: &Linux) -> Result<()> {
+        if self.scope.is_some() {
+            return Ok(());
+        }
         let trees = Trees::read()?;
         let planned = std::mem::take(&mut self.places);
         for (controllers, top, _) in trees.all() {
@@ -80,11 +94,25 @@ impl Cgroup {
                 }
             }
         }
-        let linux = spec.linux().as_ref();
-        let resources = linux.and_then(|it| it.resources().as_ref());
-        let Some(resources) = resources else { return Ok(()) };
+        let Some(resources) = linux.resources() else { return Ok(()) };
+        self.limit(resources)
+    }
+
+    fn limit(&self, resources: &LinuxResources) -> Result<()> {
         self.update(resources)?;
         self.restrict_devices(resources)
+    }
+
+    /// Where systemd has made it, around this process.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn look_up(&mut self, pid: i32) -> Result<()> {
+        if self.scope.is_some() {
+            let found = Trees::of(pid)?.place(None).context("no cgroup2")?;
+            self.places.insert(String::new(), found.1);
+        }
+        Ok(())
     }
 
     fn place(&self, controller: &str) -> Option<&Path> {
@@ -99,6 +127,9 @@ impl Cgroup {
     /// # Errors
     /// As write(2); where a limit can't be had.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        if let Some(scope) = &self.scope {
+            scope.update(resources)?;
+        }
         let files = limits::files(resources, self.is_v2)?;
         let mut refused = vec![];
         for (file, value) in &files {
@@ -169,6 +200,9 @@ impl Cgroup {
     /// # Errors
     /// As rmdir(2), when its last process does not go.
     pub fn remove(&self) -> Result<()> {
+        if let (Some(scope), Some(place)) = (&self.scope, self.place("")) {
+            scope.stop(place);
+        }
         self.places.values().try_for_each(|place| {
             remove_when_empty(place, PATIENCE)
                 .with_context(|| format!("rmdir({place:?})"))
@@ -182,7 +216,17 @@ impl Feature for Cgroup {
     fn on_the_way(&self, container: &Inside) -> Result<()> {
         let why = "we enter it, and so will all our children";
         let mut places = self.places.values();
-        Ok(places.try_for_each(|place| enter(container, place, why))?)
+        match &self.scope {
+            None => {
+                Ok(places.try_for_each(|place| enter(container, place, why))?)
+            }
+            Some(scope) if self.places.is_empty() => {
+                let places = [(String::new(), scope.start(container)?)].into();
+                let made = Cgroup { places, is_v2: true, scope: None };
+                made.limit(&scope.resources)
+            }
+            Some(scope) => scope.enter(container),
+        }
     }
 }
 

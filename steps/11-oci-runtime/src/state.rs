@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::Spec;
 use runtime::Door;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::cgroup::Cgroup;
 use crate::command_line::Cli;
@@ -211,6 +212,12 @@ impl State {
             created: &self.created,
             annotations: self.spec.annotations().clone().unwrap_or_default(),
         }
+    }
+
+    /// The same, as hooks read it.
+    #[must_use]
+    pub fn told(&self, status: Status) -> String {
+        json!(self.shown(status)).to_string()
     }
 }
 
