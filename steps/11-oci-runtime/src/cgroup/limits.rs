@@ -1,6 +1,6 @@
 //! What a config.json calls a limit, and the files of a cgroup for it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ const RATES: [(&str, &str, &str); 4] = [
 /// Each file, and what is to be written to it.
 ///
 /// # Errors
-/// Never, for what was read from JSON.
+/// When one is no name of a file.
 pub fn files(
     resources: &LinuxResources,
     is_v2: bool,
@@ -73,7 +73,11 @@ pub fn files(
     }
     let unified = resources.unified().iter().flatten().filter(|_| is_v2);
     files.extend(unified.map(|(file, value)| (file.clone(), value.clone())));
-    files.retain(|(file, _)| !file.is_empty() && !file.contains('/'));
+    files.retain(|(file, _)| !file.is_empty());
+    for (file, _) in &files {
+        let is_one = !file.contains('/');
+        ensure!(is_one, "linux.resources: {file:?} is no file of a cgroup");
+    }
     Ok(files)
 }
 
@@ -84,7 +88,7 @@ fn value(all: &Value, name: &str, is_v2: bool) -> Option<String> {
         Value::String(text) if text.is_empty() => return None,
         Value::String(text) => return Some(text.clone()),
         Value::Bool(on) => i64::from(*on),
-        value => value.as_i64()?,
+        value => value.as_i64().unwrap_or(i64::MAX),
     };
     Some(match (name, is_v2) {
         _ if value == 0 && !MAY_BE_0.contains(&name) => return None,
@@ -139,7 +143,7 @@ mod tests {
                 "throttleReadIOPSDevice": rate, "throttleWriteIOPSDevice": rate },
             "hugepageLimits": [{ "pageSize": "2MB", "limit": 4 }],
             "network": { "classID": 77, "priorities": [{ "name": "lo", "priority": 2 }] },
-            "unified": { "memory.high": "8", "../memory.max": "max" },
+            "unified": { "memory.high": "8" },
         });
         let v1 = "memory.limit_in_bytes 9|memory.memsw.limit_in_bytes 12|\
             memory.soft_limit_in_bytes 7|memory.swappiness 0|memory.oom_control 1|\
@@ -158,6 +162,14 @@ mod tests {
             pids.max max|io.weight 4950|io.max 8:1 rbps=30|io.max 8:1 wbps=30|\
             io.max 8:1 riops=30|io.max 8:1 wiops=30|hugetlb.2MB.max 4|memory.high 8";
         assert_eq!(all(asked, true), v2.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_name_of_a_limit_leads_elsewhere() {
+        let asked = json!({ "unified": { "../memory.max": "max" } });
+        let asked = serde_json::from_value(asked).expect("resources");
+        assert!(files(&asked, true).is_err());
+        assert_eq!(files(&asked, false).expect("nothing"), []);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Claims of step 11, judged from outside.
 
 mod bundle;
+mod commands;
 mod images;
 mod systemd;
 
@@ -14,6 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bundle::Bundle;
+use commands::{
+    a_run_may_be_left_alone_or_kept, a_volume_may_be_read_only_with_all_in_it,
+    descriptors_are_passed_on_as_many_as_asked_for,
+    one_more_process_may_have_other_rights, people_read_tables,
+    whoever_outlives_the_first_process_is_found,
+};
 use images::{
     a_blob_that_lies_is_refused, a_directory_is_what_the_image_says,
     a_file_of_an_image_keeps_what_it_is,
@@ -78,6 +85,12 @@ testbed::main!(
     users_inside_are_others_outside,
     one_more_process_has_all_that_the_first_has,
     one_more_process_may_be_left_alone,
+    one_more_process_may_have_other_rights,
+    descriptors_are_passed_on_as_many_as_asked_for,
+    whoever_outlives_the_first_process_is_found,
+    a_run_may_be_left_alone_or_kept,
+    people_read_tables,
+    a_volume_may_be_read_only_with_all_in_it,
     annotations_are_in_the_state,
     bad_configurations_are_told,
     the_story_is_told_to_a_file,
@@ -1337,6 +1350,9 @@ fn users_inside_are_others_outside() {
         container.done_with(&["exec", "--user", "0:0"], &["id", "-u"]),
         "0"
     );
+    // What is made on the way there belongs to somebody who exists inside.
+    let made = ["exec", "--user", "0:0", "--cwd", "/made"];
+    assert_eq!(container.done_with(&made, &["stat", "-c", "%u", "."]), "0");
     // Too few ids are no container.
     let mut container = Bundle::new();
     container.push("/linux/namespaces", json!({ "type": "user" }));
