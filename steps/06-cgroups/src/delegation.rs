@@ -80,20 +80,15 @@ impl Delegation {
         let name = |pid: &str| format!("{prefix}{numbers}-{pid}");
         let trees = Trees::read()?;
         let mut parts = vec![];
-        for controllers in trees.controllers() {
+        for (controllers, point, own) in trees.all() {
+            let parent = match controllers {
+                "" => nearest_that_hands_on(own, &point),
+                _ => own,
+            };
             let mut each = controllers.split(',');
-            let first = each.clone().next().filter(|it| !it.is_empty());
             let counts =
-                first.is_none() || each.any(|it| COUNTED.contains(&it));
-            let Some((point, own)) = trees.place(first).filter(|_| counts)
-            else {
-                continue;
-            };
-            let parent = match first {
-                None => nearest_that_hands_on(own, &point),
-                Some(_) => own,
-            };
-            if access(&parent, AccessFlags::W_OK).is_err() {
+                controllers.is_empty() || each.any(|it| COUNTED.contains(&it));
+            if !counts || access(&parent, AccessFlags::W_OK).is_err() {
                 continue;
             }
             remove_leftovers(&parent, &name(""));
@@ -246,14 +241,8 @@ impl Delegation {
 pub fn join_those_of(pid: i32, prefix: &str) -> Result<()> {
     let trees = Trees::of(pid)?;
     let is_its = |it: &PathBuf| it.to_string_lossy().contains(prefix);
-    for controllers in trees.controllers() {
-        let first = controllers.split(',').next().filter(|it| !it.is_empty());
-        let place = trees.place(first).map(|(_, place)| place);
-        if let Some(place) = place.filter(is_its) {
-            join(&place)?;
-        }
-    }
-    Ok(())
+    let mut its = trees.all().map(|(.., place)| place).filter(is_its);
+    its.try_for_each(|place| join(&place))
 }
 
 /// Where systemd has the tree, we begin anew in a scope of ours, and step aside

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use nix::unistd::{AccessFlags, access};
 use runtime::process::{attach_device_filter, load_device_filter};
-use runtime::{Failure, Host, Inside, Narrator, shell};
+use runtime::{Failure, Host, Inside, Narrator};
 use user_namespace::powers;
 
 use crate::tree::{self, Directory, Trees, put};
@@ -61,21 +61,9 @@ impl DeviceRules {
             return Ok(None);
         }
         let directory = Directory::make(runtime, "DEVICES", &parent)?;
-        let write = |file: &str, rule: &str| {
+        for (file, rule) in lines(allowed) {
             let why = "which devices may be opened";
-            tree::write(runtime, &directory.file(file), rule, why)
-        };
-        write("devices.deny", "a")?;
-        for rule in NODES {
-            write("devices.allow", rule)?;
-        }
-        for (device, access) in USUAL {
-            write("devices.allow", &format!("{device} {access}"))?;
-        }
-        for (device, access) in allowed {
-            // It may be one of the usual ones, and less is asked for.
-            write("devices.deny", &format!("{device} {ALL}"))?;
-            write("devices.allow", &format!("{device} {access}"))?;
+            tree::write(runtime, &directory.file(file), &rule, why)?;
         }
         Ok(Some(DeviceRules::V1(directory)))
     }
@@ -86,13 +74,8 @@ impl DeviceRules {
     /// As write(2).
     pub fn enter(&self, container: &Inside) -> Result<(), Failure> {
         let DeviceRules::V1(directory) = self else { return Ok(()) };
-        let tasks = directory.file("tasks");
-        container.call(
-            format!("write({tasks:?}, \"0\")"),
-            "the rules for devices are ours",
-            format!("echo 0 > {}", shell([&tasks])),
-            || put(&tasks, "0"),
-        )
+        let why = "the rules for devices are ours";
+        tree::enter(container, directory.path(), why)
     }
 
     /// Of v2: the container's cgroup gets the program, above the part that root
@@ -123,18 +106,40 @@ impl DeviceRules {
     }
 }
 
-/// Of v2: from here on, processes in this cgroup can open these devices and the
-/// usual ones.
+/// From here on, processes in this cgroup can open these devices and the usual
+/// ones. Of v1, it is one of the devices controller, and empty.
 ///
 /// # Errors
-/// As open(2) and bpf(2).
+/// As open(2), write(2) and bpf(2).
 pub fn allow_alone(cgroup: &Path, allowed: &[(String, &str)]) -> Result<()> {
+    if cgroup.join("devices.deny").exists() {
+        return lines(allowed).iter().try_for_each(|(file, rule)| {
+            let file = cgroup.join(file);
+            put(&file, rule)
+                .with_context(|| format!("write({file:?}, {rule:?})"))
+        });
+    }
     let directory =
         File::open(cgroup).with_context(|| format!("open({cgroup:?})"))?;
     let program =
         load_device_filter(&program(allowed)).context("bpf(BPF_PROG_LOAD)")?;
     attach_device_filter(directory.as_fd(), program.as_fd())
         .with_context(|| format!("bpf(BPF_PROG_ATTACH, {cgroup:?})"))
+}
+
+/// The rules of v1, each with its file. The last one about a device decides:
+/// what is asked for may be one of the usual ones, and less of it.
+fn lines(allowed: &[(String, &str)]) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("devices.deny", "a".to_owned())];
+    lines.extend(NODES.map(|rule| ("devices.allow", rule.to_owned())));
+    for (device, access) in USUAL {
+        lines.push(("devices.allow", format!("{device} {access}")));
+    }
+    for (device, access) in allowed {
+        lines.push(("devices.deny", format!("{device} {ALL}")));
+        lines.push(("devices.allow", format!("{device} {access}")));
+    }
+    lines
 }
 
 /// What is asked for goes before what is usual: it may be less of the same.

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Gid, Pid, Uid};
 use runtime::{
-    Because, Birthplace, Failure, Narrator, Side, kernel_file, shell,
+    Because, Birthplace, Failure, Inside, Narrator, Side, kernel_file, shell,
 };
 
 /// The files of a cgroup with which it is divided; the first is itself.
@@ -119,19 +119,33 @@ impl Directory {
     }
 }
 
-/// The container is over. Its last process may still be on its way out.
+/// The container is over.
 impl Drop for Directory {
     fn drop(&mut self) {
-        let end = Instant::now() + Duration::from_secs(2);
-        while is_busy(remove_tree(&self.path)) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let _ = remove_when_empty(&self.path, Duration::from_secs(2));
     }
 }
 
-fn is_busy(removed: io::Result<()>) -> bool {
-    removed
-        .is_err_and(|error| error.raw_os_error() == Some(Errno::EBUSY as i32))
+/// Takes a cgroup away, with those below it: its last process may still be on
+/// its way out.
+///
+/// # Errors
+/// As rmdir(2), when there is still one after so long.
+pub fn remove_when_empty(cgroup: &Path, patience: Duration) -> io::Result<()> {
+    let end = Instant::now() + patience;
+    loop {
+        let removed = remove_tree(cgroup);
+        let kind = removed.as_ref().map_err(io::Error::kind);
+        match kind {
+            Err(ErrorKind::NotFound) if !cgroup.exists() => return Ok(()),
+            Err(ErrorKind::NotFound | ErrorKind::ResourceBusy)
+                if Instant::now() < end =>
+            {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            _ => return removed,
+        }
+    }
 }
 
 /// The cgroup (v2) that a runtime made for the container of this process, above
@@ -253,7 +267,28 @@ pub fn put(path: &Path, value: &str) -> io::Result<()> {
     File::options().write(true).open(path)?.write_all(value.as_bytes())
 }
 
-/// The same, on the host, after saying so.
+/// We move into a cgroup. Of v1 by `tasks`, which is for one thread: one that
+/// moves itself stops nobody. To move another, by `cgroup.procs`, the kernel
+/// first stops all forks of the machine, for milliseconds.
+///
+/// # Errors
+/// As open(2) and write(2).
+pub fn enter(
+    container: &Inside,
+    cgroup: &Path,
+    why: &str,
+) -> Result<(), Failure> {
+    let tasks = cgroup.join("tasks");
+    let file = if tasks.exists() { tasks } else { cgroup.join("cgroup.procs") };
+    container.call(
+        format!("write({file:?}, \"0\")"),
+        why,
+        format!("echo 0 > {}", shell([&file])),
+        || put(&file, "0"),
+    )
+}
+
+/// The same as [`put`], on the host, after saying so.
 pub fn write(
     runtime: &Narrator,
     path: &Path,
@@ -306,6 +341,17 @@ impl Trees {
         self.ours.lines().filter_map(|line| line.split(':').nth(1))
     }
 
+    /// Each hierarchy that is to be seen: its controllers, where it is mounted,
+    /// and our place in it.
+    pub fn all(&self) -> impl Iterator<Item = (&str, PathBuf, PathBuf)> {
+        self.controllers().filter_map(|controllers| {
+            let mut each = controllers.split(',');
+            let first = each.next().filter(|it| !it.is_empty());
+            let (top, own) = self.place(first)?;
+            Some((controllers, top, own))
+        })
+    }
+
     /// Where a hierarchy is mounted, and our place in it. For v1, by its
     /// controller.
     pub fn place(
@@ -328,7 +374,6 @@ fn find(
     mounts: &str,
     cgroups: &str,
 ) -> Option<(PathBuf, PathBuf)> {
-    let (root, mounted) = mounted(controller, mounts)?;
     let ours = cgroups.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, path) = (fields.next()?, fields.next()?);
@@ -338,28 +383,54 @@ fn find(
             }
             None => controllers.is_empty(),
         };
-        wanted.then(|| path.to_owned())
+        wanted.then_some(Path::new(path))
     })?;
-    let below = Path::new(&ours).strip_prefix(&root).ok()?.to_owned();
-    Some((mounted.clone(), mounted.join(below)))
+    // There may be several: a part of the tree that is somebody else's is bound
+    // to some place, and we are not to be found there.
+    mounts.lines().filter_map(|line| mounted(controller, line)).find_map(
+        |(root, place)| {
+            let below = ours.strip_prefix(root).ok()?;
+            Some((place.to_owned(), place.join(below)))
+        },
+    )
 }
 
-fn mounted(
+/// Of a line about this hierarchy: which directory of it lies where.
+fn mounted<'a>(
     controller: Option<&str>,
-    mounts: &str,
-) -> Option<(PathBuf, PathBuf)> {
-    mounts.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let (kind, rest) = filesystem.split_once(' ')?;
-        let wanted = match controller {
-            Some(name) => {
-                kind == "cgroup"
-                    && rest.split([' ', ',']).any(|option| option == name)
-            }
-            None => kind == "cgroup2",
-        };
-        let mut fields = mount.split(' ').skip(3);
-        let (root, place) = (fields.next()?, fields.next()?);
-        wanted.then(|| (root.into(), place.into()))
-    })
+    line: &'a str,
+) -> Option<(&'a Path, &'a Path)> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let (kind, rest) = filesystem.split_once(' ')?;
+    let wanted = match controller {
+        Some(name) => {
+            kind == "cgroup"
+                && rest.split([' ', ',']).any(|option| option == name)
+        }
+        None => kind == "cgroup2",
+    };
+    let mut fields = mount.split(' ').skip(3);
+    let (root, place) = (fields.next()?, fields.next()?);
+    wanted.then_some((Path::new(root), Path::new(place)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_mounts_the_one_that_shows_our_place_is_taken() {
+        let mounts = "30 1 0:9 /a/other /x rw - cgroup cgroup rw,pids\n\
+            31 1 0:9 /a /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+            32 1 0:8 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let ours = "7:pids:/a/b\n0::/c\n";
+        let place = |controller| find(controller, mounts, ours);
+        let pids = "/sys/fs/cgroup/pids".into();
+        let own = "/sys/fs/cgroup/pids/b".into();
+        assert_eq!(place(Some("pids")), Some((pids, own)));
+        let v2 = "/sys/fs/cgroup/unified".into();
+        let own = "/sys/fs/cgroup/unified/c".into();
+        assert_eq!(place(None), Some((v2, own)));
+        assert_eq!(place(Some("memory")), None);
+    }
 }

@@ -14,7 +14,7 @@ use mount_namespace::Mount;
 use nix::mount::MsFlags;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::unistd::{Gid, Uid};
-use runtime::{Failure, Inside, Narrator, Side, shell};
+use runtime::{Failure, Inside, Narrator, Side};
 
 use crate::handed_over::HandedOver;
 use crate::limits::{Limits, PERIOD};
@@ -145,23 +145,10 @@ impl Cgroup {
         &self.handed_over
     }
 
-    /// Puts ourselves there. By `tasks`, which is for one thread: one that
-    /// moves itself stops nobody. To move another, by `cgroup.procs`, the
-    /// kernel first stops all forks of the machine, for milliseconds.
+    /// Puts ourselves there.
     pub fn enter(&self, container: &Inside) -> Result<()> {
-        let enter = |place: &PathBuf| {
-            let tasks = place.join("tasks");
-            let tasks = match tasks.exists() {
-                true => tasks,
-                false => place.join("cgroup.procs"),
-            };
-            container.call(
-                format!("write({tasks:?}, \"0\")"),
-                "we enter it, and so will all our children",
-                format!("echo 0 > {}", shell([&tasks])),
-                || tree::put(&tasks, "0"),
-            )
-        };
+        let why = "we enter it, and so will all our children";
+        let enter = |place: &PathBuf| tree::enter(container, place, why);
         let Some((first, others)) = self.places.split_first() else {
             return Ok(());
         };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use least_privilege::find_capability;
-use oci_spec::runtime::{LinuxIdMapping, Process, Spec};
+use oci_spec::runtime::{Hooks, Linux, LinuxIdMapping, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use user_namespace::Mapping;
@@ -28,6 +28,12 @@ pub struct Bundle {
     pub directory: PathBuf,
     /// The config.json.
     pub spec: Spec,
+    /// Of it, what every container has.
+    pub process: Process,
+    pub linux: Linux,
+    pub hooks: Hooks,
+    /// The root directory, without links.
+    pub rootfs: PathBuf,
     /// What was asked for and can't be.
     pub warnings: Vec<String>,
 }
@@ -46,28 +52,28 @@ impl Bundle {
         let spec = read(&file, |value| {
             prune(value.get_mut("process"), &mut warnings)
         })?;
-        let bundle = Bundle { id: id.to_owned(), directory, spec, warnings };
-        bundle.check().with_context(|| format!("{}", file.display()))?;
-        Ok(bundle)
+        Bundle::of(id, directory, spec, warnings)
+            .with_context(|| file.display().to_string())
     }
 
-    fn check(&self) -> Result<()> {
-        let spec = &self.spec;
+    fn of(
+        id: &str,
+        directory: PathBuf,
+        spec: Spec,
+        warnings: Vec<String>,
+    ) -> Result<Bundle> {
         let version = spec.version();
         ensure!(
             version.starts_with("1.") && version.split('.').count() >= 3,
             "ociVersion {version:?}: this runtime knows 1.0.0 to 1.2.1"
         );
-        let process = self.process()?;
+        let process = spec.process().clone().context("process: is missing")?;
         ensure!(
             process.args().as_ref().is_some_and(|it| !it.is_empty()),
             "process.args: a container has a command"
         );
-        ensure!(
-            process.cwd().is_absolute(),
-            "process.cwd {:?}: not an absolute path",
-            process.cwd()
-        );
+        let cwd = process.cwd();
+        ensure!(cwd.is_absolute(), "process.cwd {cwd:?}: not absolute");
         // The kernel says that of some only when the command begins.
         let words = process.args().iter().chain(process.env()).flatten();
         for word in words {
@@ -77,10 +83,9 @@ impl Bundle {
             let place = mount.destination();
             ensure!(place.is_absolute(), "mount at {place:?}: not absolute");
         }
-        let linux = spec.linux().as_ref();
-        let masked = linux.and_then(|it| it.masked_paths().as_ref());
-        let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
-        let paths = masked.into_iter().chain(read_only).flatten();
+        let linux = spec.linux().clone().context("linux: is missing")?;
+        let masked = linux.masked_paths().iter().flatten();
+        let paths = masked.chain(linux.readonly_paths().iter().flatten());
         let mut count = spec.mounts().iter().flatten().count();
         for path in paths {
             let it = "linux.maskedPaths and readonlyPaths";
@@ -91,27 +96,24 @@ impl Bundle {
             count <= MOST_MOUNTS,
             "mounts: {count} of them, and not more than {MOST_MOUNTS} are made"
         );
-        self.rootfs().map(drop)
-    }
-
-    /// # Errors
-    /// Without one.
-    pub fn process(&self) -> Result<&Process> {
-        self.spec.process().as_ref().context("process: a container has one")
-    }
-
-    /// The root directory, without links.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn rootfs(&self) -> Result<PathBuf> {
-        let root = self.spec.root().as_ref().context("root: is missing")?;
-        let path = self.directory.join(root.path());
-        let found = fs::canonicalize(&path)
+        let hooks = spec.hooks().clone().unwrap_or_default();
+        let root = spec.root().as_ref().context("root: is missing")?;
+        let path = directory.join(root.path());
+        let rootfs = fs::canonicalize(&path)
             .with_context(|| format!("root.path {path:?}"))?;
-        ensure!(found.is_dir(), "root.path {path:?}: not a directory");
-        ensure!(found != Path::new("/"), "root.path: that is the host's own /");
-        Ok(found)
+        ensure!(rootfs.is_dir(), "root.path {path:?}: not a directory");
+        ensure!(rootfs != Path::new("/"), "root.path: the host's own /");
+        let id = id.to_owned();
+        Ok(Bundle {
+            id,
+            directory,
+            spec,
+            process,
+            linux,
+            hooks,
+            rootfs,
+            warnings,
+        })
     }
 
     /// Who inside is who outside.
@@ -119,14 +121,13 @@ impl Bundle {
     /// # Errors
     /// When nobody is.
     pub fn mapping(&self) -> Result<Mapping> {
-        let linux = self.spec.linux().as_ref();
-        let ids = |of: Option<&Vec<LinuxIdMapping>>| {
-            let all = of.into_iter().flatten();
+        let ids = |of: &Option<Vec<LinuxIdMapping>>| {
+            let all = of.iter().flatten();
             all.map(|it| [it.container_id(), it.host_id(), it.size()])
                 .collect::<Vec<_>>()
         };
-        let uids = ids(linux.and_then(|it| it.uid_mappings().as_ref()));
-        let gids = ids(linux.and_then(|it| it.gid_mappings().as_ref()));
+        let uids = ids(self.linux.uid_mappings());
+        let gids = ids(self.linux.gid_mappings());
         ensure!(
             !uids.is_empty() && !gids.is_empty(),
             "a new user namespace takes linux.uidMappings and gidMappings"

@@ -21,7 +21,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub log_format: String,
 
-    /// Taken, and without effect: systemd is not asked for the cgroup
+    /// Have systemd make the cgroup: cgroupsPath is SLICE:PREFIX:NAME
     #[arg(long, global = true)]
     pub systemd_cgroup: bool,
 

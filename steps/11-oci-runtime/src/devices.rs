@@ -11,7 +11,7 @@ use nix::mount::MsFlags;
 use nix::sys::stat::{Mode, SFlag, makedev, mknodat};
 use nix::unistd::{Gid, Uid, fchownat};
 use oci_spec::runtime::{
-    LinuxDevice, LinuxDeviceType as Type, LinuxNamespaceType as Kind, Spec,
+    Linux, LinuxDevice, LinuxDeviceType as Type, LinuxNamespaceType as Kind,
 };
 use runtime::{Failure, Inside};
 
@@ -99,11 +99,10 @@ fn one(container: &Inside, root: &NewRoot, device: &LinuxDevice) -> Result<()> {
 /// When one is the machine's.
 pub fn checked(
     sysctl: HashMap<String, String>,
-    spec: &Spec,
+    linux: &Linux,
 ) -> Result<Vec<(String, String)>> {
-    let linux = spec.linux().as_ref();
-    let all = linux.and_then(|it| it.namespaces().as_ref());
-    let has = |kind| all.into_iter().flatten().any(|it| it.typ() == kind);
+    let all = linux.namespaces();
+    let has = |kind| all.iter().flatten().any(|it| it.typ() == kind);
     const OF_IPC: [&str; 8] = [
         "msgmax",
         "msgmnb",

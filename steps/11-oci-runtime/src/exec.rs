@@ -2,18 +2,22 @@
 //! namespace is entered, and none is made.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use least_privilege::find_capability;
 use nix::sys::signal::SigSet;
-use oci_spec::runtime::{Capability, Process};
+use nix::unistd::Pid;
+use oci_spec::runtime::Process;
+use runtime::process::Child;
 use runtime::{Leave, Signals};
+use serde_json::{Value, json};
 
 use crate::bundle;
 use crate::command_line::{Cli, Exec};
 use crate::console::Console;
-use crate::lifecycle::{child, write_pid};
+use crate::lifecycle::write_pid;
 use crate::namespaces::Namespaces;
 use crate::state::{Directory, Status};
 
@@ -32,7 +36,9 @@ pub fn exec(cli: &Cli, arguments: &Exec) -> Result<u8> {
             "cannot exec in a container that is not running: container not running"
         ),
     }
-    let usual = state.spec.process().clone().context("process")?;
+    let spec = &state.spec;
+    let linux = spec.linux().as_ref().context("linux")?;
+    let usual = spec.process().as_ref().context("process")?;
     let process = asked(arguments, usual)?;
     let socket = arguments.console_socket.as_deref();
     let console = Console::connect(&process, socket)?;
@@ -46,8 +52,7 @@ pub fn exec(cli: &Cli, arguments: &Exec) -> Result<u8> {
         container = container.with(console);
     }
     let preserve_fds = arguments.preserve_fds;
-    let container =
-        crate::confined(container, &process, &state.spec, preserve_fds)?;
+    let container = crate::confined(container, &process, linux, preserve_fds)?;
     let (pid, its) = (Rc::new(Cell::new(0)), arguments.pid_file.clone());
     let number = Rc::clone(&pid);
     container.leave(Leave {
@@ -65,75 +70,55 @@ pub fn exec(cli: &Cli, arguments: &Exec) -> Result<u8> {
 /// # Errors
 /// As waitpid(2).
 pub fn accompany(pid: i32) -> Result<u8> {
-    let mut child = child(pid);
+    let mut child = Child::adopted(Pid::from_raw(pid));
     let signals = Signals::block().context("signalfd()")?;
     let exit = runtime::accompany_plainly(&mut child, &signals)?;
     let _ = SigSet::empty().thread_set_mask();
     Ok(exit.status())
 }
 
-/// The process from a file, or from words.
-fn asked(arguments: &Exec, usual: Process) -> Result<Process> {
-    if let Some(file) = &arguments.process {
-        return from_file(file);
+/// The process from a file, or the container's own, with other words.
+fn asked(arguments: &Exec, usual: &Process) -> Result<Process> {
+    match &arguments.process {
+        Some(file) => {
+            bundle::read(file, |it| bundle::prune(Some(it), &mut vec![]))
+        }
+        None => serde_json::from_value(changed(arguments, usual)?)
+            .context("process"),
     }
-    let mut process = usual;
-    if arguments.command.is_empty() {
-        bail!("name a command, or a --process");
-    }
-    process.set_args(Some(arguments.command.clone()));
-    process.set_terminal(Some(arguments.tty));
+}
+
+fn changed(arguments: &Exec, usual: &Process) -> Result<Value> {
+    ensure!(!arguments.command.is_empty(), "name a command, or a --process");
+    let mut process = serde_json::to_value(usual)?;
+    process["args"] = json!(arguments.command);
+    process["terminal"] = json!(arguments.tty);
     if let Some(cwd) = &arguments.cwd {
-        process.set_cwd(cwd.clone());
+        process["cwd"] = json!(cwd);
     }
-    let env = process.env().iter().flatten().chain(&arguments.env);
-    let env = env.cloned().collect();
-    process.set_env(Some(env));
+    let env = usual.env().iter().flatten().chain(&arguments.env);
+    process["env"] = json!(env.collect::<Vec<_>>());
     if let Some(user) = &arguments.user {
         let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
         let number = |it: &str| {
             it.parse::<u32>().with_context(|| format!("--user {user}"))
         };
-        process.user_mut().set_uid(number(uid)?).set_gid(number(gid)?);
+        process["user"]["uid"] = json!(number(uid)?);
+        process["user"]["gid"] = json!(number(gid)?);
     }
     if !arguments.additional_gids.is_empty() {
-        let groups = arguments.additional_gids.clone();
-        process.user_mut().set_additional_gids(Some(groups));
+        process["user"]["additionalGids"] = json!(arguments.additional_gids);
     }
     if arguments.no_new_privs {
-        process.set_no_new_privileges(Some(true));
+        process["noNewPrivileges"] = json!(true);
     }
-    more(&mut process, &arguments.cap)?;
+    for name in &arguments.cap {
+        find_capability(name).map_err(|e| anyhow!("--cap {name}: {e}"))?;
+        for set in ["bounding", "effective", "permitted"] {
+            let set = &mut process["capabilities"][set];
+            let names = set.as_array().cloned().unwrap_or_default();
+            *set = json!([names, vec![json!(name)]].concat());
+        }
+    }
     Ok(process)
-}
-
-fn from_file(file: &Path) -> Result<Process> {
-    bundle::read(file, |it| bundle::prune(Some(it), &mut vec![]))
-}
-
-fn more(process: &mut Process, names: &[String]) -> Result<()> {
-    for name in names {
-        let short = name.to_uppercase();
-        let short = short.strip_prefix("CAP_").unwrap_or(&short);
-        let one: Capability = short
-            .parse()
-            .map_err(|_| anyhow!("--cap {name}: there is none"))?;
-        let mut sets = process.capabilities().clone().unwrap_or_default();
-        let with = |set: &Option<_>| {
-            let mut set: oci_spec::runtime::Capabilities =
-                set.clone().unwrap_or_default();
-            set.insert(one);
-            Some(set)
-        };
-        let (bounding, effective, permitted) = (
-            with(sets.bounding()),
-            with(sets.effective()),
-            with(sets.permitted()),
-        );
-        sets.set_bounding(bounding)
-            .set_effective(effective)
-            .set_permitted(permitted);
-        process.set_capabilities(Some(sets));
-    }
-    Ok(())
 }

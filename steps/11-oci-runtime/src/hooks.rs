@@ -9,13 +9,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use oci_spec::runtime::Hook;
+use oci_spec::runtime::{Hook, Hooks};
 use runtime::{Feature, Host, Inside};
 use rustix::fs::{MemfdFlags, memfd_create};
-use serde_json::json;
 
-use crate::bundle::Bundle;
-use crate::state::Status;
+use crate::state::{State, Status};
 
 /// The hooks of `create` that act on the host, and those of `start` inside.
 pub struct Halfway {
@@ -23,57 +21,39 @@ pub struct Halfway {
     prestart: Vec<Hook>,
     create_runtime: Vec<Hook>,
     start_container: Vec<Hook>,
-    state: String,
-    id_state: String,
+    creating: String,
+    created: String,
 }
 
 impl Halfway {
     #[allow(deprecated)]
-    pub fn new(bundle: &Bundle) -> Halfway {
-        let hooks = bundle.spec.hooks().as_ref();
-        let list = |of: Option<&Option<Vec<Hook>>>| {
-            of.cloned().flatten().unwrap_or_default()
-        };
+    pub fn new(hooks: &Hooks, state: &State) -> Halfway {
+        let list = |of: &Option<Vec<Hook>>| of.clone().unwrap_or_default();
         Halfway {
-            prestart: list(hooks.map(|it| it.prestart())),
-            create_runtime: list(hooks.map(|it| it.create_runtime())),
-            start_container: list(hooks.map(|it| it.start_container())),
-            state: state(bundle, Status::Creating),
-            id_state: state(bundle, Status::Created),
+            prestart: list(hooks.prestart()),
+            create_runtime: list(hooks.create_runtime()),
+            start_container: list(hooks.start_container()),
+            creating: state.told(Status::Creating),
+            created: state.told(Status::Created),
         }
     }
 }
 
 impl Feature for Halfway {
     fn halfway(&mut self, container: &Host) -> Result<()> {
-        let state = with_pid(&self.state, container.pid.as_raw());
+        let state = with_pid(&self.creating, container.pid.as_raw());
         run("prestart", &self.prestart, &state)?;
         run("createRuntime", &self.create_runtime, &state)
     }
 
     fn called(&self, _: &Inside) -> Result<()> {
-        run(
-            "startContainer",
-            &self.start_container,
-            &with_our_pid(&self.id_state),
-        )
+        let state = with_our_pid(&self.created);
+        run("startContainer", &self.start_container, &state)
     }
 }
 
-/// The state, but for the pid, which nobody has yet.
-#[must_use]
-pub fn state(bundle: &Bundle, status: Status) -> String {
-    let Bundle { spec, directory, id, .. } = bundle;
-    json!({
-        "ociVersion": spec.version(), "id": id, "status": status, "pid": 0,
-        "bundle": directory, "annotations": spec.annotations().clone().unwrap_or_default(),
-    })
-    .to_string()
-}
-
-/// With this pid.
-#[must_use]
-pub fn with_pid(state: &str, pid: i32) -> String {
+/// A state, with this pid.
+fn with_pid(state: &str, pid: i32) -> String {
     let mut state: serde_json::Value =
         serde_json::from_str(state).unwrap_or_default();
     state["pid"] = pid.into();

@@ -34,18 +34,18 @@ use anyhow::{Result, anyhow};
 use least_privilege::{NoNewPrivileges, SessionKeyring};
 use mount_namespace::MountNamespace;
 use networking::Network;
-use oci_spec::runtime::{LinuxNamespaceType as Kind, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespaceType as Kind, Process};
 use runtime::{Container, Variable};
 use user_namespace::UserNamespace;
 use uts_namespace::UtsNamespace;
 
 use bundle::Bundle;
-use cgroup::Cgroup;
 use console::Console;
 use hooks::Halfway;
 use mounts::Mounts;
 use namespaces::Namespaces;
 use process::Settings;
+use state::State;
 
 /// The container that a bundle describes. Its features act in this order: it
 /// is that of all steps.
@@ -54,15 +54,15 @@ use process::Settings;
 /// When it describes what can't be.
 pub fn container(
     bundle: &Bundle,
-    cgroup: Cgroup,
+    state: &State,
     console: Option<Console>,
     preserve_fds: u32,
 ) -> Result<Container> {
-    let Bundle { spec, .. } = bundle;
-    let process = bundle.process()?;
-    let namespaces = Namespaces::new(spec)?;
+    let Bundle { spec, process, linux, .. } = bundle;
+    let namespaces = Namespaces::new(bundle)?;
     let is_new = |kind| namespaces.is_new(kind);
-    let mut container = described(process, bundle.rootfs()?)?.with(cgroup);
+    let mut container =
+        described(process, bundle.rootfs.clone())?.with(state.cgroup.clone());
     if is_new(Kind::User) {
         let mapping = bundle.mapping()?;
         container = container.with(UserNamespace::mapped(mapping));
@@ -75,17 +75,17 @@ pub fn container(
         container = container.with(Network::alone());
     }
     if is_new(Kind::Mount) {
-        let propagation = mounts::before_the_pivot(spec)?;
+        let propagation = mounts::before_the_pivot(linux)?;
         container = container.with(MountNamespace { propagation });
     }
-    let mounts = Mounts::new(bundle, console, &namespaces)?;
+    let mounts = Mounts::new(bundle, state, console, &namespaces)?;
     let container = container
         .with(namespaces)
-        .with(Halfway::new(bundle))
+        .with(Halfway::new(&bundle.hooks, state))
         .with(mounts)
-        .with(rules::paths(spec))
+        .with(rules::paths(linux))
         .with(SessionKeyring);
-    confined(container, process, spec, preserve_fds)
+    confined(container, process, linux, preserve_fds)
 }
 
 /// What comes last, and holds for `exec` as well: what the process is, and
@@ -93,11 +93,11 @@ pub fn container(
 fn confined(
     container: Container,
     process: &Process,
-    spec: &Spec,
+    linux: &Linux,
     preserve_fds: u32,
 ) -> Result<Container> {
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-    let seccomp = rules::seccomp(process, spec)?;
+    let seccomp = rules::seccomp(process, linux)?;
     let container = container
         .with(Settings::new(process, preserve_fds))
         .with(rules::capabilities(process)?)

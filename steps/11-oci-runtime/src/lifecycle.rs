@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getegid, geteuid};
 use oci_spec::runtime::{
-    LinuxCpuBuilder, LinuxMemoryBuilder, LinuxNamespaceType, LinuxPidsBuilder,
-    LinuxResources, Spec,
+    Hook, Hooks, LinuxNamespaceType, LinuxResources, Spec,
 };
-use runtime::process::{Child, send, send_to};
+use runtime::process::{send, send_to};
 use runtime::{Door, Leave};
 use serde_json::json;
 
@@ -39,7 +39,7 @@ pub fn create(cli: &Cli, arguments: &Create) -> Result<()> {
         log::write(cli, "warning", warning);
     }
     let socket = arguments.console_socket.as_deref();
-    let console = Console::connect(bundle.process()?, socket)?;
+    let console = Console::connect(&bundle.process, socket)?;
     let (directory, lock) = Directory::make(cli, id)?;
     let made = make(cli, arguments, &bundle, &directory, lock.clone(), console);
     made.inspect_err(|_| drop(directory.remove()))
@@ -55,12 +55,12 @@ fn make(
 ) -> Result<()> {
     let cgroup = match cli.cgroup_manager.as_deref() {
         Some("disabled") => Cgroup::default(),
-        _ => Cgroup::plan(&bundle.spec, &arguments.id)?,
+        _ => Cgroup::plan(&bundle.linux, &arguments.id, cli.systemd_cgroup)?,
     };
     let mut state = State {
         id: arguments.id.clone(),
         bundle: bundle.directory.clone(),
-        rootfs: bundle.rootfs()?,
+        rootfs: bundle.rootfs.clone(),
         pid: 0,
         start_time: 0,
         created: log::now(),
@@ -70,7 +70,7 @@ fn make(
     // Written down before it is made: whoever kills us can have it taken away.
     directory.write(&state)?;
     let planned = state.cgroup.clone();
-    let made = state.cgroup.make(&bundle.spec);
+    let made = state.cgroup.make(&bundle.linux);
     let made = made.and_then(|()| {
         begin(arguments, bundle, directory, state, lock, console)
     });
@@ -86,8 +86,7 @@ fn begin(
     console: Option<Console>,
 ) -> Result<()> {
     let preserve_fds = arguments.preserve_fds;
-    let cgroup = state.cgroup.clone();
-    let container = crate::container(bundle, cgroup, console, preserve_fds)?;
+    let container = crate::container(bundle, &state, console, preserve_fds)?;
     let container = container.with(lock);
     let door = Some(Door::make(directory.path())?);
     let (pid_file, place) =
@@ -98,6 +97,7 @@ fn begin(
             state.pid = host.pid.as_raw();
             state.start_time =
                 start_time(state.pid).context("it died early")?;
+            state.cgroup.look_up(state.pid)?;
             Directory::at(place).write(&state)?;
             write_pid(pid_file.as_deref(), state.pid)
         }),
@@ -128,14 +128,24 @@ pub fn start(cli: &Cli, id: &str) -> Result<()> {
         Status::Stopped => bail!("cannot start a container that has stopped"),
         status => bail!("cannot start a container in the {status:?} state"),
     }
-    let shown = serde_json::to_string(&state.shown(Status::Running))?;
-    let hooks = state.spec.hooks().as_ref();
-    let hooks = hooks.and_then(|it| it.poststart().clone()).unwrap_or_default();
-    if let Err(error) = hooks::run("poststart", &hooks, &shown) {
-        // It runs: what fails now is only told (runtime.md, step 9).
+    has_become(cli, &state, Status::Running, "poststart", Hooks::poststart);
+    Ok(())
+}
+
+/// Its hooks are run. That it is so no failure of theirs changes: one that fails
+/// is told (runtime.md, "Lifecycle").
+fn has_become(
+    cli: &Cli,
+    state: &State,
+    status: Status,
+    point: &str,
+    hooks: impl Fn(&Hooks) -> &Option<Vec<Hook>>,
+) {
+    let all = state.spec.hooks().clone().unwrap_or_default();
+    let hooks = hooks(&all).as_deref().unwrap_or_default();
+    if let Err(error) = hooks::run(point, hooks, &state.told(status)) {
         log::write(cli, "warning", &runtime::told(&error));
     }
-    Ok(())
 }
 
 /// # Errors
@@ -144,7 +154,7 @@ pub fn run(cli: &Cli, arguments: &Run) -> Result<u8> {
     let id = &arguments.create.id;
     let take_away = || delete(cli, &Delete { force: true, id: id.clone() });
     create(cli, &arguments.create)?;
-    let pid = known(&Directory::of(cli, id)?, id)?.pid;
+    let pid = find(cli, id)?.1.pid;
     let begun = start(cli, id);
     if arguments.detach && begun.is_ok() {
         return Ok(0);
@@ -154,6 +164,20 @@ pub fn run(cli: &Cli, arguments: &Run) -> Result<u8> {
         take_away()?;
     }
     end
+}
+
+fn find(cli: &Cli, id: &str) -> Result<(Directory, State)> {
+    let directory = Directory::of(cli, id)?;
+    let state = known(&directory, id)?;
+    Ok((directory, state))
+}
+
+/// The same, of one that has not ended.
+fn alive(cli: &Cli, id: &str) -> Result<(State, Status)> {
+    let (directory, state) = find(cli, id)?;
+    let status = state.status(&directory);
+    ensure!(status != Status::Stopped, "container not running");
+    Ok((state, status))
 }
 
 fn known(directory: &Directory, id: &str) -> Result<State> {
@@ -166,8 +190,7 @@ fn known(directory: &Directory, id: &str) -> Result<State> {
 /// # Errors
 /// When there is none.
 pub fn state(cli: &Cli, id: &str) -> Result<()> {
-    let directory = Directory::of(cli, id)?;
-    let state = known(&directory, id)?;
+    let (directory, state) = find(cli, id)?;
     let shown = state.shown(state.status(&directory));
     print(&serde_json::to_string_pretty(&shown)?)
 }
@@ -211,20 +234,23 @@ pub fn list(cli: &Cli, arguments: &List) -> Result<()> {
 /// When it does not run, or there is no such signal.
 pub fn kill(cli: &Cli, arguments: &Kill) -> Result<()> {
     let Kill { id, signal, all } = arguments;
-    let directory = Directory::of(cli, id)?;
-    let state = known(&directory, id)?;
     let number = number_of(signal)?;
     if *all {
-        for pid in state.cgroup.processes() {
-            let _ = send(nix::unistd::Pid::from_raw(pid), number);
+        for pid in find(cli, id)?.1.cgroup.processes() {
+            let _ = signal_to(pid, number);
         }
         return Ok(());
     }
-    let process = state.process().context("container not running")?;
+    let process = alive(cli, id)?.0.process();
+    let process = process.context("container not running")?;
     match send_to(process.as_fd(), number) {
         Err(Errno::ESRCH) => bail!("container not running: no such process"),
         sent => sent.context("kill()"),
     }
+}
+
+fn signal_to(pid: i32, number: i32) -> nix::Result<()> {
+    send(Pid::from_raw(pid), number)
 }
 
 fn number_of(signal: &str) -> Result<i32> {
@@ -267,16 +293,11 @@ pub fn delete(cli: &Cli, arguments: &Delete) -> Result<()> {
     }
     for pid in state.cgroup.processes() {
         // Where there is no PID namespace, some may have outlived the first.
-        let _ = send(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL as i32);
+        let _ = signal_to(pid, Signal::SIGKILL as i32);
     }
     state.cgroup.remove()?;
     directory.remove()?;
-    let shown = serde_json::to_string(&state.shown(Status::Stopped))?;
-    let hooks = state.spec.hooks().as_ref();
-    let hooks = hooks.and_then(|it| it.poststop().clone()).unwrap_or_default();
-    if let Err(error) = hooks::run("poststop", &hooks, &shown) {
-        log::write(cli, "warning", &runtime::told(&error));
-    }
+    has_become(cli, state, Status::Stopped, "poststop", Hooks::poststop);
     Ok(())
 }
 
@@ -298,8 +319,7 @@ fn end(state: &State) -> Result<()> {
 /// # Errors
 /// When there is none.
 pub fn ps(cli: &Cli, arguments: &Ps) -> Result<()> {
-    let directory = Directory::of(cli, &arguments.id)?;
-    let all = known(&directory, &arguments.id)?.cgroup.processes();
+    let all = find(cli, &arguments.id)?.1.cgroup.processes();
     if arguments.format == "json" {
         return print(&serde_json::to_string(&all)?);
     }
@@ -330,8 +350,7 @@ pub fn ps(cli: &Cli, arguments: &Ps) -> Result<()> {
 /// # Errors
 /// When it is not running, or not frozen.
 pub fn freeze(cli: &Cli, id: &str, on: bool) -> Result<()> {
-    let directory = Directory::of(cli, id)?;
-    let state = known(&directory, id)?;
+    let (directory, state) = find(cli, id)?;
     match (on, state.status(&directory)) {
         (true, Status::Running | Status::Created) | (false, Status::Paused) => {
             state.cgroup.freeze(on)
@@ -344,12 +363,7 @@ pub fn freeze(cli: &Cli, id: &str, on: bool) -> Result<()> {
 /// # Errors
 /// As write(2).
 pub fn update(cli: &Cli, arguments: &Update) -> Result<()> {
-    let directory = Directory::of(cli, &arguments.id)?;
-    let state = known(&directory, &arguments.id)?;
-    ensure!(
-        state.status(&directory) != Status::Stopped,
-        "container not running"
-    );
+    let (state, _) = alive(cli, &arguments.id)?;
     let resources = match arguments.resources.as_deref() {
         Some(file) if file == Path::new("-") => {
             let mut text = String::new();
@@ -359,35 +373,16 @@ pub fn update(cli: &Cli, arguments: &Update) -> Result<()> {
         Some(file) => bundle::read(file, |_| false).context("--resources")?,
         None => typed(arguments)?,
     };
-    state.cgroup.update(&resources, false)
+    state.cgroup.update(&resources)
 }
 
 fn typed(arguments: &Update) -> Result<LinuxResources> {
-    let mut resources = LinuxResources::default();
-    if let Some(limit) = arguments.memory {
-        resources.set_memory(Some(
-            LinuxMemoryBuilder::default().limit(limit).build()?,
-        ));
-    }
-    let mut cpu = LinuxCpuBuilder::default();
-    cpu = match arguments.cpu_quota {
-        Some(it) => cpu.quota(it),
-        None => cpu,
-    };
-    cpu = match arguments.cpu_period {
-        Some(it) => cpu.period(it),
-        None => cpu,
-    };
-    cpu = match arguments.cpu_share {
-        Some(it) => cpu.shares(it),
-        None => cpu,
-    };
-    resources.set_cpu(Some(cpu.build()?));
-    if let Some(limit) = arguments.pids_limit {
-        resources
-            .set_pids(Some(LinuxPidsBuilder::default().limit(limit).build()?));
-    }
-    Ok(resources)
+    let Update { memory, cpu_quota, cpu_period, cpu_share, .. } = arguments;
+    let pids = arguments.pids_limit.unwrap_or_default();
+    let cpu = json!({ "quota": cpu_quota, "period": cpu_period, "shares": cpu_share });
+    let limit = json!({ "limit": memory });
+    let all = json!({ "memory": limit, "cpu": cpu, "pids": { "limit": pids } });
+    Ok(serde_json::from_value(all)?)
 }
 
 /// # Errors
@@ -404,8 +399,7 @@ pub fn spec(arguments: &SpecArguments) -> Result<()> {
 /// What a container has when nobody says anything of it.
 #[must_use]
 pub fn described(for_a_user: bool) -> Spec {
-    let (uid, gid) =
-        (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     let mut spec = match for_a_user {
         true => Spec::rootless(uid, gid),
         false => Spec::default(),
@@ -414,6 +408,11 @@ pub fn described(for_a_user: bool) -> Spec {
         .set_hostname(Some("workshop".to_owned()));
     if let Some(process) = spec.process_mut() {
         process.set_terminal(Some(false));
+        // By inheritable ones, some programs would get more than they may have
+        // (CVE-2022-29162).
+        let mut sets = process.capabilities().clone().unwrap_or_default();
+        sets.set_inheritable(None).set_ambient(None);
+        process.set_capabilities(Some(sets));
     }
     spec
 }
@@ -437,7 +436,7 @@ pub fn features() -> Result<()> {
         "mountOptions": crate::mounts::options(),
         "linux": {
             "namespaces": [Cgroup, Ipc, Mount, Network, Pid, Time, User, Uts],
-            "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false },
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true },
             "seccomp": { "enabled": true },
             "apparmor": { "enabled": true }, "selinux": { "enabled": true },
         },
@@ -446,9 +445,4 @@ pub fn features() -> Result<()> {
 
 fn print(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}").context("write(stdout)")
-}
-
-/// A child of ours by this number.
-pub(crate) fn child(pid: i32) -> Child {
-    Child::adopted(nix::unistd::Pid::from_raw(pid))
 }

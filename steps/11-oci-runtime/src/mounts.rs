@@ -16,7 +16,7 @@ use nix::mount::MsFlags;
 use nix::sys::stat::fstat;
 use nix::unistd::{fchdir, sethostname, symlinkat};
 use oci_spec::runtime::{
-    Hook, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked, Spec,
+    Hook, Linux, LinuxDevice, LinuxNamespaceType as Kind, Mount as Asked,
 };
 use runtime::process::set_domain_name;
 use runtime::{Because, Failure, Feature, Inside, shell, write_below_proc};
@@ -24,7 +24,7 @@ use runtime::{Because, Failure, Feature, Inside, shell, write_below_proc};
 use crate::bundle::Bundle;
 use crate::console::Console;
 use crate::namespaces::Namespaces;
-use crate::state::Status;
+use crate::state::{State, Status};
 use crate::{devices, hooks};
 
 /// All mounts, and what comes between them and the pivot.
@@ -146,8 +146,8 @@ fn propagation(word: &str) -> Option<MsFlags> {
 ///
 /// # Errors
 /// When linux.rootfsPropagation is none.
-pub fn before_the_pivot(spec: &Spec) -> Result<MsFlags> {
-    Ok(match asked_propagation(spec)? {
+pub fn before_the_pivot(linux: &Linux) -> Result<MsFlags> {
+    Ok(match asked_propagation(linux)? {
         None => MsFlags::MS_SLAVE,
         Some(flags) if flags.contains(MsFlags::MS_UNBINDABLE) => {
             MsFlags::MS_PRIVATE
@@ -156,10 +156,11 @@ pub fn before_the_pivot(spec: &Spec) -> Result<MsFlags> {
     })
 }
 
-fn asked_propagation(spec: &Spec) -> Result<Option<MsFlags>> {
-    let linux = spec.linux().as_ref();
-    let word = linux.and_then(|it| it.rootfs_propagation().as_deref());
-    let Some(word) = word.filter(|it| !it.is_empty()) else { return Ok(None) };
+fn asked_propagation(linux: &Linux) -> Result<Option<MsFlags>> {
+    let word = linux.rootfs_propagation().as_deref().unwrap_or_default();
+    if word.is_empty() {
+        return Ok(None);
+    }
     let found = propagation(word);
     found.with_context(|| format!("linux.rootfsPropagation {word:?}")).map(Some)
 }
@@ -167,38 +168,28 @@ fn asked_propagation(spec: &Spec) -> Result<Option<MsFlags>> {
 impl Mounts {
     pub fn new(
         bundle: &Bundle,
+        state: &State,
         console: Option<Console>,
         namespaces: &Namespaces,
     ) -> Result<Mounts> {
-        let Bundle { spec, directory, .. } = bundle;
-        let linux = spec.linux().as_ref();
+        let Bundle { spec, linux, hooks, .. } = bundle;
         let mounts = spec.mounts().iter().flatten().cloned();
-        let hooks = spec.hooks().as_ref();
-        let sysctl = linux.and_then(|it| it.sysctl().clone());
+        let root = spec.root().as_ref();
+        let hostname = spec.hostname().clone();
+        let sysctl = linux.sysctl().clone().unwrap_or_default();
         Ok(Mounts {
             mounts: mounts.map(|it| (it.clone(), Options::of(&it))).collect(),
-            bundle: directory.clone(),
-            devices: linux
-                .and_then(|it| it.devices().clone())
-                .unwrap_or_default(),
-            read_only: spec
-                .root()
-                .as_ref()
-                .and_then(|it| it.readonly())
-                .unwrap_or(false),
-            propagation: asked_propagation(spec)?,
-            sysctl: devices::checked(sysctl.unwrap_or_default(), spec)?,
+            bundle: bundle.directory.clone(),
+            devices: linux.devices().clone().unwrap_or_default(),
+            read_only: root.and_then(|it| it.readonly()).unwrap_or(false),
+            propagation: asked_propagation(linux)?,
+            sysctl: devices::checked(sysctl, linux)?,
             console,
             has_cgroup_namespace: namespaces.is_new(Kind::Cgroup),
-            hooks: hooks
-                .and_then(|it| it.create_container().clone())
-                .unwrap_or_default(),
-            state: hooks::state(bundle, Status::Creating),
+            hooks: hooks.create_container().clone().unwrap_or_default(),
+            state: state.told(Status::Creating),
             domainname: spec.domainname().clone(),
-            joined_hostname: spec
-                .hostname()
-                .clone()
-                .filter(|_| !namespaces.is_new(Kind::Uts)),
+            joined_hostname: hostname.filter(|_| !namespaces.is_new(Kind::Uts)),
         })
     }
 
@@ -299,7 +290,6 @@ impl Mounts {
         options: &Options,
     ) -> Result<()> {
         let trees = cgroups::tree::Trees::read()?;
-        let table = cgroups::tree::read("/proc/self/cgroup")?;
         let flags = options.flags;
         if trees.controllers().all(str::is_empty) {
             let mount = || {
@@ -329,13 +319,7 @@ impl Mounts {
             "a place for one tree per controller",
         )?;
         let tree = root.existing(place)?;
-        for line in table.lines() {
-            let controllers = line.split(':').nth(1).unwrap_or_default();
-            let Some(first) =
-                controllers.split(',').next().filter(|it| !it.is_empty())
-            else {
-                continue;
-            };
+        for controllers in trees.controllers().filter(|it| !it.is_empty()) {
             let names = controllers.trim_start_matches("name=");
             let place = place.join(names);
             let target = root.place(&place, true)?;
@@ -346,9 +330,8 @@ impl Mounts {
                     "what is counted",
                 )?,
                 false => {
-                    let Some((_, own)) = trees.place(Some(first)) else {
-                        continue;
-                    };
+                    let first = controllers.split(',').next();
+                    let Some((_, own)) = trees.place(first) else { continue };
                     Mount::bind(&own, MsFlags::empty()).make(
                         container,
                         target,

@@ -10,9 +10,11 @@ use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use nix::unistd::{Gid, Uid};
-use oci_spec::runtime::{LinuxNamespaceType as Kind, Spec};
+use oci_spec::runtime::LinuxNamespaceType as Kind;
 use runtime::{Because, Feature, Inside, NO_MORE_NAMESPACES, Narrator, shell};
 use user_namespace::become_root;
+
+use crate::bundle::Bundle;
 
 /// clone(2) has no room for it: unshare(2), and a fork after it.
 const TIME: CloneFlags = CloneFlags::from_bits_retain(Kind::Time as i32);
@@ -35,13 +37,11 @@ impl Namespaces {
 
     /// # Errors
     /// When one is named twice, or a path is none.
-    pub fn new(spec: &Spec) -> Result<Namespaces> {
-        let linux = spec.linux().as_ref();
+    pub fn new(bundle: &Bundle) -> Result<Namespaces> {
+        let Bundle { spec, linux, .. } = bundle;
         let mut namespaces = Namespaces::none();
         let mut seen = CloneFlags::empty();
-        for it in
-            linux.and_then(|it| it.namespaces().as_ref()).into_iter().flatten()
-        {
+        for it in linux.namespaces().iter().flatten() {
             let (kind, one) = (it.typ(), flag(it.typ()));
             ensure!(!seen.contains(one), "linux.namespaces: {kind} twice");
             seen |= one;
@@ -50,8 +50,7 @@ impl Namespaces {
                 Some(path) => namespaces.join(kind, path)?,
             }
         }
-        let offsets = linux.and_then(|it| it.time_offsets().as_ref());
-        for (clock, offset) in offsets.into_iter().flatten() {
+        for (clock, offset) in linux.time_offsets().iter().flatten() {
             let (seconds, nanos) =
                 (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
             namespaces.offsets += &format!("{clock} {seconds} {nanos}\n");

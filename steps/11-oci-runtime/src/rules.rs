@@ -6,7 +6,7 @@ use least_privilege::{
     profile,
 };
 use nix::unistd::{Gid, Uid};
-use oci_spec::runtime::{Capabilities as Names, Process, Spec};
+use oci_spec::runtime::{Capabilities as Names, Linux, Process};
 use runtime::{Feature, Inside, Narrator};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -40,12 +40,8 @@ pub struct Seccomp(least_privilege::Seccomp);
 
 /// # Errors
 /// When the profile is no good.
-pub fn seccomp(process: &Process, spec: &Spec) -> Result<Option<Seccomp>> {
-    let linux = spec.linux().as_ref();
-    let Some(profile) = linux.and_then(|it| it.seccomp().clone()) else {
-        return Ok(None);
-    };
-    let mut profile = profile;
+pub fn seccomp(process: &Process, linux: &Linux) -> Result<Option<Seccomp>> {
+    let Some(mut profile) = linux.seccomp().clone() else { return Ok(None) };
     // Names of other kernels and architectures are no mistake here.
     let known: Vec<_> = profile::all_calls().map(|it| it.0).collect();
     let calls = profile.syscalls().clone().map(|all| {
@@ -90,11 +86,9 @@ impl Feature for Seccomp {
 }
 
 /// What of /proc and /sys is covered, and what is read-only.
-pub fn paths(spec: &Spec) -> SystemPaths {
-    let list = |of: Option<&Vec<String>>| of.cloned().unwrap_or_default();
-    let linux = spec.linux().as_ref();
-    let masked = linux.and_then(|it| it.masked_paths().as_ref());
-    let read_only = linux.and_then(|it| it.readonly_paths().as_ref());
+pub fn paths(linux: &Linux) -> SystemPaths {
+    let list = |of: &Option<Vec<String>>| of.clone().unwrap_or_default();
+    let (masked, read_only) = (linux.masked_paths(), linux.readonly_paths());
     let chosen = Some((list(masked), list(read_only)));
     SystemPaths { unconfined: false, chosen }
 }

@@ -19,6 +19,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use user_namespace::powers::is_the_first;
 
 use crate::cgroup::Cgroup;
@@ -258,6 +259,12 @@ impl State {
             created: &self.created,
             annotations: self.spec.annotations().clone().unwrap_or_default(),
         }
+    }
+
+    /// The same, as hooks read it.
+    #[must_use]
+    pub fn told(&self, status: Status) -> String {
+        json!(self.shown(status)).to_string()
     }
 }
 

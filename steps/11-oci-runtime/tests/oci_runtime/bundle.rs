@@ -115,8 +115,8 @@ impl Bundle {
             let opened = File::options().append(true).create(true).open(place);
             opened.expect("out")
         };
-        // A container that stays has its stdout: a pipe would not end.
-        let is_create = words[0] == "create";
+        // What stays has its stdout: a pipe would not end.
+        let is_create = words[0] == "create" || words.contains(&"--detach");
         if is_create {
             runtime
                 .stdout(out())

@@ -2,19 +2,27 @@
 //! Claims of step 11, judged from outside.
 
 mod bundle;
+mod commands;
 mod hostile;
 mod images;
 mod layers;
+mod systemd;
 
 use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bundle::Bundle;
+use commands::{
+    a_run_may_be_left_alone_or_kept, a_volume_may_be_read_only_with_all_in_it,
+    descriptors_are_passed_on_as_many_as_asked_for,
+    one_more_process_may_have_other_rights, people_read_tables,
+    whoever_outlives_the_first_process_is_found,
+};
 use hostile::{
     a_bundle_out_of_all_proportion_is_told_and_costs_little,
     a_command_killed_before_any_call_leaves_nothing_after_a_delete,
@@ -62,6 +70,10 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
 };
 use serde_json::{Value, json};
+use systemd::{
+    a_user_has_a_scope_of_their_own_systemd, systemd_makes_the_cgroup,
+    where_no_systemd_answers_it_is_told,
+};
 use testbed::{eventually, needs, proc, skip, token};
 
 testbed::main!(
@@ -99,11 +111,21 @@ testbed::main!(
     devices_are_made,
     settings_are_of_namespaces_or_refused,
     limits_of_the_cgroup_are_set_updated_and_taken_away,
+    another_part_of_the_tree_that_is_mounted_first_is_not_taken,
+    systemd_makes_the_cgroup,
+    a_user_has_a_scope_of_their_own_systemd,
+    where_no_systemd_answers_it_is_told,
     devices_are_refused_by_the_cgroup,
     a_container_is_frozen_and_goes_on,
     users_inside_are_others_outside,
     one_more_process_has_all_that_the_first_has,
     one_more_process_may_be_left_alone,
+    one_more_process_may_have_other_rights,
+    descriptors_are_passed_on_as_many_as_asked_for,
+    whoever_outlives_the_first_process_is_found,
+    a_run_may_be_left_alone_or_kept,
+    people_read_tables,
+    a_volume_may_be_read_only_with_all_in_it,
     annotations_are_in_the_state,
     bad_configurations_are_told,
     the_story_is_told_to_a_file,
@@ -1045,8 +1067,11 @@ fn capabilities_are_set_by_set() {
     let pid = container.start("true");
     let bounding = CHOWN | KILL | NET_BIND;
     assert_eq!(sets(pid), [CHOWN | KILL, KILL, KILL, bounding, KILL]);
-    // Root gets what is in the bounding set.
+    // Root gets what is in the bounding set; `spec` asks for no other sets.
     let mut container = Bundle::new();
+    let asked = container.config["process"]["capabilities"].as_object();
+    let asked: Vec<_> = asked.expect("sets").keys().cloned().collect();
+    assert_eq!(asked, ["bounding", "effective", "permitted"]);
     container.set("/process/capabilities", json!({ "bounding": names(CHOWN), "permitted": names(CHOWN), "effective": names(CHOWN) }));
     let pid = container.start("true");
     assert_eq!(sets(pid), [0, CHOWN, CHOWN, CHOWN, 0]);
@@ -1173,7 +1198,7 @@ fn settings_are_of_namespaces_or_refused() {
 }
 
 /// Where v1 has the container's cgroup.
-fn cgroup(container: &Bundle, controller: &str) -> std::path::PathBuf {
+fn cgroup(container: &Bundle, controller: &str) -> PathBuf {
     let pid = container.pid();
     let table =
         fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("a table");
@@ -1185,12 +1210,13 @@ fn cgroup(container: &Bundle, controller: &str) -> std::path::PathBuf {
     if table.lines().find(is_its).is_none() {
         skip(format!("needs the {controller} controller of cgroup v1"));
     }
-    let found = testbed::watch::cgroups_named(&container.id);
-    let place = found
-        .into_iter()
-        .find(|it| it.components().any(|it| it.as_os_str() == controller));
-    place
+    cgroup_of(container, controller)
         .unwrap_or_else(|| skip(format!("needs a {controller} cgroup to give")))
+}
+
+fn cgroup_of(container: &Bundle, controller: &str) -> Option<PathBuf> {
+    let mut found = testbed::watch::cgroups_named(&container.id).into_iter();
+    found.find(|it| it.components().any(|it| it.as_os_str() == controller))
 }
 
 fn limits_of_the_cgroup_are_set_updated_and_taken_away() {
@@ -1257,6 +1283,43 @@ fn limits_of_the_cgroup_are_set_updated_and_taken_away() {
     {
         fs::remove_dir(above).expect("rmdir");
     }
+}
+
+/// As in a container of an engine, which binds a part of the tree somewhere.
+fn another_part_of_the_tree_that_is_mounted_first_is_not_taken() {
+    needs_root();
+    needs_cgroups();
+    let mut container = Bundle::new();
+    let table = fs::read_to_string("/proc/self/cgroup").expect("a table");
+    let own = table.lines().find_map(|line| line.split_once(":pids:"));
+    let own = own.unwrap_or_else(|| skip("needs a pids cgroup of v1")).1;
+    let own = format!("/sys/fs/cgroup/pids{own}");
+    let other = Path::new(&own).join(format!("other-{}", container.id));
+    let made = fs::create_dir(&other);
+    made.unwrap_or_else(|_| skip("needs a pids cgroup to divide"));
+    for place in ["x", "y"] {
+        fs::create_dir(container.file(place)).expect("mkdir");
+    }
+    container.set("/linux/resources", json!({ "pids": { "limit": 44 } }));
+    container.sh("exec sleep 1000");
+    let runtime = container.runtime();
+    let script = "mount --bind \"$1\" x && mount --bind /sys/fs/cgroup/pids y \
+        && umount /sys/fs/cgroup/pids && shift && exec \"$@\" >out 2>&1";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-m", "sh", "-c", script, "sh"]).arg(&other);
+    unshare.arg(runtime.get_program()).args(runtime.get_args());
+    unshare.args(["create", "--pid-file", "pid", &container.id]);
+    let done = unshare.current_dir(container.path()).status();
+    let said = container.text("out");
+    let limit = cgroup_of(&container, "pids")
+        .map(|place| fs::read_to_string(place.join("pids.max")));
+    container.done(&["delete", "--force"]);
+    for place in testbed::watch::cgroups_named(&container.id) {
+        let _ = fs::remove_dir(place);
+    }
+    fs::remove_dir(&other).expect("rmdir");
+    assert!(done.expect("unshare").success(), "{said}");
+    assert_eq!(limit.expect("a cgroup").expect("a limit"), "44\n");
 }
 
 fn devices_are_refused_by_the_cgroup() {
@@ -1354,6 +1417,9 @@ fn users_inside_are_others_outside() {
         container.done_with(&["exec", "--user", "0:0"], &["id", "-u"]),
         "0"
     );
+    // What is made on the way there belongs to somebody who exists inside.
+    let made = ["exec", "--user", "0:0", "--cwd", "/made"];
+    assert_eq!(container.done_with(&made, &["stat", "-c", "%u", "."]), "0");
     // Too few ids are no container.
     let mut container = Bundle::new();
     container.push("/linux/namespaces", json!({ "type": "user" }));
@@ -1506,18 +1572,22 @@ fn the_story_is_told_to_a_file() {
     }
 }
 
-fn an_ordinary_user_has_a_container() {
-    needs::ordinary_user();
-    // 01 makes its root directory for root: here is one of a single program.
+/// 01 makes its root directory for root: here is one of a single program.
+fn of_a_user() -> Bundle {
     let busybox = needs::command("busybox");
-    let mut container = Bundle::of(&["spec", "--rootless"], |root| {
+    Bundle::of(&["spec", "--rootless"], |root| {
         fs::create_dir_all(root.join("bin")).expect("mkdir");
         fs::copy(&busybox, root.join("bin/busybox")).expect("copy");
         for name in ["sh", "id", "hostname", "sleep"] {
             let link = root.join("bin").join(name);
             std::os::unix::fs::symlink("busybox", link).expect("a link");
         }
-    });
+    })
+}
+
+fn an_ordinary_user_has_a_container() {
+    needs::ordinary_user();
+    let mut container = of_a_user();
     let pid = container.start("id -u; hostname");
     let said = format!("0\n{}\n", container.id);
     assert!(
