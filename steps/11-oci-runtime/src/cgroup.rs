@@ -143,6 +143,15 @@ impl Cgroup {
         resources: &LinuxResources,
         is_new: bool,
     ) -> Result<()> {
+        if let Some(memory) = resources.memory() {
+            let both = memory.swap().filter(|it| *it > 0);
+            let least = memory.limit().unwrap_or(0);
+            let is_room = both.is_none_or(|both| both >= least);
+            ensure!(
+                is_room,
+                "memory.swap: it counts memory, too, so it is not less than memory.limit"
+            );
+        }
         let files = if self.is_v2 { v2(resources) } else { v1(resources) };
         for (controller, file, value) in files {
             let place = self.place(controller).with_context(|| {
@@ -523,7 +532,8 @@ fn v1(resources: &LinuxResources) -> Files {
 /// The names and units of v2 (the kernel's cgroup-v2.rst).
 fn v2(resources: &LinuxResources) -> Files {
     let mut files = vec![];
-    let max = |it: i64| if it < 0 { "max".to_owned() } else { it.to_string() };
+    let max =
+        |it: i64| if it == -1 { "max".to_owned() } else { it.to_string() };
     if let Some(memory) = resources.memory() {
         let limit = memory.limit().filter(|it| *it != 0);
         set(&mut files, "memory", "memory.max", limit.map(max));
