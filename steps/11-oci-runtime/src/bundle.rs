@@ -76,8 +76,9 @@ impl Bundle {
         ensure!(cwd.is_absolute(), "process.cwd {cwd:?}: not absolute");
         // The kernel says that of some only when the command begins.
         let words = process.args().iter().chain(process.env()).flatten();
+        let words = words.chain(spec.hostname()).chain(spec.domainname());
         for word in words {
-            ensure!(!word.contains('\0'), "process: {word:?} has a NUL byte");
+            ensure!(!word.contains('\0'), "{word:?} has a NUL byte");
         }
         for mount in spec.mounts().iter().flatten() {
             let place = mount.destination();

@@ -37,10 +37,10 @@ pub fn make(
 
 fn one(container: &Inside, root: &NewRoot, device: &LinuxDevice) -> Result<()> {
     let path = device.path();
+    let name = path.file_name().context("a device has a name")?;
     if root.existing(path).is_ok() {
         return Ok(());
     }
-    let name = path.file_name().context("a device has a name")?;
     let parent = path.parent().context("a device has a directory")?;
     let Target::Place(parent, _) = root.place(parent, true)? else {
         bail!("no directory for it");

@@ -99,7 +99,7 @@ fn confined(
     let no_new_privileges = process.no_new_privileges().unwrap_or(false);
     let seccomp = rules::seccomp(process, linux)?;
     let container = container
-        .with(Settings::new(process, preserve_fds))
+        .with(Settings::new(process, preserve_fds)?)
         .with(rules::capabilities(process)?)
         .with(NoNewPrivileges(no_new_privileges));
     Ok(match seccomp {

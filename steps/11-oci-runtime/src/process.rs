@@ -5,7 +5,7 @@ use std::io::{stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, fchown};
 use oci_spec::runtime::{PosixRlimitType as Limit, Process};
@@ -27,18 +27,33 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(process: &Process, preserve_fds: u32) -> Settings {
+    /// # Errors
+    /// When an id is none.
+    pub fn new(process: &Process, preserve_fds: u32) -> Result<Settings> {
         let user = process.user();
+        // setresuid(2) would take it for: stay root.
+        let ids = [user.uid(), user.gid()];
+        ensure!(
+            !ids.contains(&u32::MAX),
+            "process.user: {} is no id",
+            u32::MAX
+        );
         let groups = user.additional_gids().iter().flatten().copied();
         let label = process.apparmor_profile().as_ref();
         let label = label.filter(|it| !it.is_empty());
         let value = |it| (it != u64::MAX).then_some(it);
-        let limits = process.rlimits().iter().flatten().map(|it| {
-            let (current, maximum) = (value(it.soft()), value(it.hard()));
-            (resource(it.typ()), Rlimit { current, maximum })
-        });
-        Settings {
-            limits: limits.collect(),
+        let mut limits = vec![];
+        for it in process.rlimits().iter().flatten() {
+            let (kind, name) = (resource(it.typ()), it.typ());
+            let is_new = limits.iter().all(|(other, _)| *other != kind);
+            ensure!(is_new, "process.rlimits: {name} twice");
+            let (soft, hard) = (it.soft(), it.hard());
+            ensure!(soft <= hard, "process.rlimits: {name}: {soft} of {hard}");
+            let (current, maximum) = (value(soft), value(hard));
+            limits.push((kind, Rlimit { current, maximum }));
+        }
+        Ok(Settings {
+            limits,
             oom_score_adj: process.oom_score_adj(),
             user: (Uid::from_raw(user.uid()), Gid::from_raw(user.gid())),
             groups: groups.map(Gid::from_raw).collect(),
@@ -46,7 +61,7 @@ impl Settings {
             has_terminal: process.terminal().unwrap_or(false),
             label: label.cloned().or(process.selinux_label().clone()),
             preserve_fds,
-        }
+        })
     }
 }
 

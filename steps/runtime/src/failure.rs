@@ -165,7 +165,9 @@ impl<T> Because<T> for Result<T, Failure> {
 pub fn told(error: &anyhow::Error) -> String {
     let cause = |cause: &(dyn std::error::Error + 'static)| {
         let io = cause.downcast_ref::<io::Error>();
-        match io.and_then(io::Error::raw_os_error) {
+        let rustix = cause.downcast_ref::<rustix::io::Errno>();
+        let number = io.and_then(io::Error::raw_os_error);
+        match number.or(rustix.map(|it| it.raw_os_error())) {
             Some(number) => Errno::from_raw(number).to_string(),
             None => cause.to_string(),
         }

@@ -40,11 +40,20 @@ const RATES: [(&str, &str, &str); 4] = [
 /// Each file, and what is to be written to it.
 ///
 /// # Errors
-/// When one is no name of a file.
+/// When one is no name of a file, or contradicts another.
 pub fn files(
     resources: &LinuxResources,
     is_v2: bool,
 ) -> Result<Vec<(String, String)>> {
+    if let Some(memory) = resources.memory() {
+        let both = memory.swap().filter(|it| *it > 0);
+        let least = memory.limit().unwrap_or(0);
+        ensure!(
+            both.is_none_or(|both| both >= least),
+            "memory.swap: it counts memory, too, so it is not less than \
+             memory.limit"
+        );
+    }
     let all = serde_json::to_value(resources)?;
     let one = |v1: &str, v2: &str| if is_v2 { v2 } else { v1 }.to_owned();
     let list = |of: &Value| of.as_array().cloned().unwrap_or_default();
@@ -109,10 +118,10 @@ fn value(all: &Value, name: &str, is_v2: bool) -> Option<String> {
         ("/cpu/quota", true) => {
             let period = Some(number("/cpu/period")).filter(|it| *it != 0);
             let quota =
-                if value < 0 { "max".into() } else { value.to_string() };
+                if value == -1 { "max".into() } else { value.to_string() };
             format!("{quota} {}", period.unwrap_or(100_000))
         }
-        (_, true) | ("/pids/limit", _) if value < 0 => "max".to_owned(),
+        (_, true) | ("/pids/limit", _) if value == -1 => "max".to_owned(),
         _ => value.to_string(),
     })
 }
