@@ -33,7 +33,7 @@ and rules are in a network of their own, from which nothing leads out.
               minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
               needs no root, and installs nothing. Not where all are installed: then
               these are used
-  --check     says whether they are there
+  --check     says whether they are there, and in which directory
   --help      this text
 
 Exit status: COMMAND's own; 125 if the engines can't be started.
@@ -49,19 +49,23 @@ engine_packages=(
     conmon
     containerd
     crun
+    docker-registry
     docker.io
     fuse-overlayfs
     iptables
     podman
     rootlesskit
     runc
+    skopeo
     slirp4netns
     tini
+    umoci
 )
 engine_programs=(
     bin/busybox usr/sbin/{dockerd,docker-proxy,runc,xtables-nft-multi,iptables-nft,ip6tables-nft}
     usr/bin/{docker,docker-init,containerd,containerd-shim-runc-v2,ctr,podman,conmon}
     usr/bin/{crun,runc,fuse-overlayfs,slirp4netns,rootlesskit,tini,tini-static,catatonit}
+    usr/bin/{docker-registry,skopeo,umoci}
     usr/share/docker.io/contrib/dockerd-rootless.sh
 )
 
@@ -360,7 +364,7 @@ main() {
     case ${1-} in
         --check)
             [[ ! $engines || -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
-            exit 0
+            echo "${engines:-/}" && exit
             ;;
         --get) get_engines && exit ;;
         --rootless) rootless=yes && shift ;;
