@@ -15,6 +15,7 @@ use machine::{
 
 use rootless::{
     docker_of_an_ordinary_user_runs_what_it_is_asked_to,
+    nothing_of_an_ordinary_users_engines_is_left,
     podman_of_an_ordinary_user_runs_what_it_is_asked_to,
 };
 use testbed::{eventually, needs, proc, token};
@@ -33,6 +34,7 @@ testbed::main!(
     podman_keeps_a_container_in_the_background,
     podman_of_an_ordinary_user_runs_what_it_is_asked_to,
     docker_of_an_ordinary_user_runs_what_it_is_asked_to,
+    nothing_of_an_ordinary_users_engines_is_left,
     the_doctor_knows_these_engines,
     nothing_of_the_engines_is_left,
     engines_that_are_killed_leave_nothing,
