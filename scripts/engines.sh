@@ -30,7 +30,7 @@ and rules are in a network of their own, from which nothing leads out.
   --rootless  COMMAND runs as an ordinary user, and so do docker and podman, in user
               namespaces of theirs (podman run --rm -it box; there is no ctr)
   --get       gets the engines from Debian's packages, once, and starts nothing: a
-              minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
+              minute, the network, and 400 MB in ~/.cache/container-workshop-lab. It
               needs no root, and installs nothing. Not where all are installed: then
               these are used
   --check     says whether they are there, and in which directory
