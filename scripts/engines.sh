@@ -30,7 +30,7 @@ and rules are in a network of their own, from which nothing leads out.
   --rootless  COMMAND runs as an ordinary user, and so do docker and podman, in user
               namespaces of theirs (podman run --rm -it box; there is no ctr)
   --get       gets the engines from Debian's packages, once, and starts nothing: a
-              minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
+              minute, the network, and 400 MB in ~/.cache/container-workshop-lab. It
               needs no root, and installs nothing. Not where all are installed: then
               these are used
   --check     says whether they are there, and in which directory
@@ -81,8 +81,6 @@ make_engines() { # DIRECTORY
         './lib/*-linux-gnu*' './usr/lib/*-linux-gnu*' "${engine_programs[@]/#/./}" ||
         fail "the engines can't be unpacked in $cache. Above is why."
     mv "$1/bin/busybox" "$1/usr/share/docker.io/contrib/dockerd-rootless.sh" "$1/usr/bin"
-    # Rootless docker wants one by this name, for ports outside of its own network.
-    ln -s ../sbin/docker-proxy "$1/usr/bin/rootlesskit-docker-proxy"
     ln -s iptables-nft "$1/usr/sbin/iptables"
     ln -s ip6tables-nft "$1/usr/sbin/ip6tables"
     rm "$run/packages"
@@ -91,7 +89,7 @@ make_engines() { # DIRECTORY
 # Sets engines to their directory, or to none: where all of them are installed.
 find_engines() {
     engines=''
-    if [[ $(type -P dockerd docker containerd ctr podman conmon crun runc slirp4netns rootlesskit | wc -l) == 10 ]]; then
+    if [[ $(type -P dockerd docker containerd ctr podman conmon crun runc slirp4netns rootlesskit busybox | wc -l) == 11 ]]; then
         return
     fi
     cache=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/container-workshop-lab
@@ -187,7 +185,6 @@ pretend_a_machine() {
         umount "$place"
         mount --move /run/cgroup "$place"
     done
-    # On cgroup v2, whoever gives controllers away has no processes.
     if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
         mkdir /sys/fs/cgroup/engines
         echo 0 >/sys/fs/cgroup/engines/cgroup.procs
@@ -291,7 +288,10 @@ start_docker() { # PROGRAM LOG
 inside_rootless() { # COMMAND...
     export XDG_RUNTIME_DIR=$HOME/run DOCKER_HOST=unix://$HOME/run/docker.sock DOCKER_CONFIG=$HOME/.docker
     mkdir -m 700 "$XDG_RUNTIME_DIR"
-    mkdir -p ~/.config/docker
+    mkdir -p ~/.config/docker ~/bin
+    # docker wants one by this name, for ports outside of its own network.
+    ln -s "$(type -P docker-proxy)" ~/bin/rootlesskit-docker-proxy
+    PATH=$PATH:~/bin:/usr/share/docker.io/contrib
     docker_settings >~/.config/docker/daemon.json
     start_docker dockerd-rootless.sh ~/run/docker.log
     tar -c -C "$BOX" . | podman import --quiet - box >~/run/podman.log 2>&1 || {
@@ -330,6 +330,15 @@ inside() { # COMMAND...
     exit "$status"
 }
 
+# On cgroup v2, whoever gives controllers away has no processes: neither the engines, nor
+# the unshare that waits for their end. It has made their cgroup the root by now.
+# shellcheck disable=SC2016 # a shell of its own fills this in
+stand_aside='[ ! -e /sys/fs/cgroup/cgroup.controllers ] || {
+    mkdir "/sys/fs/cgroup/$group/waits"
+    echo 0 >"/sys/fs/cgroup/$group/waits/cgroup.procs"
+}
+exec "$@"'
+
 start() { # COMMAND...
     local status=0 care
     ((EUID == 0)) || fail 'docker and containerd need root.' 'Try: sudo ./scripts/engines.sh'
@@ -346,8 +355,9 @@ start() { # COMMAND...
     care=$!
     export life
     # It dies with us, however we die.
-    (join_cgroups && exec setpriv --pdeathsig KILL unshare --mount --net --ipc --pid --cgroup --fork \
-        --mount-proc --kill-child bash "$checkout/scripts/engines.sh" --inside "$@") || status=$?
+    (join_cgroups && exec setpriv --pdeathsig KILL unshare --cgroup sh -c "$stand_aside" sh \
+        unshare --mount --net --ipc --pid --fork --mount-proc --kill-child \
+        bash "$checkout/scripts/engines.sh" --inside "$@") || status=$?
     exec {life}>&-
     wait "$care" || true
     exit "$status"
@@ -365,7 +375,7 @@ main() {
     case ${1-} in
         --check)
             [[ ! $engines || -d $engines ]] || fail 'the engines are not there.' 'To get them: ./scripts/engines.sh --get'
-            echo "$engines" && exit
+            echo "${engines:-/}" && exit
             ;;
         --get) get_engines && exit ;;
         --rootless) rootless=yes && shift ;;

@@ -46,10 +46,15 @@ find_docker() {
 # In a file: the path of a runtime of this name.
 named='"workshop"[[:space:]]*:[[:space:]]*\{[[:space:]]*"path"[[:space:]]*:[[:space:]]*"([^"]*)"'
 
-# What it says counts more than what is written. Sets found.
+# What it says counts more than what is written. One that is asleep is not asked: at its
+# socket, systemd would wake it. Sets found.
 docker_names_workshop() {
-    local said daemon=$root/etc/docker/daemon.json
-    if [[ -z $root ]] && said=$(timeout 2 docker info --format '{{range $name, $it := .Runtimes}}{{$name}} {{end}}' 2>/dev/null) && [[ $said ]]; then
+    local said='' daemon=$root/etc/docker/daemon.json
+    if [[ -z $root && -e /proc/$(first_line /run/docker.pid none) ]]; then
+        said=$(timeout 2 docker --host unix:///run/docker.sock info \
+            --format '{{range $name, $it := .Runtimes}}{{$name}} {{end}}' 2>/dev/null) || said=''
+    fi
+    if [[ $said ]]; then
         found='it says so'
         [[ " $said " == *' workshop '* ]]
     else

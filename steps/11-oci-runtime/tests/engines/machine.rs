@@ -49,6 +49,13 @@ pub fn last_machine() -> &'static Machine {
     machine
 }
 
+/// The same for the engines of an ordinary user.
+pub fn last_rootless_machine() -> &'static Machine {
+    let machine = rootless_machine();
+    *ROOTLESS.lock().expect("the machine") = None;
+    machine
+}
+
 pub fn needs_engines() {
     needs::host_root();
     let mut check = Command::new(checkout().join("scripts/engines.sh"));

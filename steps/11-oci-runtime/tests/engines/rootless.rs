@@ -5,8 +5,10 @@ use std::fs;
 
 use testbed::{proc, token};
 
-use super::machine::{Machine, first, rootless_machine, text};
-use super::{all, gets, is_frozen, is_gone, serves};
+use super::machine::{
+    Machine, first, last_rootless_machine, rootless_machine, text,
+};
+use super::{all, gets, host, is_frozen, is_gone, serves};
 
 /// The container's root is the user outside, and its joe one of the ids lent.
 fn has_the_users_ids(machine: &Machine, pid: i32) {
@@ -141,4 +143,24 @@ pub fn docker_of_an_ordinary_user_runs_what_it_is_asked_to() {
     assert_eq!((status, said), (9, proc::namespace(pid, "net")));
     machine.done(&["docker", "rm", "-f", &word]);
     is_gone(pid);
+}
+
+pub fn nothing_of_an_ordinary_users_engines_is_left() {
+    let machine = last_rootless_machine();
+    let before = host();
+    let pids = ["docker", "podman"].map(|engine| {
+        let word = token();
+        let mark = format!("MARK={word}");
+        let run = [engine, "run", "-d", "-e", &mark, "box", "sleep", "1000"];
+        machine.done(&run);
+        first(&word)
+    });
+    machine.end(false);
+    pids.into_iter().for_each(is_gone);
+    assert_eq!(host(), before);
+    // Where podman puts what it has no better place for.
+    for name in ["podman-run", "containers-user", "storage-run"] {
+        let left = format!("/tmp/{name}-{}", machine.user);
+        assert!(!fs::exists(&left).unwrap_or(true), "{left}");
+    }
 }
