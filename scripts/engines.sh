@@ -27,7 +27,7 @@ containers, images, networks, cgroups. Data is in memory meanwhile. No network l
 out, and a bridge of docker's there is none: --network host, none or container:NAME.
 
   --get     gets the engines from Debian's packages, once, and starts nothing: half a
-            minute, the network, and 300 MB in ~/.cache/container-workshop-lab. It
+            minute, the network, and 350 MB in ~/.cache/container-workshop-lab. It
             needs no root, and installs nothing
   --check   says whether they are there, and in which directory
   --help    this text
