@@ -260,7 +260,7 @@ pub struct SpecArguments {
 /// `pull`
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// `[HOST[:PORT]/]NAME[:TAG]`, or `NAME@DIGEST`; without HOST it is docker's
+    /// `[HOST[:PORT]/]NAME[:TAG]`, or `NAME@DIGEST`; docker's, without HOST
     #[arg(value_name = "REF")]
     pub image: String,
     /// The directory to make: an OCI layout

@@ -172,7 +172,6 @@ impl Place {
                 file.set_len(0)?;
                 file.rewind()?;
             }
-            let before = length;
             let mut body = answer.into_body().into_reader();
             let broken = loop {
                 let count = match body.read(&mut buffer) {
@@ -190,7 +189,7 @@ impl Place {
                 break;
             }
             ensure!(
-                breaks < BREAKS && length > before,
+                breaks < BREAKS,
                 "{length} of its {size} bytes came: {broken:#} (whole blobs \
                  are kept, and the same pull goes on from there)"
             );

@@ -278,7 +278,11 @@ mod tests {
                 "docker.io/me/box:latest",
                 "https://registry-1.docker.io/v2/me/box",
             ),
-            ("ghcr.io/a/b/c:1", "ghcr.io/a/b/c:1", "https://ghcr.io/v2/a/b/c"),
+            (
+                "shop.example/a/b:1",
+                "shop.example/a/b:1",
+                "https://shop.example/v2/a/b",
+            ),
             (
                 "shop:5000/box",
                 "shop:5000/box:latest",

@@ -177,7 +177,7 @@ fn serve(
     to.write_all(&answer.body)?;
     to.flush()?;
     if answer.hangs {
-        lines.read(&mut [0])?;
+        return lines.read(&mut [0]).map(drop);
     }
     Ok(())
 }
