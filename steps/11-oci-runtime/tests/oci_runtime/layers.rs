@@ -56,14 +56,14 @@ pub fn bundles_share_their_layers_while_they_need_them() {
     assert_eq!(one.stored().len(), 3);
     // A layer of which there is a bundle stays without its image, and one of
     // an image without a bundle.
-    fs::remove_dir_all(one.path("image")).expect("remove");
-    fs::remove_dir_all(other.path("bundle")).expect("remove");
-    fs::remove_dir_all(one.path("again")).expect("remove");
+    one.remove("image");
+    other.remove("bundle");
+    one.remove("again");
     assert_eq!(unpacked(&other, "again"), 0);
     assert_eq!(one.stored().len(), 3);
     // Whoever comes next takes away what nobody needs.
     let own = layer_of(&one, "bundle", 2);
-    fs::remove_dir_all(one.path("bundle")).expect("remove");
+    one.remove("bundle");
     assert_eq!(unpacked(&other, "bundle"), 0);
     assert_eq!(one.stored().len(), 2);
     assert!(shared.exists() && !own.exists());
@@ -304,7 +304,7 @@ pub fn what_skopeo_writes_becomes_the_same_tree() {
         // By diff id, they are the same layers.
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!told.contains("unpack layer"), "{told}");
-        fs::remove_dir_all(image.path(&bundle)).expect("remove");
+        image.remove(&bundle);
         let other = image.path("other-cache");
         let mut unpack = image.unpack_of(name, &bundle, &["env"]);
         let output = unpack.env("XDG_CACHE_HOME", &other).output();
@@ -362,7 +362,7 @@ pub fn what_docker_save_wrote_is_an_image() {
         tar.into_inner().expect("tar")
     };
     let image = Image::new();
-    fs::remove_dir_all(image.path("image")).expect("remove");
+    image.remove("image");
     let file = image.path("image");
     let good = saved(page(&name), &config, &layers[0]);
     fs::write(&file, &good).expect("write");
@@ -380,7 +380,7 @@ pub fn what_docker_save_wrote_is_an_image() {
     assert!(output.status.success(), "{output:?}");
     fs::remove_dir_all(&file).expect("remove");
     for name in ["bundle", "again", "root"] {
-        fs::remove_dir_all(image.path(name)).expect("remove");
+        image.remove(name);
     }
     // What lies, where none of it is known yet.
     fs::remove_dir_all(image.store()).expect("remove");
