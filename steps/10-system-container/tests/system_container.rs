@@ -57,11 +57,16 @@ const STEP: &str = "10-system-container";
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 const LOGIN: &str = "automatic login";
 
-/// Skips where this host has none, or we have no cgroup that it could divide.
-fn needs_systemd() {
+/// Skips where this host has none: then, the root directory is another one.
+fn needs_a_root_of_the_hosts() {
     if !Path::new(SYSTEMD).exists() {
         skip("needs systemd on the host, to boot it inside");
     }
+}
+
+/// The same, and where we have no cgroup that it could divide.
+fn needs_systemd() {
+    needs_a_root_of_the_hosts();
     let tried = Step::new(STEP).args(["--", SYSTEMD, "--version"]).output();
     let said = String::from_utf8_lossy(&tried.stderr).into_owned();
     if said.contains("may not divide its cgroup") {
@@ -485,7 +490,7 @@ fn what_is_in_run_and_tmp_is_its_own() {
 }
 
 fn the_hosts_programs_are_there_and_nobody_changes_them() {
-    needs_systemd();
+    needs_a_root_of_the_hosts();
     let same = "/usr/bin/env";
     let host = fs::metadata(same).expect("a program").len();
     let said = Step::new(STEP).sh(&format!(
@@ -1059,9 +1064,7 @@ fn what_can_not_boot_is_told_in_one_line() {
 }
 
 fn without_a_cgroup_systemd_does_not_even_begin() {
-    if !Path::new(SYSTEMD).exists() {
-        skip("needs systemd on the host");
-    }
+    needs_a_root_of_the_hosts();
     let home = tempfile::tempdir().expect("a directory");
     let somebody = || {
         let mut step = Step::new(STEP).as_somebody(home.path());
