@@ -76,7 +76,9 @@ pub const EXERCISE: Exercise = Exercise {
             name: "root-outside",
             change: &[(
                 "let line = format!(\"0 {first} {count}\");",
-                "let line = format!(\"0 0 {count}\");",
+                // All that every machine has at 0: an ordinary user's ids
+                // go on elsewhere.
+                "let line = format!(\"0 0 1\");",
             )],
             hint: IDS,
         },

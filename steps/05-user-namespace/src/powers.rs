@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use runtime::other_process::status;
+use runtime::other_process::{is_confined, status};
 
 /// Whether we have `CAP_SYS_ADMIN`, which is bit 21: to mount, say.
 #[must_use]
@@ -67,7 +67,7 @@ Its seccomp filter and its masked /proc forbid new namespaces.
 Start it with: docker run --privileged ...";
 
 const CONFINED: &str =
-    "AppArmor's profile for this program grants no capabilities.
+    "AppArmor's profile for this program grants no user namespace with rights.
 Its name: cat /proc/self/attr/current. To turn it off: sudo aa-disable NAME";
 
 const KERNEL: &str = "the kernel refused.
@@ -78,10 +78,4 @@ fn is_in_a_container() -> bool {
     let marks = ["/.dockerenv", "/run/.containerenv"];
     marks.iter().any(|mark| Path::new(mark).exists())
         && status("self", "Seccomp").is_some_and(|mode| mode != "0")
-}
-
-/// Whether `AppArmor` has a profile for this program.
-fn is_confined() -> bool {
-    let profile = fs::read_to_string("/proc/self/attr/apparmor/current");
-    profile.is_ok_and(|name| name.trim_end() != "unconfined")
 }

@@ -31,6 +31,7 @@ use crate::failure::{
 use crate::feature::{Birthplace, Boot, End, Feature, Host, Init, Inside};
 use crate::line::{GONE, Line};
 use crate::narration::{Narrator, Side};
+use crate::other_process::is_confined;
 use crate::process::{self, Child, Exit, Instruction};
 use crate::quote::{self, shell};
 use crate::rootfs::RootDirectory;
@@ -336,7 +337,10 @@ impl Container {
             )
             .because(
                 Errno::EACCES,
-                "we may not move a process out of our cgroup",
+                match birthplace {
+                    Some(_) if !is_confined() => NOT_OUT_OF_OUR_CGROUP,
+                    _ => USER_NAMESPACE_REFUSED,
+                },
             )
             .because(Errno::ENOSPC, NO_MORE_NAMESPACES)
             .because(
@@ -447,6 +451,10 @@ impl Container {
 const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
     this is a chroot, where the kernel makes none: ./scripts/doctor.sh says \
     how to fix it";
+const USER_NAMESPACE_REFUSED: &str = "user namespaces are off for this \
+    program, by AppArmor or SELinux: ./scripts/doctor.sh says how to fix it";
+const NOT_OUT_OF_OUR_CGROUP: &str =
+    "we may not move a process out of our cgroup";
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
     playground: ./scripts/playground.sh";
 

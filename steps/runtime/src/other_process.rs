@@ -16,6 +16,13 @@ pub fn status(pid: impl std::fmt::Display, word: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
+/// Whether `AppArmor` has a profile for this program.
+#[must_use]
+pub fn is_confined() -> bool {
+    let profile = fs::read_to_string("/proc/self/attr/apparmor/current");
+    profile.is_ok_and(|name| name.trim_end() != "unconfined")
+}
+
 /// What it was started with. Nothing, once it has ended.
 #[must_use]
 pub fn arguments(pid: i32) -> Vec<OsString> {

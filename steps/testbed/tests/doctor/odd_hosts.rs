@@ -250,6 +250,24 @@ pub fn where_firewalld_runs_it_is_right() {
     );
 }
 
+pub fn where_podman_runs_a_container_it_is_right() {
+    let _odd = Odd::with(
+        "/usr/bin/podman",
+        "mkdir -p /root/odd/bin
+         cp /usr/bin/busybox /root/odd/bin/sh
+         ln -s sh /root/odd/bin/sleep
+         podman run -d --name odd -p 8099:80 --rootfs /root/odd sh -c 'sleep 1000'",
+        "podman rm -f -t 0 odd
+         rm -r /root/odd
+         nft flush ruleset
+         echo 0 >/proc/sys/net/ipv4/ip_forward",
+    );
+    assert!(Path::new("/sys/class/net/podman0").exists(), "no bridge");
+    all_works(&the_doctor_is_right());
+    let (came, told) = a_page_from_outside();
+    assert!(came, "{told}");
+}
+
 /// As on Ubuntu since 25.10.
 pub fn where_coreutils_are_rusts_it_is_right() {
     let _odd = Odd::with(
