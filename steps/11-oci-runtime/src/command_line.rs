@@ -260,7 +260,7 @@ pub struct SpecArguments {
 /// `pull`
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// `[HOST[:PORT]/]NAME[:TAG]`, or `NAME@DIGEST`; docker's, without HOST
+    /// `HOST[:PORT]/NAME[:TAG]`, or `HOST[:PORT]/NAME@DIGEST`
     #[arg(value_name = "REF")]
     pub image: String,
     /// The directory to make: an OCI layout

@@ -15,7 +15,7 @@ use ureq::{Agent, Body, ResponseExt};
 use crate::layout::{LARGEST_JSON, hex};
 use crate::media_type::{INDEXES, MANIFESTS};
 
-/// `[HOST[:PORT]/]NAME[:TAG][@DIGEST]`, as docker reads it.
+/// `HOST[:PORT]/NAME[:TAG][@DIGEST]`, as docker reads it.
 pub struct Name {
     host: String,
     path: String,
@@ -27,10 +27,15 @@ impl Name {
     pub fn parse(text: &str) -> Result<Name> {
         let is_host =
             |it: &str| it == "localhost" || it.contains(['.', ':', '[']);
-        let (host, rest) = match text.split_once('/') {
-            Some((host, rest)) if is_host(host) => (host, rest),
-            _ => ("docker.io", text),
+        let none = || {
+            format!(
+                "{text:?} names no image: that is HOST[:PORT]/NAME, with :TAG \
+                 or @sha256:… behind it (docker puts a HOST in front where you \
+                 name none)"
+            )
         };
+        let parts = text.split_once('/').filter(|(host, _)| is_host(host));
+        let (host, rest) = parts.with_context(none)?;
         let (path, version) = match rest.split_once('@') {
             Some((path, digest)) => {
                 hex(digest)?;
@@ -48,21 +53,15 @@ impl Name {
             is_of(host, ".-:[]")
                 && path.split('/').all(|it| is_of(it, ".-_"))
                 && is_of(version, ".-_:"),
-            "{text:?} names no image: that is [HOST[:PORT]/]NAME, with :TAG or \
-             @sha256:… behind it"
+            none()
         );
-        let is_official = host == "docker.io" && !path.contains('/');
-        let above = if is_official { "library/" } else { "" };
-        let (host, version) = (host.to_owned(), version.to_owned());
-        Ok(Name { host, path: format!("{above}{path}"), version })
+        let own = str::to_owned;
+        Ok(Name { host: own(host), path: own(path), version: own(version) })
     }
 
     /// Where all its addresses begin.
     fn url(&self) -> Result<String> {
-        let host = match self.host.as_str() {
-            "docker.io" => "registry-1.docker.io",
-            host => host,
-        };
+        let host = &self.host;
         let is_here = is_here(&host.parse().context("its host")?);
         let secure = if is_here { "" } else { "s" };
         Ok(format!("http{secure}://{host}/v2/{}", self.path))
@@ -269,15 +268,7 @@ mod tests {
     #[test]
     fn a_name_is_read_as_docker_reads_it() {
         let sum = "0".repeat(64);
-        let official = "https://registry-1.docker.io/v2/library/alpine";
         for (text, whole, url) in [
-            ("alpine", "docker.io/library/alpine:latest", official),
-            ("alpine:3.20", "docker.io/library/alpine:3.20", official),
-            (
-                "me/box",
-                "docker.io/me/box:latest",
-                "https://registry-1.docker.io/v2/me/box",
-            ),
             (
                 "shop.example/a/b:1",
                 "shop.example/a/b:1",
@@ -307,6 +298,11 @@ mod tests {
             let name = Name::parse(text).expect(text);
             assert_eq!(name.to_string(), whole);
             assert_eq!(name.url().expect(text), url);
+        }
+        for text in ["box", "box:1", "me/box"] {
+            let told = Name::parse(text).map(|name| name.to_string());
+            let told = told.expect_err(text).to_string();
+            assert!(told.contains("names no image"), "{told}");
         }
     }
 }
