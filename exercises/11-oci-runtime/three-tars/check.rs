@@ -125,7 +125,9 @@ fn check(judge: &mut Judge) -> Result<String, Failure> {
     let said = said.expect("start the runtime");
     if !said.status.success() {
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let said = said.trim_end().replace(&show(&image), "IMAGE");
+        // Before its last line, it says what it begins.
+        let said = said.lines().last().unwrap_or_default();
+        let said = said.replace(&show(&image), "IMAGE");
         let hint = [
             ("belongs to another image", DIFF_ID),
             ("not a tar file", KIND),

@@ -51,8 +51,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli: Cli = runtime::parse();
-    let Cli { capabilities, security, .. } = cli;
-    let kept = capabilities.kept();
+    let kept = cli.capabilities.kept();
     cli.container
         .with(cli.user)
         .with(cli.uts)
@@ -66,9 +65,9 @@ fn main() -> ExitCode {
         .with(cli.locks)
         .with(cli.cgroups)
         .with(SessionKeyring)
-        .with(security.system_paths())
-        .with(capabilities)
-        .with(security.no_new_privileges())
-        .with(security.seccomp(kept))
+        .with(cli.security.system_paths())
+        .with(cli.capabilities)
+        .with(cli.security.no_new_privileges())
+        .with(cli.security.seccomp(kept))
         .run()
 }
