@@ -21,7 +21,7 @@ pub fn whoever_outlives_the_first_process_is_found() {
             skip("needs a cgroup to give");
         }
         let left = || proc::marked(&container.id).len();
-        assert_eq!(left(), 3);
+        eventually("all of them", || (left() == 3).then_some(()));
         let words = if by_all { &["kill", "--all"][..] } else { &["kill"] };
         container.done_with(words, &["KILL"]);
         container.becomes("stopped");
@@ -73,12 +73,15 @@ pub fn people_read_tables() {
     if container.done(&["ps", "--format", "json"]) == "[]" {
         skip("needs a cgroup to give");
     }
-    let table = container.done_with(&["ps"], &["-e", "-o", "pid,args"]);
-    let lines: Vec<_> = table.lines().collect();
-    assert_eq!(lines.len(), 2, "{table}");
-    assert!(lines[0].trim_start().starts_with("PID"), "{table}");
-    let line: Vec<_> = lines[1].split_whitespace().collect();
-    assert_eq!(line, [&*pid, "sleep", "1000"]);
+    eventually("one line with its command", || {
+        let table = container.done_with(&["ps"], &["-e", "-o", "pid,args"]);
+        let lines = table.lines().map(|it| it.split_whitespace().collect());
+        let lines: Vec<Vec<_>> = lines.collect();
+        assert_eq!(lines.len(), 2, "{table}");
+        assert_eq!(lines[0][0], "PID", "{table}");
+        // Before it, it is a shell that says that it is ready.
+        (lines[1] == [&*pid, "sleep", "1000"]).then_some(())
+    });
 }
 
 pub fn one_more_process_may_have_other_rights() {
