@@ -392,6 +392,10 @@ fn podman_runs_a_command_to_its_end() {
     assert_eq!(text(&output.stderr), "also");
     let cat = all(&[&PODMAN, &["-i"], &ROOT, &["cat"]]);
     assert_eq!(machine.told(&cat, &word), word);
+    // On a bridge, unless it is told otherwise.
+    let run = ["podman", "run", "--rm"];
+    let interfaces = machine.done(&all(&[&run, &ROOT, &["ip", "link"]]));
+    assert!(interfaces.contains(" eth0@"), "{interfaces}");
     // A cgroup of its own would be longer than podman's.
     let cgroup = ["cat", "/proc/self/cgroup"];
     let own = machine.done(&cgroup);
