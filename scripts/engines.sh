@@ -53,6 +53,7 @@ engine_packages=(
     docker.io
     fuse-overlayfs
     iptables
+    netavark
     podman
     rootlesskit
     runc

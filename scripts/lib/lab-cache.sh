@@ -43,7 +43,7 @@ declare cache run debian arch kernel
 systems() {
     cat <<'TABLE'
 12       | bookworm |   | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud |
-13       | trixie   |   | 6.12 linux-image-cloud                            | linux-sysctl-defaults docker.io docker-cli rootlesskit podman crun slirp4netns ufw firewalld rust-coreutils
+13       | trixie   |   | 6.12 linux-image-cloud                            | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils
 unstable | sid      | 7 | newest linux-image-cloud                          | linux-sysctl-defaults util-linux-extra
 TABLE
 }

@@ -51,14 +51,12 @@ pub fn write(cli: &Cli, level: &str, text: &str) {
 /// its end, where the kernel's answer is.
 fn short(text: &str) -> String {
     const PART: usize = 1000;
-    let (from, to) = (
-        text.floor_char_boundary(PART),
-        text.ceil_char_boundary(text.len().saturating_sub(PART)),
-    );
-    match from < to {
-        true => format!("{} … {}", &text[..from], &text[to..]),
-        false => text.to_owned(),
+    let length = text.chars().count();
+    if length <= 2 * PART {
+        return text.to_owned();
     }
+    let part = |from| text.chars().skip(from).take(PART).collect::<String>();
+    format!("{} … {}", part(0), part(length - PART))
 }
 
 /// Where the calls of the other steps are told: `WORKSHOP_NARRATE=FILE`.

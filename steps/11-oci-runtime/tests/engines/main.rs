@@ -36,6 +36,7 @@ testbed::main!(
     docker_of_an_ordinary_user_runs_what_it_is_asked_to,
     nothing_of_an_ordinary_users_engines_is_left,
     the_doctor_knows_these_engines,
+    engines_that_are_installed_are_used_and_left_alone,
     nothing_of_the_engines_is_left,
     engines_that_are_killed_leave_nothing,
 );
@@ -392,6 +393,10 @@ fn podman_runs_a_command_to_its_end() {
     assert_eq!(text(&output.stderr), "also");
     let cat = all(&[&PODMAN, &["-i"], &ROOT, &["cat"]]);
     assert_eq!(machine.told(&cat, &word), word);
+    // On a bridge, unless it is told otherwise.
+    let run = ["podman", "run", "--rm"];
+    let interfaces = machine.done(&all(&[&run, &ROOT, &["ip", "link"]]));
+    assert!(interfaces.contains(" eth0@"), "{interfaces}");
     // A cgroup of its own would be longer than podman's.
     let cgroup = ["cat", "/proc/self/cgroup"];
     let own = machine.done(&cgroup);
@@ -504,6 +509,20 @@ fn the_doctor_knows_these_engines() {
     assert!(engines.contains("sudoedit /etc/docker/daemon.json"), "{engines}");
     call_it("another", "workshop");
     assert!(asked(":").contains(knows));
+    assert!(proc::runs(pid));
+    machine.done(&["docker", "rm", "-f", &name]);
+}
+
+/// In a machine where they are installed: this one.
+fn engines_that_are_installed_are_used_and_left_alone() {
+    let machine = machine();
+    let script = testbed::checkout().join("scripts/engines.sh");
+    let script = script.to_str().expect("a path");
+    assert_eq!(machine.done(&[script, "--check"]), "/");
+    let (name, pid) = background(machine, &[], "exec sleep 1000");
+    let inside = format!("docker ps -aq; docker run --rm box echo {name}");
+    let said = machine.done(&[script, "--", "sh", "-c", &inside]);
+    assert_eq!(said, name);
     assert!(proc::runs(pid));
     machine.done(&["docker", "rm", "-f", &name]);
 }
