@@ -441,20 +441,19 @@ fn plain_http_is_for_this_machine_only() {
     let port = server("127.0.0.1").address.port();
     pulled(&mut pull(&format!("localhost:{port}/box:1"), &place), &place);
     fs::remove_dir_all(&place).expect("rm");
-    // Anybody may be 0.0.0.0, as far as its name says.
     const PLAIN: &str = "plain HTTP is for this machine only";
-    let far = server("0.0.0.0");
-    let mut pull = pull(&format!("{}/box:1", far.address), &place);
+    let far = server("127.0.0.1");
+    let mut pull = pull(&format!("{}/box:1", elsewhere(&far)), &place);
     refused(without_proxy(&mut pull), &place, &["no HTTPS", PLAIN]);
     assert!(far.asked().iter().all(|it| it.path == "not HTTP"));
-    let address = far.address;
+    let address = elsewhere(&far);
     let leads_there = move |asked: &Asked| {
         let to = format!("http://{address}{}", asked.path);
         Some(Answer::new(307, "").with("Location", to))
     };
     Shop::with(&image, leads_there).refused(&["it leads to", PLAIN]);
-    let far = server("0.0.0.0");
-    let address = far.address;
+    let far = server("127.0.0.1");
+    let address = elsewhere(&far);
     let believes_it = move |_: &Asked| {
         let challenge = format!("Bearer realm=\"http://{address}/token\"");
         let refusal = Answer::new(401, "");
@@ -464,6 +463,11 @@ fn plain_http_is_for_this_machine_only() {
     assert!(far.asked().is_empty(), "{:?}", far.asked());
 }
 
+/// By an address that leads to this machine, and that no rule knows as its own.
+fn elsewhere(server: &Server) -> String {
+    format!("0.0.0.0:{}", server.address.port())
+}
+
 fn https_is_for_whom_this_machine_trusts() {
     let image = an_image(&token());
     let place = tempfile::tempdir().expect("a directory");
@@ -471,10 +475,11 @@ fn https_is_for_whom_this_machine_trusts() {
     let secure = |name| {
         let (tls, image) = (certified(place.path(), name), image.clone());
         let answers = move |asked: &Asked| image.answer(asked);
-        Server::speaking(Some(tls), "0.0.0.0", answers)
+        Server::speaking(Some(tls), "127.0.0.1", answers)
     };
     let from = |server: &Server| {
-        let mut pull = pull(&format!("{}/box:1", server.address), &directory);
+        let name = format!("{}/box:1", elsewhere(server));
+        let mut pull = pull(&name, &directory);
         without_proxy(&mut pull);
         pull
     };
