@@ -250,7 +250,7 @@ fn the_program_runs(words: &[u8]) -> i32 {
     let is_it = |pid: i32| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it == words)
     };
-    eventually("the program to interrupt", || {
+    eventually("the program", || {
         proc::all().into_iter().find(|&pid| is_it(pid))
     })
 }
@@ -724,8 +724,8 @@ fn podman_runs_a_container(console: &mut Terminal) {
     let rare = random(1000, 1_000_000);
     console.types(format!(
         "mkdir -p box/bin; cp /opt/busybox box/bin/; ln -sf busybox \
-         box/bin/sleep; tar -c -C box . | podman import -q - box; podman run \
-         -d --name one --network none {limit} box sleep {rare}; \
+         box/bin/sleep; tar -c -C box . | podman import -q - box && podman \
+         run -d --name one --network none {limit} box sleep {rare} && \
          id -u >/tmp/{word}; echo {word}''=$?\n"
     ));
     let said = console.shows(&format!("{word}=0"));
