@@ -142,16 +142,19 @@ struct Machine {
     /// What is judged there in every run, and not only with `--everything`:
     /// these test binaries; `None` for all.
     always: Option<&'static [&'static str]>,
+    /// The same for `--everything`.
+    everything: Option<&'static [&'static str]>,
 }
 
 /// A new one is a new entry.
-const MACHINES: [Machine; 5] = [
+const MACHINES: [Machine; 6] = [
     Machine {
         name: "lab-6.1",
         options: &["--kernel", "6.1"],
         foreign: false,
         changes: false,
         always: None,
+        everything: None,
     },
     Machine {
         name: "lab-6.12",
@@ -159,6 +162,7 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: false,
         always: None,
+        everything: None,
     },
     Machine {
         name: "lab-13",
@@ -166,6 +170,15 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: false,
         always: Some(&[]),
+        everything: None,
+    },
+    Machine {
+        name: "lab-selinux",
+        options: &["--debian", "13-selinux"],
+        foreign: false,
+        changes: false,
+        always: Some(&[]),
+        everything: Some(&["doctor"]),
     },
     Machine {
         name: "lab-unstable",
@@ -173,6 +186,7 @@ const MACHINES: [Machine; 5] = [
         foreign: false,
         changes: true,
         always: Some(&[]),
+        everything: None,
     },
     // The numbers of system calls are an architecture's own.
     Machine {
@@ -181,6 +195,7 @@ const MACHINES: [Machine; 5] = [
         foreign: true,
         changes: false,
         always: Some(&["least_privilege"]),
+        everything: None,
     },
 ];
 
@@ -356,10 +371,12 @@ impl Run {
 
     /// The binaries that are judged in a machine in this run.
     fn for_machine(&self, machine: &Machine) -> Vec<&Binary> {
-        let all = self.choice.everything;
-        let is_due = |it: &&Binary| {
-            machine.always.is_none_or(|names| all || names.contains(&&*it.name))
+        let names = match self.choice.everything {
+            true => machine.everything,
+            false => machine.always,
         };
+        let is_due =
+            |it: &&Binary| names.is_none_or(|all| all.contains(&&*it.name));
         self.binaries.iter().filter(is_due).collect()
     }
 
