@@ -21,9 +21,10 @@ Boots a virtual machine and runs COMMAND (default: a shell) in it, in your curre
 directory, with this workspace and its programs. The machine has a stock Debian
 kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
 
-  --debian 12|13|unstable
+  --debian 12|13|13-selinux|unstable
                          the version of Debian (default: 12). 13 has docker, podman,
-                         ufw, firewalld and Rust's coreutils installed, asleep.
+                         ufw, firewalld and Rust's coreutils installed, asleep. On
+                         13-selinux, SELinux enforces; to make it takes root.
                          unstable has the newest kernel and systemd, and is made
                          anew after a week; if it is broken that day, you get the
                          last one that booted, and are told
@@ -174,7 +175,7 @@ tell_frequency() {
 
 start_machine() { # ACCELERATOR
     local how=(-accel kvm -cpu host)
-    local words="console=$serial panic=-1 net.ifnames=0 systemd.getty_auto=no workshop.lab=1"
+    local words="console=$serial panic=-1 net.ifnames=0 systemd.getty_auto=no workshop.lab=1 $for_system"
     if [[ $1 != kvm ]]; then
         # shellcheck disable=SC2206 # words
         how=(-accel "tcg,thread=multi" $for_qemu)

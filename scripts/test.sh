@@ -14,9 +14,9 @@ lessons ...), in all environments.
 
   --quick            only what is judged in the playground: for use while working
   --everything       in the lab, also what takes long: Debian 13, there also with
-                     docker, podman or a firewall at work; Debian unstable; and
-                     all claims on arm64, of which a run usually judges those
-                     about system calls. It takes hours without KVM
+                     docker, podman, a firewall or SELinux at work; Debian
+                     unstable; and all claims on arm64, of which a run usually
+                     judges those about system calls. It takes hours without KVM
   --stage STAGE      only this stage (clippy, slides, host-root ...), or all whose
                      names begin with it (playground, lab)
   --limit SECONDS    end any program that is silent for longer (default: 600)
@@ -33,6 +33,8 @@ Environments
   lab-6.12-root, lab-6.12-learner       stock kernel (lab.sh)
   lab-arm64-root, lab-arm64-learner     the same, with another architecture
   lab-13-root, lab-13-learner           the same, with Debian 13 (--everything)
+  lab-selinux-root, lab-selinux-learner the same, where SELinux enforces
+                                        (--everything)
   lab-unstable-root, -learner           the same, with Debian's newest kernel and
                                         systemd (--everything)
 

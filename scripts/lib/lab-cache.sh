@@ -37,14 +37,15 @@ end() { # PID [SIGNAL]
 declare cache run debian arch kernel
 
 # A new Debian is a new row: its suite; if that changes from day to day, after how
-# many of them its image is made anew; its kernels; more of its packages. A kernel is
-# a version and, without the architecture at its end, the package; the first one is
-# what you get unless you ask.
+# many of them its image is made anew; its kernels; more of its packages; words for
+# its kernel. A kernel is a version and, without the architecture at its end, the
+# package; the first one is what you get unless you ask.
 systems() {
     cat <<'TABLE'
-12       | bookworm |   | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud |
-13       | trixie   |   | 6.12 linux-image-cloud                            | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils
-unstable | sid      | 7 | newest linux-image-cloud                          | linux-sysctl-defaults util-linux-extra
+12         | bookworm |   | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud | |
+13         | trixie   |   | 6.12 linux-image-cloud   | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils |
+13-selinux | trixie   |   | 6.12 linux-image-cloud   | linux-sysctl-defaults selinux-policy-default policycoreutils | security=selinux enforcing=1
+unstable   | sid      | 7 | newest linux-image-cloud | linux-sysctl-defaults util-linux-extra |
 TABLE
 }
 
@@ -93,7 +94,7 @@ look_up() {
     IFS='|' read -r _ machine_name qemu_package serial for_qemu for_kernel < <(row_of architectures 1 "$arch") ||
         fail "there is no architecture $arch here, only: $(column_of architectures)"
     # shellcheck disable=SC2034 # lab.sh uses them
-    IFS='|' read -r _ suite days its_kernels more < <(row_of systems 1 "$debian") ||
+    IFS='|' read -r _ suite days its_kernels more for_system < <(row_of systems 1 "$debian") ||
         fail "there is no Debian $debian here, only: $(column_of systems)"
     kernels=()
     while read -r -d ' ' name && read -r -d ' ' package; do
@@ -371,7 +372,8 @@ make_image() { # DIRECTORY
     require_space "$cache" 1000
     require_space "${TMPDIR:-/tmp}" 700
     say "makes its image of Debian $debian for $arch, once (about two minutes) ..."
-    # mmdebstrap starts its hooks in a shell that can't inherit functions.
+    # mmdebstrap starts its hooks in a shell that can't inherit functions. SELinux would
+    # label all files at the first boot, for minutes, and each boot is the first.
     export lab_functions lab_kernels lab_arch=$arch lab_foreign='' lab_packages="${packages[*]}" lab_asleep="${asleep[*]}"
     [[ $arch == "$host_arch" ]] || lab_foreign=yes
     lab_functions=$(declare -f "${of_the_image[@]}")
@@ -387,6 +389,8 @@ make_image() { # DIRECTORY
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook='bash -c "$lab_functions; furnish \"\$1\"" bash "$1"' \
         --customize-hook='chroot "$1" sh -c "systemctl --quiet disable $lab_asleep" 2>&1 | grep -v "does not exist" || true' \
+        --customize-hook='[ ! -d "$1/etc/selinux/default" ] || chroot "$1" setfiles -F -e /proc -e /sys -e /dev \
+            /etc/selinux/default/contexts/files/file_contexts /' \
         --customize-hook="copy-out /boot $new" \
         --customize-hook='bash -c "$lab_functions; make_disk \"\$1\"" bash "$1"' \
         9<>"$new/disk" >"$run/hooks"

@@ -708,9 +708,9 @@ pub fn a_bundle_out_of_all_proportion_is_told_and_costs_little() {
         "[".repeat(100_000),
         "]".repeat(100_000)
     );
-    let twice = format!("\"linux\":{{\"maskedPaths\":[\"/proc/kcore\"]}}");
+    let twice = r#""linux":{"maskedPaths":["/proc/kcore"]}"#;
     for (text, word) in [
-        (with(&twice), "duplicate field `linux`"),
+        (with(twice), "duplicate field `linux`"),
         (with(&deep), "recursion limit"),
         (
             with(&many).replace("\"ociVersion\":\"1.", "\"ociVersion\":\"9."),

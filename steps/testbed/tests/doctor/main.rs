@@ -36,6 +36,7 @@ testbed::main!(
     where_apparmor_takes_all_capabilities_it_is_right,
     where_docker_runs_it_is_right,
     where_podman_runs_a_container_it_is_right,
+    where_selinux_enforces_it_is_right,
     where_ufw_is_on_it_is_right,
     where_firewalld_runs_it_is_right,
     where_coreutils_are_rusts_it_is_right,

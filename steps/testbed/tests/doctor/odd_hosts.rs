@@ -142,6 +142,10 @@ pub fn where_a_vpn_takes_all_packets_it_is_right() {
 /// As on Ubuntu since 23.10, but by a profile: a user namespace can be made, and
 /// whoever is in it has no capability. It is for the learner's programs alone.
 pub fn where_apparmor_takes_all_capabilities_it_is_right() {
+    needs::lab();
+    if !Path::new("/sys/kernel/security/apparmor").exists() {
+        skip("needs AppArmor, and SELinux is in its place");
+    }
     let _odd = Odd::begin(
         "mkdir /home/learner/odd
          cp $WORKSHOP_BIN/0* $WORKSHOP_BIN/playground /home/learner/odd
@@ -170,6 +174,17 @@ PROFILE",
             "{asked:?}"
         );
     }
+}
+
+/// As on Fedora, but with Debian's policy, which confines no user.
+pub fn where_selinux_enforces_it_is_right() {
+    needs::lab();
+    needs::host_root();
+    let enforces = fs::read("/sys/fs/selinux/enforce");
+    if enforces.unwrap_or_default() != b"1" {
+        skip("needs SELinux, as --everything has it");
+    }
+    all_works(&the_doctor_is_right());
 }
 
 const STEP_08: &str = "08-networking";

@@ -144,13 +144,15 @@ struct Machine {
     always: Option<&'static [&'static str]>,
     /// Whether it gets a whole Debian, to be booted in a container.
     debian: bool,
+    /// The same for `--everything`.
+    everything: Option<&'static [&'static str]>,
 }
 
 /// Boots it.
 const BOOTS_DEBIAN: &str = "system_container";
 
 /// A new one is a new entry.
-const MACHINES: [Machine; 5] = [
+const MACHINES: [Machine; 6] = [
     Machine {
         name: "lab-6.1",
         options: &["--kernel", "6.1"],
@@ -158,6 +160,7 @@ const MACHINES: [Machine; 5] = [
         changes: false,
         always: None,
         debian: false,
+        everything: None,
     },
     Machine {
         name: "lab-6.12",
@@ -166,6 +169,7 @@ const MACHINES: [Machine; 5] = [
         changes: false,
         always: None,
         debian: true,
+        everything: None,
     },
     Machine {
         name: "lab-13",
@@ -174,6 +178,16 @@ const MACHINES: [Machine; 5] = [
         changes: false,
         always: Some(&[]),
         debian: false,
+        everything: None,
+    },
+    Machine {
+        name: "lab-selinux",
+        options: &["--debian", "13-selinux"],
+        foreign: false,
+        changes: false,
+        always: Some(&[]),
+        debian: false,
+        everything: Some(&["doctor"]),
     },
     Machine {
         name: "lab-unstable",
@@ -182,6 +196,7 @@ const MACHINES: [Machine; 5] = [
         changes: true,
         always: Some(&[]),
         debian: false,
+        everything: None,
     },
     // The numbers of system calls are an architecture's own.
     Machine {
@@ -191,6 +206,7 @@ const MACHINES: [Machine; 5] = [
         changes: false,
         always: Some(&["least_privilege"]),
         debian: false,
+        everything: None,
     },
 ];
 
@@ -366,10 +382,12 @@ impl Run {
 
     /// The binaries that are judged in a machine in this run.
     fn for_machine(&self, machine: &Machine) -> Vec<&Binary> {
-        let all = self.choice.everything;
-        let is_due = |it: &&Binary| {
-            machine.always.is_none_or(|names| all || names.contains(&&*it.name))
+        let names = match self.choice.everything {
+            true => machine.everything,
+            false => machine.always,
         };
+        let is_due =
+            |it: &&Binary| names.is_none_or(|all| all.contains(&&*it.name));
         self.binaries.iter().filter(is_due).collect()
     }
 
