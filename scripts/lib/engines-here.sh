@@ -2,7 +2,7 @@
 # Sourced by doctor.sh: which container engines this machine has, and how step 11
 # becomes their runtime. `find_engines_here` reads the files of the engines; only a
 # docker that answers is asked.
-# shellcheck disable=SC2154 # causes.sh sets root, as_user and verdicts' reasons
+# shellcheck disable=SC2154,SC2016 # causes.sh sets root and reasons; docker fills in its format
 
 # A row for each: the engine; what it does with step 11 (knows, takes or lacks); why;
 # what to type.
@@ -87,7 +87,7 @@ find_rootless() {
         if no_user_namespace rootless; then
             engine "rootless $name" lacks "$why" "$mend"
         elif [[ $name == docker && $missing ]]; then
-            engine "rootless $name" lacks "it needs ${missing//$'\n'/, and }" "sudo apt install $(sed 's/,.*//' <<<"$missing" | paste -sd ' ')"
+            engine "rootless $name" lacks "it needs ${missing//$'\n'/, and }" "sudo apt install $(cut -d , -f 1 <<<"$missing" | paste -sd ' ')"
         elif no_range_of_ids rootless && [[ $name == docker ]]; then
             engine "rootless $name" lacks "it needs a range of ids (${why##*(}" "$mend"
         elif no_range_of_ids rootless; then
