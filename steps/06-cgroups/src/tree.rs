@@ -83,19 +83,16 @@ impl Directory {
     ) -> Result<PathBuf, Failure> {
         let path = self.path.join(HANDED_OVER);
         let mkdir = format!("mkdir({path:?})");
-        let by_shell = shell(["mkdir".as_ref(), path.as_os_str()]);
         let Some((uid, gid)) = owner else {
-            runtime.call(Side::Host, mkdir, BELOW, by_shell, || {
+            let shell = shell(["mkdir".as_ref(), path.as_os_str()]);
+            runtime.call(Side::Host, mkdir, BELOW, shell, || {
                 fs::create_dir(&path)
             })?;
             return Ok(path);
         };
         let (uid, gid) = (uid.as_raw(), gid.as_raw());
         let call = format!("{mkdir}, chown({uid}, {gid})");
-        let (place, names) = (shell([&path]), DIVIDES.join(","));
-        let by_shell =
-            format!("{by_shell}; chown -f {uid}:{gid} {place}/{{{names}}}");
-        runtime.call(Side::Host, call, BELOW, by_shell, || {
+        runtime.call(Side::Host, call, BELOW, "", || {
             fs::create_dir(&path)?;
             let files = DIVIDES.map(|name| path.join(name)).into_iter();
             let mut there = files.filter(|file| file.exists());
