@@ -252,7 +252,10 @@ impl Cgroup {
             loop {
                 match remove_tree(place) {
                     Err(error) if error.kind() == ErrorKind::NotFound => break,
-                    Err(_) if Instant::now() < end => {
+                    Err(error)
+                        if error.kind() == ErrorKind::ResourceBusy
+                            && Instant::now() < end =>
+                    {
                         sleep(Duration::from_millis(2))
                     }
                     removed => {

@@ -50,14 +50,13 @@ pub fn write(cli: &Cli, level: &str, text: &str) {
 /// its end, where the kernel's answer is.
 fn short(text: &str) -> String {
     const PART: usize = 1000;
-    let (from, to) = (
-        text.floor_char_boundary(PART),
-        text.ceil_char_boundary(text.len().saturating_sub(PART)),
-    );
-    match from < to {
-        true => format!("{} … {}", &text[..from], &text[to..]),
-        false => text.to_owned(),
+    let count = text.chars().count();
+    if count <= 2 * PART {
+        return text.to_owned();
     }
+    let from: String = text.chars().take(PART).collect();
+    let to: String = text.chars().skip(count - PART).collect();
+    format!("{from} … {to}")
 }
 
 /// Where the calls of the other steps are told: `WORKSHOP_NARRATE=FILE`.
