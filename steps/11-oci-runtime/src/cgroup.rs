@@ -52,7 +52,12 @@ impl Cgroup {
         let asked = linux.and_then(|it| it.cgroups_path().as_deref());
         let path = asked.unwrap_or(Path::new(id));
         let climbs = path.components().any(|it| it == Component::ParentDir);
-        ensure!(!climbs, "linux.cgroupsPath {path:?}: it has no `..`");
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let is_path = bytes.len() < 4096 && !bytes.contains(&0);
+        ensure!(
+            is_path && !climbs,
+            "linux.cgroupsPath {path:?}: a path without `..`"
+        );
         let is_v2 = trees.controllers().all(str::is_empty);
         let mut places = BTreeMap::new();
         for controllers in trees.controllers() {
