@@ -55,7 +55,12 @@ impl Cgroup {
         }
         let path = asked.unwrap_or(Path::new(id));
         let climbs = path.components().any(|it| it == Component::ParentDir);
-        ensure!(!climbs, "linux.cgroupsPath {path:?}: it has no `..`");
+        let bytes = path.as_os_str().as_encoded_bytes();
+        let is_path = bytes.len() < 4096 && !bytes.contains(&0);
+        ensure!(
+            is_path && !climbs,
+            "linux.cgroupsPath {path:?}: a path without `..`"
+        );
         let mut places = BTreeMap::new();
         for (controllers, top, own) in trees.all() {
             let place = match path.strip_prefix("/") {

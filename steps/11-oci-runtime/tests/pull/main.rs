@@ -201,7 +201,7 @@ fn a_pull_makes_an_image_and_the_next_one_fetches_what_is_not_whole() {
     let mut unpack = Command::new(binary("11-oci-runtime"));
     unpack.arg("unpack").arg(shop.path("image")).arg(shop.path("bundle"));
     assert!(unpack.status().expect("unpack").success());
-    let file = fs::read_to_string(shop.path("bundle/rootfs/word"));
+    let file = fs::read_to_string(shop.path("bundle/layers/1/word"));
     assert_eq!(file.expect("a file of its first layer"), word);
     shop.pulled();
     assert_eq!(shop.server.blobs().len(), 3);
