@@ -92,6 +92,7 @@ fn all_below(place: &Path) -> BTreeMap<PathBuf, (u32, u64, Vec<u8>)> {
 /// one is mounted on.
 pub fn nothing_lands_outside_while_names_are_exchanged() {
     needs_root();
+    needs::real_processor();
     let mut container = Bundle::new();
     let (rootfs, outside) =
         (container.file("rootfs"), container.file("outside"));
@@ -679,6 +680,7 @@ pub fn a_number_that_came_back_is_nobody_to_enter_or_to_kill() {
 /// A file that is too much, too deep, or no file.
 pub fn a_bundle_out_of_all_proportion_is_told_and_costs_little() {
     needs_root();
+    needs::real_processor();
     let mut container = Bundle::new();
     let file = container.file("config.json");
     // So much memory and processor time, and no more.
@@ -746,6 +748,7 @@ pub fn a_bundle_out_of_all_proportion_is_told_and_costs_little() {
 /// Values that no kernel takes, and that no program should stumble over.
 pub fn what_can_t_be_is_told_in_a_sentence() {
     needs_root();
+    needs::real_processor();
     let mut container = Bundle::new();
     let good = container.config.clone();
     let long = "x".repeat(200_000);
@@ -899,6 +902,7 @@ pub fn limits_that_can_t_be_are_told() {
 /// Who creates, starts, kills and deletes at once, by one name.
 pub fn runtimes_that_race_at_one_id_leave_nothing() {
     needs_root();
+    needs::real_processor();
     let mut container = Bundle::new();
     container.sh("exec sleep 1000");
     container.push("/process/env", json!(format!("MARK={}", container.id)));
@@ -997,6 +1001,7 @@ pub fn what_is_being_created_is_not_deleted() {
 /// All of its commands but `create`, which is another claim's.
 pub fn a_command_killed_before_any_call_leaves_nothing_after_a_delete() {
     needs_root();
+    needs::real_processor();
     let mut container = Bundle::new();
     container.push("/process/env", json!(format!("MARK={}", container.id)));
     container.sh("exec sleep 1000");
