@@ -18,6 +18,7 @@ use oci_spec::runtime::{
 use runtime::process::{send, send_to};
 use runtime::{Door, Leave};
 use serde_json::json;
+use user_namespace::Mapping;
 
 use crate::bundle::{self, Bundle};
 use crate::cgroup::Cgroup;
@@ -413,6 +414,14 @@ pub fn described(for_a_user: bool) -> Spec {
         let mut sets = process.capabilities().clone().unwrap_or_default();
         sets.set_inheritable(None).set_ambient(None);
         process.set_capabilities(Some(sets));
+    }
+    // The group `tty`: a user namespace may have none of that number.
+    if Mapping::of_all_to_themselves().outside(5).is_none() {
+        for mount in spec.mounts_mut().iter_mut().flatten() {
+            let options = mount.options().iter().flatten();
+            let kept = options.filter(|it| *it != "gid=5").cloned().collect();
+            mount.set_options(Some(kept));
+        }
     }
     spec
 }
