@@ -310,6 +310,7 @@ main() {
     if ((${#required[@]} == 0)) && [[ -z $rust_lacks$missing_crates ]]; then
         if [[ -z $check && -n $with_tests ]]; then
             ./scripts/engines.sh --get || say 'Without these engines, the claims about them are skipped.'
+            ./scripts/lib/cloud-init.sh --version >/dev/null || say 'Without cloud-init, the claim about it is skipped.'
         fi
         say 'The workshop has what it needs. To see which steps work here: ./scripts/doctor.sh'
         exit 0
