@@ -202,7 +202,7 @@ pub fn a_device_is_made_inside_and_nothing_else_changes() {
     let rootfs = container.file("rootfs");
     // Without a mount at /dev, a link in the root directory would be followed.
     for place in [container.file("outside"), rootfs.join("outside")] {
-        fs::create_dir(place).expect("mkdir");
+        fs::create_dir_all(place).expect("mkdir");
     }
     fs::remove_dir_all(rootfs.join("dev")).expect("rmdir");
     symlink("../outside", rootfs.join("dev")).expect("a link");
@@ -215,10 +215,11 @@ pub fn a_device_is_made_inside_and_nothing_else_changes() {
     assert_eq!(outside.count(), 0, "{output:?}");
     assert!(sentence(&output).contains("symbolic link"), "{output:?}");
 
-    // A node becomes a link to a file of the host, before its mode is set.
+    // A node becomes a link to a file of the host, before its mode is set. The
+    // default root directory keeps the places of volumes: one may be there.
     let mut container = Bundle::new();
     let (rootfs, victim) = (container.file("rootfs"), container.file("victim"));
-    fs::create_dir(rootfs.join("v")).expect("mkdir");
+    fs::create_dir_all(rootfs.join("v")).expect("mkdir");
     fs::write(&victim, "").expect("write");
     let mode = |it| fs::Permissions::from_mode(it);
     fs::set_permissions(&victim, mode(0o600)).expect("chmod");

@@ -1115,10 +1115,10 @@ fn paths_are_masked_or_read_only() {
     needs_root();
     let mut container = Bundle::new();
     let word = token();
-    fs::create_dir(container.file("rootfs/masked")).expect("mkdir");
+    fs::create_dir_all(container.file("rootfs/masked")).expect("mkdir");
     fs::write(container.file("rootfs/masked/f"), &word).expect("write");
     fs::write(container.file("rootfs/secret"), &word).expect("write");
-    fs::create_dir(container.file("rootfs/still")).expect("mkdir");
+    fs::create_dir_all(container.file("rootfs/still")).expect("mkdir");
     container
         .set("/linux/maskedPaths", json!(["/masked", "/secret", "/not/there"]));
     container.set("/linux/readonlyPaths", json!(["/still", "/not/there"]));
