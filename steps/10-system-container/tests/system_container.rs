@@ -234,9 +234,10 @@ fn a_person_at_the_console_is_root_and_ctrl_c_is_for_the_program() {
     let (word, other) = (token(), token());
     console.types(format!("echo {word}''{other} $(id -u) $(tty)\n"));
     console.shows(&format!("{word}{other} 0 /dev/console"));
-    console.types(format!("sleep 1000; echo {other}''{word}=$?\n"));
-    console.shows("sleep 1000");
-    the_program_runs(b"sleep\x001000\0");
+    let rare = random(1000, 1_000_000);
+    console.types(format!("sleep {rare}; echo {other}''{word}=$?\n"));
+    console.shows(&format!("sleep {rare}"));
+    the_program_runs(format!("sleep\0{rare}\0").as_bytes());
     console.types("\x03");
     console.shows("^C");
     console.types(format!("echo {other}''{word}\n"));

@@ -16,8 +16,9 @@ use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
+use nix::unistd::{Pid, mkfifo};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::{Value, json};
 use testbed::machine::{Argument, Call, answers, program};
@@ -1160,7 +1161,7 @@ pub fn a_hook_that_is_a_bad_listener_keeps_nobody_waiting() {
     // It does not read; it says more than a pipe has room for; it goes, and what it has started stays.
     let word = token();
     for script in
-        ["true", "yes | head -c 300000 >&2", "sleep 1000 & echo $! > left"]
+        ["true", "yes | head -c 300000 >&2", "sleep 1000 & echo $! >> left"]
     {
         container.set("/hooks", json!({ "createRuntime": hook(script) }));
         container.sh("echo done");
@@ -1170,12 +1171,10 @@ pub fn a_hook_that_is_a_bad_listener_keeps_nobody_waiting() {
         let output = container.command(&["create"]);
         let told = sentence(&output);
         assert!(told.contains("exit status: 3"), "{told}");
-        if let Ok(pid) = container.text("left").trim().parse() {
-            let _ = nix::sys::signal::kill(
-                nix::unistd::Pid::from_raw(pid),
-                nix::sys::signal::Signal::SIGKILL,
-            );
-        }
+    }
+    for pid in container.text("left").split_whitespace() {
+        let pid = Pid::from_raw(pid.parse().expect("a pid"));
+        kill(pid, Signal::SIGKILL).expect("it is still there");
     }
 }
 
