@@ -142,71 +142,62 @@ struct Machine {
     /// What is judged there in every run, and not only with `--everything`:
     /// these test binaries; `None` for all.
     always: Option<&'static [&'static str]>,
-    /// Whether it gets a whole Debian, to be booted in a container.
-    debian: bool,
     /// The same for `--everything`.
     everything: Option<&'static [&'static str]>,
+    /// Whether it gets a whole Debian, to be booted in a container.
+    debian: bool,
 }
 
 /// Boots it.
 const BOOTS_DEBIAN: &str = "system_container";
 
+/// All claims, each time.
+const USUAL: Machine = Machine {
+    name: "",
+    options: &[],
+    foreign: false,
+    changes: false,
+    always: None,
+    debian: false,
+    everything: None,
+};
+
 /// A new one is a new entry.
 const MACHINES: [Machine; 6] = [
-    Machine {
-        name: "lab-6.1",
-        options: &["--kernel", "6.1"],
-        foreign: false,
-        changes: false,
-        always: None,
-        debian: false,
-        everything: None,
-    },
+    Machine { name: "lab-6.1", options: &["--kernel", "6.1"], ..USUAL },
     Machine {
         name: "lab-6.12",
         options: &["--kernel", "6.12"],
-        foreign: false,
-        changes: false,
-        always: None,
         debian: true,
-        everything: None,
+        ..USUAL
     },
     Machine {
         name: "lab-13",
         options: &["--debian", "13"],
-        foreign: false,
-        changes: false,
         always: Some(&[]),
-        debian: false,
-        everything: None,
+        ..USUAL
     },
     Machine {
         name: "lab-selinux",
         options: &["--debian", "13-selinux"],
-        foreign: false,
-        changes: false,
         always: Some(&[]),
-        debian: false,
         everything: Some(&["doctor"]),
+        ..USUAL
     },
     Machine {
         name: "lab-unstable",
         options: &["--debian", "unstable"],
-        foreign: false,
         changes: true,
         always: Some(&[]),
-        debian: false,
-        everything: None,
+        ..USUAL
     },
     // The numbers of system calls are an architecture's own.
     Machine {
         name: "lab-arm64",
         options: &["--arch", "arm64"],
         foreign: true,
-        changes: false,
         always: Some(&["least_privilege"]),
-        debian: false,
-        everything: None,
+        ..USUAL
     },
 ];
 
