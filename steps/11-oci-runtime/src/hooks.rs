@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{Hook, Hooks};
+use runtime::process::hear_all_signals;
 use runtime::{Feature, Host, Inside};
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -100,7 +101,7 @@ fn one(hook: &Hook, state: &str) -> Result<()> {
     stdin.write_all(state.as_bytes())?;
     stdin.rewind()?;
     program.stdin(stdin).stdout(Stdio::null()).stderr(stderr.try_clone()?);
-    let mut child = program.spawn()?;
+    let mut child = hear_all_signals(&mut program).spawn()?;
     let limit = timeout.map(|it| Duration::from_secs(it.unsigned_abs()));
     let end = limit.and_then(|it| Instant::now().checked_add(it));
     let status = loop {

@@ -6,12 +6,14 @@
 //! calls that no library of ours has a safe name for.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::CloneFlags;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 use rustix::process::{WaitOptions, WaitStatus};
 
@@ -371,6 +373,20 @@ fn default_number(number: i32) {
             SIGNAL_SET_BYTES,
         )
     };
+}
+
+/// What we block is ours to read, and what is ignored our caller's. A program of
+/// somebody else's, and all that it leaves behind, would be deaf to whoever asks
+/// it to end.
+pub fn hear_all_signals(program: &mut Command) -> &mut Command {
+    let hear = || {
+        // Of this one, the standard library thinks itself.
+        default_signals_but(Signal::SIGPIPE);
+        SigSet::empty().thread_set_mask().map_err(std::io::Error::from)
+    };
+    // SAFETY: between fork(2) and execve(2) it makes system calls, takes no lock
+    // and no memory.
+    unsafe { program.pre_exec(hear) }
 }
 
 /// getsockopt(2) for an option whose form we know: it fills `room`, which says

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use nix::mount::{MsFlags, mount};
@@ -26,6 +27,7 @@ pub fn run(claims: &[(&'static str, fn())]) -> ExitCode {
 
 fn judge(name: &'static str, claim: fn()) -> Result<Completion, Failed> {
     record::begin(name);
+    let begun = Instant::now();
     let (result, hung) = patience::watched(name, claim);
     let text = match result.map_err(|thrown| thrown.downcast::<Skip>()) {
         Err(Ok(skip)) if !hung => {
@@ -33,7 +35,8 @@ fn judge(name: &'static str, claim: fn()) -> Result<Completion, Failed> {
             return Ok(Completion::ignored_with(format!("SKIP: {}", skip.0)));
         }
         Ok(()) if !hung => {
-            record::tell(name, "pass", "");
+            let took = format!("{:.1} s", begun.elapsed().as_secs_f64());
+            record::tell(name, "pass", &took);
             return Ok(Completion::Completed);
         }
         Err(Err(panic)) => {

@@ -544,15 +544,15 @@ fn the_console_socket_gets_the_terminal() {
 }
 
 fn each_hook_runs_at_its_point_and_reads_the_state() {
+    const TO_NONE: &str = "SigBlk: 0000000000000000 SigIgn: 0000000000000000";
     needs_root();
     let mut container = Bundle::new();
     let log = container.file("hooks");
-    // The name of the point, whether the new root is entered, and the state.
+    // The name of the point, which signals the hook is deaf to, and the state.
+    let deaf_to = "$(grep -E 'Sig(Blk|Ign)' /proc/self/status)";
     let hook = |point: &str| {
         let script = format!(
-            "read state; ls -d /{}.rootfs >/dev/null 2>&1 && in=inside; \
-             echo {point} ${{in-outside}} $WORD $state >> {}",
-            "mark",
+            "read state; echo {point} {deaf_to} $WORD $state >> {}",
             log.display()
         );
         json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": [format!("WORD={point}x")] }])
@@ -570,7 +570,7 @@ fn each_hook_runs_at_its_point_and_reads_the_state() {
     }
     // This one is looked up in the container, and writes there.
     hooks["startContainer"] = json!([{ "path": "/bin/sh",
-        "args": ["sh", "-c", "read state; echo startContainer inside $state > /hook"] }]);
+        "args": ["sh", "-c", format!("read state; echo startContainer {deaf_to} $state > /hook")] }]);
     container.set("/hooks", hooks);
     container.set("/annotations", json!({ "a": "b" }));
     container.sh("cat /hook; exec sleep 1000");
@@ -584,6 +584,7 @@ fn each_hook_runs_at_its_point_and_reads_the_state() {
                 let (point, rest) = line.split_once(' ').expect("words");
                 let (_, state) = rest.split_once('{').expect("a state");
                 assert!(rest.contains(&format!("{point}x")), "{line}");
+                assert!(rest.starts_with(TO_NONE), "{line}");
                 (
                     point.to_owned(),
                     serde_json::from_str(&format!("{{{state}")).expect("JSON"),
@@ -600,9 +601,8 @@ fn each_hook_runs_at_its_point_and_reads_the_state() {
     assert_eq!(names(&container), points[..4]);
     eventually("startContainer", || {
         let text = container.text("out");
-        let state = text
-            .lines()
-            .find(|it| it.starts_with("startContainer inside {"))?;
+        let state = text.lines().find(|it| it.starts_with("startContainer"))?;
+        assert!(state.contains(TO_NONE), "{state}");
         assert!(state.contains("\"created\""), "{state}");
         Some(())
     });
