@@ -21,6 +21,7 @@ testbed::main!(
     it_leaves_nothing,
     before_anything_is_built_it_reads_and_says_so,
     what_a_step_does_counts_more_than_what_is_read,
+    what_runs_and_does_less_than_it_could_is_told,
     what_it_says_of_the_host_is_so,
     what_it_says_of_the_playground_is_so,
     what_it_says_of_rootless_is_so,
@@ -534,6 +535,22 @@ fn what_a_step_does_counts_more_than_what_is_read() {
     assert_eq!(report.says(2, "playground", "verdict"), "no", "{output:?}");
     assert_eq!(report.says(2, "playground", "why"), "02: its own words");
     assert_eq!(report.says(6, "playground", "verdict"), "works", "{output:?}");
+}
+
+/// Step 10 without an init: a command runs in it.
+fn what_runs_and_does_less_than_it_could_is_told() {
+    needs::root();
+    let without = "exec unshare --mount sh -c '
+        init=/usr/lib/systemd/systemd
+        [ ! -e $init ] || mount --bind /dev/null $init
+        exec \"$@\"' sh \"$@\"";
+    let doctor = Step::script("doctor.sh").args(["--json"]);
+    let output = doctor.in_shell(without).output();
+    let report = Report::of(&output);
+    let says = |field| report.says(10, "host", field);
+    let verdict = [says("verdict"), says("how")];
+    assert_eq!(verdict, ["partly", "tried"], "{output:?}");
+    assert!(says("why").contains("this host has no systemd"), "{output:?}");
 }
 
 /// What came of a step: its exit status, and everything else about it.
