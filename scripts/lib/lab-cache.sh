@@ -39,10 +39,11 @@ declare cache run debian arch kernel
 # A new Debian is a new row: its suite; if that changes from day to day, after how
 # many of them its image is made anew; its kernels; more of its packages; words for
 # its kernel. A kernel is a version and, without the architecture at its end, the
-# package; the first one is what you get unless you ask.
+# package; the first one is what you get unless you ask. Those for clouds are small
+# and boot sooner; another one has what a laptop has, such as the drivers of GPUs.
 systems() {
     cat <<'TABLE'
-12         | bookworm |   | 6.1 linux-image-cloud 6.12 linux-image-6.12-cloud | |
+12         | bookworm |   | 6.1 linux-image-cloud 6.12 linux-image-6.12 | |
 13         | trixie   |   | 6.12 linux-image-cloud   | linux-sysctl-defaults docker.io podman ufw firewalld rust-coreutils |
 13-selinux | trixie   |   | 6.12 linux-image-cloud   | linux-sysctl-defaults selinux-policy-default policycoreutils | security=selinux enforcing=1
 unstable   | sid      | 7 | newest linux-image-cloud | linux-sysctl-defaults util-linux-extra |
@@ -81,7 +82,7 @@ column_of() { "$1" | sed 's/ *|.*//' | paste -s -d ' '; } # TABLE
 packages=(
     systemd-sysv udev dbus libpam-systemd dbus-user-session apparmor sudo
     iproute2 iputils-ping nftables passt procps uidmap util-linux kmod mawk
-    busybox-static strace less
+    busybox-static strace less acl
 )
 
 # Sets what the tables say about what was asked for.
@@ -253,7 +254,7 @@ INIT
 
 add_learner() { # ROOT
     local root=$1
-    chroot "$root" useradd --create-home --shell /bin/bash --uid 1000 learner
+    chroot "$root" useradd --create-home --groups render --shell /bin/bash --uid 1000 learner
     grep -q '^learner:' "$root/etc/subuid" || echo learner:100000:65536 |
         tee -a "$root/etc/subuid" >>"$root/etc/subgid"
     mkdir -p "$root/var/lib/systemd/linger"
