@@ -111,6 +111,7 @@ impl NewRoot {
                 Errno::ENOTDIR,
                 "part of the path is a file in the root directory: choose another place",
             )
+            .because(Errno::EOVERFLOW, &self.refusal)
             .because(Errno::EACCES, &self.refusal)?;
         let relative = name.strip_prefix("/").unwrap_or(name);
         Ok(Target::Place(found, relative.into()))

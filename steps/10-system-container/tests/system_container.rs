@@ -1056,6 +1056,16 @@ fn what_can_not_boot_is_told_in_one_line() {
     let empty = shared();
     let run = format!("{}:/run:ro", empty.path().display());
     is_told(asked(&["-v", &run]), 125, "/run is read-only");
+    // Root of the host owns /etc there, and is nobody inside: it can't be
+    // changed, not even where everybody may write.
+    if needs::is_root() {
+        let etc = none.path().join("root/etc");
+        fs::remove_file(etc.join("hosts")).expect("remove it");
+        let open = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(&etc, open).expect("chmod");
+        is_told(of_root(&none), 125, "sudo chown -R");
+        fs::write(etc.join("hosts"), "").expect("write");
+    }
     let Ok(hosts) = fs::read_to_string("/etc/machine-id") else { return };
     if hosts.trim().len() == 32 {
         let place = none.path().join("root/etc/machine-id");
