@@ -43,6 +43,7 @@ testbed::main!(
     what_a_user_namespace_gives_of_a_device_is_there_and_the_rest_is_told,
     a_loop_device_and_kvm_work_inside_once_the_host_opens_them,
     what_the_host_opens_to_everybody_an_ordinary_user_hands_through,
+    a_gpus_render_node_answers_inside_once_the_host_opens_it,
     a_command_runs_in_it_without_an_init,
     root_inside_keeps_what_the_table_says,
     the_table_beside_09_is_that_of_the_two_steps,
@@ -951,6 +952,52 @@ fn what_the_host_opens_to_everybody_an_ordinary_user_hands_through() {
     assert_eq!(with("/dev/fuse", USE_FUSE), "1");
     let said = with("/dev/net/tun", USE_TUN);
     assert!(said.starts_with("made ") && said.ends_with(" tap7"), "{said}");
+}
+
+/// A GPU without a GPU: the kernel's driver for none has a render node, too.
+fn a_gpus_render_node_answers_inside_once_the_host_opens_it() {
+    const NODE: &str = "/dev/dri/renderD128";
+    needs::lab();
+    needs_systemd();
+    let on_host = |script: &str| {
+        let output = Command::new("sudo").args(["sh", "-c", script]).output();
+        output.expect("sudo").status.success()
+    };
+    if !on_host("modprobe vgem && udevadm settle") {
+        skip("needs vgem, a module that kernels for clouds lack");
+    }
+    assert!(on_host(&format!("setfacl --remove-all {NODE}")));
+    let outside = fs::File::options().read(true).write(true).open(NODE);
+    outside.expect("learner is in the group render");
+    // DRM_IOCTL_VERSION: which driver is it?
+    let ask = format!(
+        "perl -e 'open(D, \"+<\", \"{NODE}\") or die $!; \
+         my $name = \"\\0\" x 9; my $ask = pack(\"x16 Q P x32\", 8, $name); \
+         ioctl(D, 0xC0406400, $ask) or die $!; print unpack(\"Z*\", $name)'"
+    );
+    let run = |options: &[&str]| {
+        let output = Step::telling(STEP).args(options).sh(&ask).output();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+    };
+    let (driver, said) = run(&[]);
+    assert!(driver.is_empty() && said.contains("No such file"), "{said}");
+    // A group opens it outside, and none comes along.
+    let (driver, said) = run(&["--device", NODE]);
+    assert!(driver.is_empty(), "{driver}");
+    assert!(said.contains("Permission denied"), "{said}");
+    let way = said.split('`').find(|it| it.starts_with("sudo setfacl "));
+    assert!(on_host(way.expect("what opens it")), "{said}");
+    let (driver, said) = run(&["--device", NODE]);
+    assert_eq!(driver, "vgem", "{said}");
+    // A volume brings the node, too; root's rules are about what it opens.
+    let other = ["--device", "/dev/full", "-v", &format!("{NODE}:{NODE}")];
+    let (driver, said) = run(&other);
+    if needs::is_root() {
+        assert!(driver.is_empty() && said.contains("not permitted"), "{said}");
+    } else {
+        assert_eq!(driver, "vgem", "{said}");
+    }
 }
 
 fn a_device_is_handed_through_and_no_more_of_it_than_asked_for() {
