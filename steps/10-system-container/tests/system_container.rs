@@ -9,8 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
+use nix::unistd::Pid;
 use system_container::kept;
 use testbed::{
     Running, Step, Terminal, binary, checkout, eventually, needs, proc, skip,
@@ -1143,6 +1144,20 @@ fn an_init_that_dies_at_once_is_told() {
     let code = random(1, 100);
     let root = root_with_init(script(format!("#!/bin/sh\nexit {code}\n")));
     is_told(of_root(&root), code as i32, "the init ended after 0.");
+    // No init does this to itself: nobody would know what became of it.
+    let waits = "#!/bin/sh\necho up\nexec sleep 1000\n";
+    let root = root_with_init(script(waits.into()));
+    let mut step = of_root(&root);
+    let told = root.path().join("told");
+    step.command().stderr(fs::File::create(&told).expect("a file"));
+    let mut machine = step.start();
+    assert_eq!(machine.line(), "up");
+    sleep(Duration::from_secs(1));
+    let first = Pid::from_raw(machine.pid());
+    kill(first, Signal::SIGKILL).expect("kill");
+    assert_eq!(machine.ended(), 137);
+    let said = fs::read_to_string(told).expect("what was told");
+    assert!(said.contains("out of memory"), "{said}");
 }
 
 fn a_console_that_stays_black_says_where_to_look() {

@@ -106,20 +106,22 @@ impl<'a> Booted<'a> {
     /// What its end means. Whoever asked it to stop does not want it anew.
     ///
     /// # Errors
-    /// When it can't have been a system that ended so soon.
+    /// When it can't have been a system that ended so soon, or was killed.
     pub fn end(&self, exit: Exit) -> Result<End, Failure> {
         let lived = self.began.elapsed();
         match self.boot.end(exit) {
             End::Again if self.stop != Stop::No => Ok(End::Over(Exit::Code(0))),
-            End::Over(end)
-                if end == exit && self.stop == Stop::No && lived < SOON =>
-            {
+            End::Over(end) if end == exit && self.stop == Stop::No => {
+                let killed = exit == Exit::Signal(libc::SIGKILL);
+                let why = match lived < SOON {
+                    true => NO_SYSTEM,
+                    false if killed => KILLED,
+                    false => return Ok(End::Over(end)),
+                };
                 Err(Failure::Told {
                     status: exit.status(),
                     message: format!(
-                        "the init ended after {:.1} s, with {exit}: no system \
-                         came up; what it said is above, and --all shows what \
-                         was made for it",
+                        "the init ended after {:.1} s, with {exit}: {why}",
                         lived.as_secs_f32()
                     ),
                 })
@@ -128,6 +130,11 @@ impl<'a> Booted<'a> {
         }
     }
 }
+
+const NO_SYSTEM: &str = "no system came up; what it said is above, and --all \
+    shows what was made for it";
+const KILLED: &str = "by somebody on the host, or by the kernel, because it was \
+    out of memory: -m";
 
 /// The terminal is the person's while we say something.
 fn say(terminal: &mut Option<&mut Terminal>, words: impl FnOnce()) {
