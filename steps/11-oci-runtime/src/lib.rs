@@ -14,6 +14,7 @@ mod bundle;
 mod cgroup;
 pub mod command_line;
 mod console;
+mod copy_up;
 mod devices;
 pub mod exec;
 mod hooks;

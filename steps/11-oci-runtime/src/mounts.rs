@@ -2,12 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use mount_namespace::{
     Mount, NewRoot, Target, make_read_only, mounts, pivot, remount_with,
 };
@@ -25,7 +23,7 @@ use crate::bundle::Bundle;
 use crate::console::Console;
 use crate::namespaces::Namespaces;
 use crate::state::{State, Status};
-use crate::{devices, hooks};
+use crate::{copy_up, devices, hooks};
 
 /// All mounts, and what comes between them and the pivot.
 pub struct Mounts {
@@ -231,7 +229,7 @@ impl Mounts {
                 .called(source.as_os_str())
                 .make(container, target, "as config.json says")?;
             if let Some(below) = below {
-                copy(&below, &root.existing(place)?)?;
+                copy_up::copy(below, root.existing(place)?)?;
             }
         }
         if options.read_only_below {
@@ -468,24 +466,4 @@ fn keep_apart(container: &Inside) -> Result<()> {
         "the new root's parent must not be shared",
     )?;
     Ok(())
-}
-
-/// What lay below a new tmpfs is there again, as podman wants it. The directory
-/// itself is as it was asked for.
-fn copy(from: &impl AsFd, to: &impl AsFd) -> Result<()> {
-    let own = fs::read_link("/proc/self").context("readlink(/proc/self)")?;
-    let name = |fd: &dyn AsFd| {
-        format!("/proc/{}/fd/{}/", own.display(), fd.as_fd().as_raw_fd())
-    };
-    let lay = fs::read_dir(name(from)).context("what lay below")?;
-    let lay: Vec<_> = lay.flatten().map(|it| it.path()).collect();
-    if lay.is_empty() {
-        return Ok(());
-    }
-    let copied =
-        Command::new("cp").args(["-a", "-t", &name(to)]).args(lay).status();
-    match copied.context("cp")?.success() {
-        true => Ok(()),
-        false => bail!("cp of what lay below failed"),
-    }
 }
