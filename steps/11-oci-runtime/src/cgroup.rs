@@ -7,6 +7,7 @@ mod systemd;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -14,9 +15,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use cgroups::allow_alone;
 use cgroups::tree::{Trees, enter, put, remove_when_empty};
+use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use oci_spec::runtime::{Linux, LinuxResources};
+use runtime::process::send_to;
 use runtime::{Feature, Inside};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use user_namespace::powers::is_the_first;
 
@@ -33,6 +37,8 @@ pub struct Cgroup {
 
 /// What a process may wait for that is still on its way out.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const NO_FLAGS: PidfdFlags = PidfdFlags::empty();
 
 impl Cgroup {
     /// Where it will be. An absolute path begins at the top of each hierarchy,
@@ -172,6 +178,30 @@ impl Cgroup {
         self.places.values().next().map_or(vec![], |place| processes(place))
     }
 
+    /// A signal for all of them. Numbers come back: whoever is in the cgroup after
+    /// it was opened is the one that was meant.
+    pub fn signal(&self, number: i32) {
+        let place = self.places.values().next().filter(|_| self.is_v2);
+        let kill = place.map(|place| place.join("cgroup.kill"));
+        let is_kill = number == Signal::SIGKILL as i32;
+        // Since Linux 5.14. Nobody escapes it by a fork.
+        if is_kill && kill.is_some_and(|file| put(&file, "1").is_ok()) {
+            return;
+        }
+        // Not all at once: descriptors have a limit.
+        for some in self.processes().chunks(100) {
+            let open = |pid| pidfd_open(Pid::from_raw(pid)?, NO_FLAGS).ok();
+            let opened: Vec<_> =
+                some.iter().map(|&pid| (pid, open(pid))).collect();
+            let there = self.processes();
+            for (pid, process) in opened {
+                if let Some(it) = process.filter(|_| there.contains(&pid)) {
+                    let _ = send_to(it.as_fd(), number);
+                }
+            }
+        }
+    }
+
     /// # Errors
     /// As write(2); when it takes too long.
     pub fn freeze(&self, on: bool) -> Result<()> {
@@ -216,15 +246,18 @@ impl Cgroup {
 }
 
 impl Feature for Cgroup {
+    fn cgroup(&self) -> Option<&Path> {
+        let own = self.places.get("").filter(|_| self.scope.is_none());
+        own.map(PathBuf::as_path)
+    }
+
     // Before there is a namespace of ours, and with the host's rights: whoever
     // comes from here is counted, and takes it for the root of the tree.
     fn on_the_way(&self, container: &Inside) -> Result<()> {
         let why = "we enter it, and so will all our children";
-        let mut places = self.places.values();
+        let mut v1 = self.places.iter().filter(|(name, _)| !name.is_empty());
         match &self.scope {
-            None => {
-                Ok(places.try_for_each(|place| enter(container, place, why))?)
-            }
+            None => Ok(v1.try_for_each(|(_, at)| enter(container, at, why))?),
             Some(scope) if self.places.is_empty() => {
                 let places = [(String::new(), scope.start(container)?)].into();
                 let made = Cgroup { places, is_v2: true, scope: None };

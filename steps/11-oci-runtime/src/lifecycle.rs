@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getegid, geteuid};
+use nix::unistd::{getegid, geteuid};
 use oci_spec::runtime::{
     Hook, Hooks, LinuxNamespaceType, LinuxResources, Spec,
 };
-use runtime::process::{send, send_to};
+use runtime::process::send_to;
 use runtime::{Door, Leave};
 use serde_json::json;
 use user_namespace::Mapping;
@@ -237,9 +237,7 @@ pub fn kill(cli: &Cli, arguments: &Kill) -> Result<()> {
     let Kill { id, signal, all } = arguments;
     let number = number_of(signal)?;
     if *all {
-        for pid in find(cli, id)?.1.cgroup.processes() {
-            let _ = signal_to(pid, number);
-        }
+        find(cli, id)?.1.cgroup.signal(number);
         return Ok(());
     }
     let process = alive(cli, id)?.0.process();
@@ -248,10 +246,6 @@ pub fn kill(cli: &Cli, arguments: &Kill) -> Result<()> {
         Err(Errno::ESRCH) => bail!("container not running: no such process"),
         sent => sent.context("kill()"),
     }
-}
-
-fn signal_to(pid: i32, number: i32) -> nix::Result<()> {
-    send(Pid::from_raw(pid), number)
 }
 
 fn number_of(signal: &str) -> Result<i32> {
@@ -292,10 +286,8 @@ pub fn delete(cli: &Cli, arguments: &Delete) -> Result<()> {
             "cannot delete container {id} that is not stopped: {status:?}"
         ),
     }
-    for pid in state.cgroup.processes() {
-        // Where there is no PID namespace, some may have outlived the first.
-        let _ = signal_to(pid, Signal::SIGKILL as i32);
-    }
+    // Where there is no PID namespace, some may have outlived the first.
+    state.cgroup.signal(Signal::SIGKILL as i32);
     state.cgroup.remove()?;
     directory.remove()?;
     has_become(cli, state, Status::Stopped, "poststop", Hooks::poststop);

@@ -159,8 +159,7 @@ fn described(image: &Image, bundle: &Path) -> Result<String> {
     if let Some(env) = config.env.as_ref().filter(|it| !it.is_empty()) {
         process["env"] = json!(env);
     }
-    let cwd = config.working_dir.as_deref().filter(|it| !it.is_empty());
-    process["cwd"] = json!(cwd.unwrap_or("/"));
+    process["cwd"] = json!(config.working_dir().unwrap_or("/"));
     process["user"] = json!({ "uid": uid, "gid": gid });
     spec["root"] = json!({ "path": "rootfs" });
     let mounts = spec["mounts"].as_array_mut().context("no mounts")?;

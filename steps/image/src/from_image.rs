@@ -13,7 +13,8 @@ use crate::Image;
 #[derive(Debug, clap::Args)]
 pub struct FromImage {
     /// Begin with an image, an OCI layout or a tar file of `docker save`: its
-    /// layers lie below those of --layer, and COMMAND defaults to its own
+    /// layers lie below those of --layer, and COMMAND, --user and --workdir
+    /// default to its own
     #[arg(long, value_name = "DIR|TAR", conflicts_with = "rootfs")]
     image: Option<PathBuf>,
 
@@ -47,9 +48,8 @@ impl Feature for FromImage {
 
     // Before an overlay is made of the root directory and all that is over it.
     fn inside(&self, container: &mut Inside) -> Result<()> {
-        let Some(Image { config, layers }) = &self.opened else {
-            return Ok(());
-        };
+        let Some(image) = &self.opened else { return Ok(()) };
+        let Image { config, layers } = image;
         container.layers.extend(layers.trees().skip(1));
         let variables = config.env.iter().flatten();
         container.variables.extend(
@@ -61,6 +61,13 @@ impl Feature for FromImage {
         let words: Vec<_> = words.map(OsString::from).collect();
         if !words.is_empty() {
             container.default_command = words;
+        }
+        if let Some(workdir) = config.working_dir() {
+            container.workdir = workdir.into();
+        }
+        if container.user.is_none() && config.user.is_some() {
+            let (uid, gid) = image.user()?;
+            container.user = Some((Uid::from_raw(uid), Gid::from_raw(gid)));
         }
         Ok(())
     }

@@ -46,7 +46,15 @@ pub struct Config {
     /// The command's arguments.
     pub cmd: Option<Vec<String>>,
     /// Where it begins.
-    pub working_dir: Option<String>,
+    working_dir: Option<String>,
+}
+
+impl Config {
+    /// Where its command begins, if it says so.
+    #[must_use]
+    pub fn working_dir(&self) -> Option<&str> {
+        self.working_dir.as_deref().filter(|it| !it.is_empty())
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind::NotFound;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
-    Gid, Pid, Uid, chdir, getcwd, getegid, geteuid, mkdir, pipe2, read,
+    Gid, Pid, Uid, chdir, close, getcwd, getegid, geteuid, mkdir, pipe2, read,
     setgroups, setresgid, setresuid, setsid, write,
 };
 
@@ -65,9 +65,9 @@ pub struct Container {
           value_parser = OsStringValueParser::new().try_map(Variable::parse))]
     env: Vec<Variable>,
 
-    /// Working directory inside; made if it does not exist
-    #[arg(short, long, value_name = "DIR", default_value = "/")]
-    workdir: PathBuf,
+    /// Working directory inside; made if it does not exist [default: /]
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
 
     /// Command to run inside, and its arguments [default: /bin/sh]
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
@@ -114,7 +114,7 @@ impl Container {
             all: true,
             pause: false,
             env,
-            workdir,
+            workdir: Some(workdir),
             command,
             features: Vec::new(),
             leave: None,
@@ -311,19 +311,18 @@ impl Container {
         let body = || {
             self.first_process(own).unwrap_or_else(|error| own.report(&error))
         };
-        let start = |flags, body: &mut dyn FnMut() -> u8| match birthplace {
-            None => Child::start(flags, body),
-            Some(Birthplace { directory, .. }) => {
-                Child::start_in_cgroup(flags, directory, body)
-            }
-        };
-        let mut body = body;
         if self.leave.is_some() {
-            return self.start_on_the_way(own, &mut || {
-                start(namespaces | CloneFlags::CLONE_PARENT, &mut body)
+            return self.start_on_the_way(own, &|| {
+                Child::start(namespaces | CloneFlags::CLONE_PARENT, body)
             });
         }
-        start(namespaces, &mut body)
+        let started = match birthplace {
+            None => Child::start(namespaces, body),
+            Some(Birthplace { directory, .. }) => {
+                Child::start_in_cgroup(namespaces, directory, body)
+            }
+        };
+        started
             .map_err(|errno| {
                 let all = describe_clone(namespaces, namespaces, birthplace);
                 Failure::of(all.0, errno)
@@ -350,17 +349,18 @@ impl Container {
     }
 
     /// Whoever enters a namespace may not come back: so that is done by a process
-    /// between us and the first one, which is our child all the same.
+    /// between us and the first one, which is our child all the same. It is born in
+    /// the cgroup (v2): to move there, the kernel stops all forks of the machine.
     fn start_on_the_way(
         &self,
         own: &Inheritance,
-        start: &mut dyn FnMut() -> nix::Result<Child>,
+        start: &dyn Fn() -> nix::Result<Child>,
     ) -> Result<Child, Failure> {
         let failed = |call: &'static str| move |e| Failure::of(call, e);
         let (pid, theirs) =
             pipe2(OFlag::O_CLOEXEC).map_err(failed("pipe2()"))?;
         let inside = Inside::new(own.rootfs, own.narrator);
-        let mut go = || {
+        let go = || {
             for Part { step, feature } in &self.features {
                 let act = || feature.on_the_way(&inside);
                 own.narrator.part(step, act)?;
@@ -369,10 +369,40 @@ impl Container {
             write(&theirs, &pid.as_raw().to_ne_bytes())?;
             Ok(0)
         };
-        let mut between = Child::start(CloneFlags::empty(), || {
-            go().unwrap_or_else(|error| own.report(&error))
-        })
-        .map_err(failed("clone(SIGCHLD)"))?;
+        let cgroup = self.features.iter().find_map(|it| it.feature.cgroup());
+        let directory = cgroup.and_then(|it| File::open(it).ok());
+        let mut born = None;
+        if let (Some(path), Some(directory)) = (cgroup, &directory) {
+            let (fd, flags) = (directory.as_raw_fd(), CloneFlags::empty());
+            let directory = directory.as_fd();
+            let place = Some(Birthplace { path, directory });
+            let (call, shell) = describe_clone(flags, flags, place);
+            let why = "born in the cgroup, as all our children will be";
+            own.narrator.tell(Side::Host, &call, why, &shell)?;
+            // The first process would inherit a directory of the host.
+            let go = || {
+                let _ = close(fd);
+                go().unwrap_or_else(|error| own.report(&error))
+            };
+            born = Child::start_in_cgroup(flags, directory, go).ok();
+        }
+        drop(directory);
+        // Where clone3(2) is refused, as by docker's filter, and by the kernel
+        // without a reason.
+        let moved = || {
+            if let Some(file) = cgroup.map(|it| it.join("cgroup.procs")) {
+                fs::write(&file, "0")
+                    .with_context(|| format!("write({file:?}, \"0\")"))?;
+            }
+            go()
+        };
+        let mut between = match born {
+            Some(born) => born,
+            None => Child::start(CloneFlags::empty(), || {
+                moved().unwrap_or_else(|error| own.report(&error))
+            })
+            .map_err(failed("clone(SIGCHLD)"))?,
+        };
         let exit = between.wait().map_err(failed("waitpid()"))?;
         drop(theirs);
         let mut number = [0; 4];
@@ -406,8 +436,8 @@ impl Container {
             narrator.part(step, || feature.inside(&mut inside))?;
         }
         umask(Mode::from_bits_truncate(0o022));
-        narrator
-            .routine_after(step::FIRST, || enter(&self.workdir, &inside))?;
+        let workdir = self.workdir.as_ref().unwrap_or(&inside.workdir);
+        narrator.routine_after(step::FIRST, || enter(workdir, &inside))?;
 
         let uid = inside.user.map_or(geteuid(), |(uid, _)| uid);
         let variables = [inside.variables.as_slice(), &self.env].concat();
@@ -453,6 +483,8 @@ const NO_USER_NAMESPACE: &str = "user namespaces are off for you here, or \
     how to fix it";
 const USER_NAMESPACE_REFUSED: &str = "user namespaces are off for this \
     program, by AppArmor or SELinux: ./scripts/doctor.sh says how to fix it";
+const NOBODY_HERE: &str = "the user namespace has no such id for the command; \
+    0, root, it has";
 const NOT_OUT_OF_OUR_CGROUP: &str =
     "we may not move a process out of our cgroup";
 const NOT_ROOT: &str = "this needs root; without sudo, run it in the \
@@ -508,8 +540,14 @@ impl Inheritance<'_> {
         if let Some(terminal) = self.terminal {
             terminal.give((uid, gid)).context("fchown() of the terminal")?;
         }
-        setresgid(gid, gid, gid).context("setresgid()")?;
-        setresuid(uid, uid, uid).context("setresuid()")
+        let failed = |call| move |errno| Failure::of(call, errno);
+        setresgid(gid, gid, gid)
+            .map_err(failed(format!("setresgid({gid})")))
+            .because(Errno::EINVAL, NOBODY_HERE)?;
+        setresuid(uid, uid, uid)
+            .map_err(failed(format!("setresuid({uid})")))
+            .because(Errno::EINVAL, NOBODY_HERE)?;
+        Ok(())
     }
 
     /// In a session of its own, so that no terminal of the host is ours to

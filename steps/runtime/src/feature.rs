@@ -74,6 +74,11 @@ pub trait Feature {
         Ok(())
     }
 
+    /// The cgroup (v2) that this process is born in.
+    fn cgroup(&self) -> Option<&Path> {
+        None
+    }
+
     /// On the host, once the container's first process exists and waits.
     ///
     /// # Errors
@@ -262,6 +267,8 @@ pub struct Inside<'a> {
     pub command: Vec<OsString>,
     /// What runs inside where nobody named a command.
     pub default_command: Vec<OsString>,
+    /// Where it begins, unless the user says so.
+    pub workdir: PathBuf,
     /// Variables for it, unless the user sets them.
     pub variables: Vec<Variable>,
     /// Set by a feature that wants to stay as PID 1.
@@ -296,6 +303,7 @@ impl<'a> Inside<'a> {
             boots: false,
             command: vec![],
             default_command: vec!["/bin/sh".into()],
+            workdir: PathBuf::from("/"),
             variables: Vec::new(),
             init: None,
             user: None,

@@ -169,6 +169,39 @@ pub fn a_step_begins_with_an_image() {
     assert!(told.contains("--image ") && told.contains("first page"), "{told}");
 }
 
+/// As docker does it: a name is one of the image's own.
+pub fn a_step_takes_the_user_and_the_place_of_an_image() {
+    let (name, place) = (token(), token());
+    let random = u32::from_str_radix(&name[1..4], 16).expect("hex");
+    let (uid, gid) = (random + 1, random + 2);
+    let passwd = format!("root:x:0:0:::\n{name}:x:{uid}:{gid}::/:\n");
+    let users = Tar::new().file("etc/passwd", &passwd);
+    let mut image = Image::of([shell(), users]);
+    let said = |image: &Image, options: &[&str]| {
+        image.write();
+        let mut step = Step::new("08-networking")
+            .arg("--image", image.path("image"))
+            .arg("--network", "none")
+            .args(options);
+        step.command().env("XDG_CACHE_HOME", image.store());
+        let output = step.sh("busybox id -u; busybox id -g; pwd").output();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        if told.contains("no such id") && told.contains("EINVAL") {
+            skip("needs a range of user ids");
+        }
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{output:?}");
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    image.config = json!({ "User": name, "WorkingDir": format!("/{place}/x") });
+    assert_eq!(said(&image, &[]), format!("{uid} {gid} /{place}/x"));
+    // Whoever says another one gets it.
+    let other = ["--user", "0", "--workdir", "/bin"];
+    assert_eq!(said(&image, &other), "0 0 /bin");
+    image.config = json!({ "User": format!("{gid}:{uid}") });
+    assert_eq!(said(&image, &[]), format!("{gid} {uid} /"));
+}
+
 /// All that can be seen of a file, but for the place where it lies.
 fn facts(root: &Path) -> BTreeMap<PathBuf, String> {
     let (mut found, mut names) = (BTreeMap::new(), BTreeMap::new());
