@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! A runtime that docker, containerd and podman drive.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use oci_runtime::command_line::{Cli, Command};
 use oci_runtime::{exec, lifecycle, log, sealed, unpack};
 
 fn main() -> ExitCode {
+    // It begins anew: so that comes first, when nothing else is done yet.
+    let enters =
+        |it| ["create", "run", "exec"].map(OsString::from).contains(&it);
+    let sealed = match std::env::args_os().any(enters) {
+        true => sealed::begin(),
+        false => Ok(()),
+    };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => error.exit(),
-    };
-    let sealed = match &cli.command {
-        Command::Create(_) | Command::Run(_) | Command::Exec(_) => {
-            sealed::begin()
-        }
-        _ => Ok(()),
     };
     let done = sealed.and_then(|()| match &cli.command {
         Command::Create(it) => lifecycle::create(&cli, it).map(|()| 0),
