@@ -8,13 +8,14 @@ mod images;
 mod layers;
 mod systemd;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use bundle::Bundle;
 use commands::{
@@ -40,6 +41,7 @@ use hostile::{
     an_exec_into_a_hostile_container_gives_nothing_away,
     limits_that_can_t_be_are_told,
     nothing_lands_outside_while_names_are_exchanged,
+    nothing_of_the_host_is_copied_into_a_tmpfs,
     paths_that_hide_nothing_are_refused,
     runtimes_that_race_at_one_id_leave_nothing,
     the_flags_of_a_volume_are_not_for_another,
@@ -61,11 +63,14 @@ use layers::{
     a_bundle_of_layers_is_a_container_for_this_runtime,
     a_directory_without_an_entry_is_as_it_is_below,
     a_step_begins_with_an_image,
+    a_step_takes_the_user_and_the_place_of_an_image,
     bundles_share_their_layers_while_they_need_them,
     two_that_unpack_at_once_share_what_one_of_them_unpacks,
     umoci_makes_the_same_tree_of_an_image, what_docker_save_wrote_is_an_image,
     what_skopeo_writes_becomes_the_same_tree,
 };
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg,
 };
@@ -97,6 +102,7 @@ testbed::main!(
     a_namespace_by_path_is_joined,
     a_path_to_another_kind_of_namespace_is_refused,
     mounts_have_their_flags_and_data,
+    what_lay_below_a_tmpfs_is_there_again,
     mounts_have_their_propagation,
     a_link_in_the_root_leads_no_mount_out,
     a_dev_null_that_is_something_else_masks_nothing,
@@ -131,6 +137,7 @@ testbed::main!(
     the_story_is_told_to_a_file,
     an_ordinary_user_has_a_container,
     nothing_lands_outside_while_names_are_exchanged,
+    nothing_of_the_host_is_copied_into_a_tmpfs,
     the_flags_of_a_volume_are_not_for_another,
     a_device_is_made_inside_and_nothing_else_changes,
     a_script_gets_no_hold_of_the_runtime,
@@ -163,6 +170,7 @@ testbed::main!(
     what_skopeo_writes_becomes_the_same_tree,
     what_docker_save_wrote_is_an_image,
     a_step_begins_with_an_image,
+    a_step_takes_the_user_and_the_place_of_an_image,
     a_layer_deletes_what_is_below_it_and_not_its_own,
     a_file_of_an_image_keeps_what_it_is,
     a_directory_is_what_the_image_says,
@@ -766,7 +774,6 @@ fn mounts_have_their_flags_and_data() {
         json!({ "destination": "/w/x", "type": "none", "source": "v", "options": ["bind", "nodev"] }),
         json!({ "destination": "/t", "type": "tmpfs", "source": "named", "options": ["noatime", "nosuid", format!("size={size}k"), "mode=1770"] }),
         json!({ "destination": "/file", "type": "bind", "source": "v/f", "options": ["bind", "ro"] }),
-        json!({ "destination": "/open", "type": "tmpfs", "options": ["tmpcopyup"] }),
     ];
     for mount in mounts {
         container.push("/mounts", mount);
@@ -801,9 +808,6 @@ fn mounts_have_their_flags_and_data() {
         "{line}"
     );
     assert!(line.contains("mode=1770"), "{line}");
-    // What lay below is copied, and not what its directory allowed.
-    let open = fs::metadata(format!("/proc/{pid}/root/open"));
-    assert_eq!(open.expect("a directory").mode() & 0o7777, 0o1777);
     assert!(
         !container
             .command_with(&["exec"], &["/bin/sh", "-c", "echo > /v/f"])
@@ -812,6 +816,46 @@ fn mounts_have_their_flags_and_data() {
     );
     container.exec("echo new > /w/x/f");
     assert_eq!(container.text("v/f"), "new\n");
+}
+
+fn what_lay_below_a_tmpfs_is_there_again() {
+    needs_root();
+    let mut container = Bundle::new();
+    let (place, word) = (container.file("rootfs/open"), token());
+    fs::create_dir_all(place.join("d/e")).expect("mkdir");
+    fs::write(place.join("d/f"), &word).expect("write");
+    symlink(&word, place.join("d/l")).expect("a link");
+    mkfifo(&place.join("d/p"), Mode::S_IRUSR).expect("mkfifo");
+    let random = u64::from_str_radix(&word[1..4], 16).expect("hex");
+    let (owner, age) = (random as u32 + 1, Duration::from_secs(random));
+    for (name, mode) in [("f", 0o6751), ("e", 0o1710)] {
+        let path = place.join("d").join(name);
+        chown(&path, Some(owner), Some(owner + 1)).expect("chown");
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+            .expect("chmod");
+        let time = SystemTime::UNIX_EPOCH + age;
+        let file = File::open(path).expect("open");
+        file.set_modified(time).expect("utimensat");
+    }
+    fs::set_permissions(&place, Permissions::from_mode(0o700)).expect("chmod");
+    container.push("/mounts", json!({ "destination": "/open", "type": "tmpfs", "options": ["tmpcopyup"] }));
+    let pid = container.start("true");
+    let open = PathBuf::from(format!("/proc/{pid}/root/open"));
+    let facts = |place: &Path| {
+        ["f", "e", "l", "p"].map(|name| {
+            let path = place.join("d").join(name);
+            let it = fs::symlink_metadata(&path).expect("it is there");
+            let time = (!it.is_symlink()).then(|| it.mtime());
+            let content = it.is_file().then(|| fs::read(&path).expect("read"));
+            let target = fs::read_link(&path).ok();
+            (it.mode(), it.uid(), it.gid(), time, content, target)
+        })
+    };
+    assert_eq!(facts(&open), facts(&place));
+    // The directory itself is the new one, and what is written there is its.
+    assert_eq!(fs::metadata(&open).expect("it").mode() & 0o7777, 0o1777);
+    container.exec("echo new > /open/new");
+    assert!(!place.join("new").exists());
 }
 
 fn mounts_have_their_propagation() {
