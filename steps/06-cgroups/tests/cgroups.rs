@@ -414,6 +414,7 @@ fn a_cgroup_that_is_not_locked_yet_is_swept_away_by_nobody() {
 
 /// Whoever may read a file may lock it.
 fn a_lock_that_somebody_keeps_is_waited_for_with_an_end_and_a_word() {
+    needs::real_processor();
     needs_cgroups();
     let one = Step::new(STEP).args(["-m", "64m"]).start_waiting();
     let parent =

@@ -1056,6 +1056,7 @@ fn a_way_out_that_is_gone_or_comes_later_is_found_out() {
 
 /// The note of what is to be switched off again has 255 bytes.
 fn a_way_out_that_can_not_be_noted_stays_closed_and_is_told() {
+    needs::real_processor();
     needs_a_pretended_internet();
     let pairs = (0..50).map(|number| {
         let (one, two) = (format!("up{number}"), format!("down{number}"));
@@ -1160,6 +1161,7 @@ fn lock_file(told: &str) -> String {
 }
 
 fn a_lock_that_is_not_given_back_is_waited_for_with_a_word_and_a_bound() {
+    needs::real_processor();
     needs_a_pretended_internet();
     let before = host();
     let output = Step::telling_all(STEP).sh("exit").output();

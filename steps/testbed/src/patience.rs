@@ -1,10 +1,11 @@
 //! No claim waits for ever. One that hangs fails by its name, and those after
 //! it are judged.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::thread::{self, available_parallelism};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -17,8 +18,17 @@ use crate::{needs, proc, record};
 fn limit() -> Duration {
     let asked = std::env::var("CLAIM_SECONDS").ok();
     let asked = asked.and_then(|seconds| seconds.parse().ok());
-    let usual = if needs::is_emulated() { 420 } else { 180 };
-    Duration::from_secs(asked.unwrap_or(usual))
+    let usual = || if needs::is_emulated() { 420 } else { 180 * crowd() };
+    Duration::from_secs(asked.unwrap_or_else(usual))
+}
+
+/// How many programs share a processor now, up to three: a busy machine is slow,
+/// and no claim is about that.
+fn crowd() -> u64 {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split('.').next().and_then(|it| it.parse().ok());
+    let processors = available_parallelism().map_or(1, usize::from) as u64;
+    (load.unwrap_or(0) / processors).clamp(1, 3)
 }
 
 /// How long a claim waits for the next word of a program.
@@ -31,10 +41,10 @@ pub fn patience() -> Duration {
 /// be judged at the first look.
 ///
 /// # Panics
-/// When twenty seconds have not been enough; sixty, where the processor is
-/// emulated.
+/// When twenty seconds have not been enough; up to sixty on a busy machine, or
+/// where the processor is emulated.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let seconds = if needs::is_emulated() { 60 } else { 20 };
+    let seconds = if needs::is_emulated() { 60 } else { 20 * crowd() };
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(answer) = ask() {

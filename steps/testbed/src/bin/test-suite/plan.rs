@@ -3,6 +3,8 @@
 use nix::unistd::geteuid;
 use testbed::needs;
 
+use crate::machines::BOOTS_DEBIAN;
+
 /// The claim that does not hold in any environment.
 pub const CANARY: &str = "the_canary_is_red";
 
@@ -21,8 +23,9 @@ const NOT_IN_THE_LAB: &[&str] = &[
 ];
 
 /// What Debian 12 brings decides these more than its kernel does: the lab
-/// judges them once, with the older one.
-const KERNEL_IS_THE_SAME: &[&str] = &["lessons", "narration", "playground"];
+/// judges them once. Two lists, so that both machines have as much to do.
+const WITH_THE_OLDER_KERNEL: &[&str] = &["lessons", "narration", "playground"];
+const WITH_THE_NEWER_KERNEL: &[&str] = &["doctor", BOOTS_DEBIAN];
 
 /// The number of ids makes no difference to these.
 const IDS_ARE_THE_SAME: &[&str] = &[
@@ -67,16 +70,14 @@ pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
                 "asks little of a kernel and much of a processor: not in the lab",
             );
         }
-        let as_learner = environment.ends_with("-learner");
-        if environment.starts_with("lab-6.12-") && is_one_of(KERNEL_IS_THE_SAME)
-        {
+        let is_in = |machine| environment.starts_with(machine);
+        if is_in("lab-6.12-") && is_one_of(WITH_THE_OLDER_KERNEL) {
             return Some("is judged on the lab's older kernel");
         }
-        // Each boots several machines; root boots them with this kernel, too.
-        let boots = binary == "system_container" && as_learner;
-        if environment.starts_with("lab-6.1-") && boots {
+        if is_in("lab-6.1-") && is_one_of(WITH_THE_NEWER_KERNEL) {
             return Some("is judged on the lab's newer kernel");
         }
+        let as_learner = environment.ends_with("-learner");
         let slow = binary == "terminal" || binary == "attacks" && as_learner;
         if slow && needs::is_emulated() {
             return Some("takes too long without KVM: judged elsewhere");
