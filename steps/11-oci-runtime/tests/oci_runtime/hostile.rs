@@ -199,6 +199,7 @@ pub fn nothing_of_the_host_is_copied_into_a_tmpfs() {
 
 /// Two volumes change places while one of them becomes read-only.
 pub fn the_flags_of_a_volume_are_not_for_another() {
+    needs::real_processor();
     needs_root();
     let mut container = Bundle::new();
     let rootfs = container.file("rootfs");

@@ -303,6 +303,7 @@ fn a_create_that_is_killed_takes_the_container_along() {
 /// One thread of it is killed before its n-th call; what it had begun goes
 /// with it, and what it had made is known to whoever deletes.
 fn a_runtime_killed_before_any_call_leaves_nothing_after_a_delete() {
+    needs::real_processor();
     needs_root();
     let strace = needs::command("strace");
     let mut container = Bundle::new();
@@ -318,6 +319,7 @@ fn a_runtime_killed_before_any_call_leaves_nothing_after_a_delete() {
         "socket",
         "bind",
         "clone",
+        "clone3",
         "pipe2",
         "socketpair",
         "sendmsg",
