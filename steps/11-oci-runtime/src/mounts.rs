@@ -296,8 +296,13 @@ impl Mounts {
                 let mount = mount.called(OsStr::new("cgroup"));
                 anyhow::Ok(mount.make(container, target, "what is counted"))
             };
-            let busy = Errno::EBUSY;
+            let (busy, refused) = (Errno::EBUSY, Errno::EPERM);
             return match mount()? {
+                // To a new user namespace, the old cgroup namespace lends nothing.
+                Err(Failure::Call { errno, .. }) if errno == refused => {
+                    let (_, own) = trees.place(None).context("no cgroup2")?;
+                    self.bind(container, root, &own, place, options)
+                }
                 // It came with a bind of the host's /sys, and can't lie on itself.
                 Err(Failure::Call { errno, .. }) if errno == busy => {
                     Mount::new("tmpfs", flags, "").make(
@@ -320,24 +325,16 @@ impl Mounts {
         for controllers in trees.controllers().filter(|it| !it.is_empty()) {
             let names = controllers.trim_start_matches("name=");
             let place = place.join(names);
-            let target = root.place(&place, true)?;
             match self.has_cgroup_namespace {
                 true => Mount::new("cgroup", flags, controllers).make(
                     container,
-                    target,
+                    root.place(&place, true)?,
                     "what is counted",
                 )?,
                 false => {
                     let first = controllers.split(',').next();
                     let Some((_, own)) = trees.place(first) else { continue };
-                    Mount::bind(&own, MsFlags::empty()).make(
-                        container,
-                        target,
-                        "what is counted",
-                    )?;
-                    let there =
-                        Target::Place(root.existing(&place)?, place.clone());
-                    remount_with(flags, container, there, "its flags")?;
+                    self.bind(container, root, &own, &place, options)?;
                 }
             }
             for name in names.split(',').filter(|it| *it != names) {

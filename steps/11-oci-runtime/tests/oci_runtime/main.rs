@@ -136,6 +136,7 @@ testbed::main!(
     bad_configurations_are_told,
     the_story_is_told_to_a_file,
     an_ordinary_user_has_a_container,
+    a_user_without_a_cgroup_namespace_sees_their_own_cgroup,
     nothing_lands_outside_while_names_are_exchanged,
     nothing_of_the_host_is_copied_into_a_tmpfs,
     the_flags_of_a_volume_are_not_for_another,
@@ -1629,6 +1630,34 @@ fn of_a_user() -> Bundle {
             std::os::unix::fs::symlink("busybox", link).expect("a link");
         }
     })
+}
+
+/// cgroup2 is not mounted there: as podman's `--cgroupns host` asks for it.
+fn a_user_without_a_cgroup_namespace_sees_their_own_cgroup() {
+    needs::ordinary_user();
+    if !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        skip("needs cgroup v2, as the lab has it");
+    }
+    let mut container = of_a_user();
+    container.without("cgroup");
+    let mounts = container.config.pointer_mut("/mounts").expect("mounts");
+    let mounts = mounts.as_array_mut().expect("a list");
+    mounts.retain(|it| it["destination"] != "/sys/fs/cgroup");
+    let place = "/sys/fs/cgroup";
+    let options = ["nosuid", "nodev", "noexec", "ro"];
+    container.push("/mounts", json!({ "destination": place, "type": "cgroup", "source": "cgroup", "options": options }));
+    let pid = container.start("true");
+    let table = fs::read_to_string(format!("/proc/{pid}/cgroup"));
+    let table = table.expect("a table");
+    let own = format!("{place}{}", table.trim().replace("0::", ""));
+    let inside = format!("/proc/{pid}/root{place}");
+    let number = |path| fs::metadata(path).expect("a directory").ino();
+    assert_eq!(number(inside), number(own));
+    let mounts = proc::mounts(pid);
+    let mount = mounts.iter().rfind(|it| it.place == place);
+    let mount = mount.expect("a mount");
+    let has = |it: &&str| mount.options.iter().any(|option| option == it);
+    assert!(options.iter().all(has), "{mount:?}");
 }
 
 fn an_ordinary_user_has_a_container() {
