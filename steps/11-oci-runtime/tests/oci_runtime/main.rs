@@ -76,6 +76,7 @@ use rustix::net::{
 };
 use serde_json::{Value, json};
 use systemd::{
+    a_systemd_that_is_late_keeps_no_scope,
     a_user_has_a_scope_of_their_own_systemd, systemd_makes_the_cgroup,
     where_no_systemd_answers_it_is_told,
 };
@@ -120,6 +121,7 @@ testbed::main!(
     another_part_of_the_tree_that_is_mounted_first_is_not_taken,
     systemd_makes_the_cgroup,
     a_user_has_a_scope_of_their_own_systemd,
+    a_systemd_that_is_late_keeps_no_scope,
     where_no_systemd_answers_it_is_told,
     devices_are_refused_by_the_cgroup,
     a_container_is_frozen_and_goes_on,

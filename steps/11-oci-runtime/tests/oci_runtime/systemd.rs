@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getuid};
 use serde_json::json;
-use testbed::{eventually, needs, skip, token};
+use testbed::{eventually, needs, proc, skip, token};
 
 use crate::bundle::Bundle;
 use crate::of_a_user;
@@ -58,12 +62,7 @@ fn scope(bundle: impl Fn() -> Bundle, manager: &str, slice: &str) {
         let text = fs::read_to_string(Path::new(&place).join(file));
         text.unwrap_or_else(|e| panic!("{file}: {e}")).trim().to_owned()
     };
-    let property = |name: &str| {
-        let mut show = Command::new("systemctl");
-        show.args([manager, "show", "--value", "-p", name, &unit]);
-        let said = show.output().expect("systemctl").stdout;
-        String::from_utf8(said).expect("UTF-8").trim().to_owned()
-    };
+    let property = |name: &str| property(manager, &unit, name);
     assert_eq!(property("TasksMax"), pids.to_string());
     assert_eq!(property("MemoryMax"), (64 << 20).to_string());
     assert_eq!(property("Delegate"), "yes");
@@ -97,6 +96,57 @@ fn scope(bundle: impl Fn() -> Bundle, manager: &str, slice: &str) {
     other.set("/linux/cgroupsPath", json!("/of/another/form"));
     let told = other.refused(&create);
     assert!(told.contains("SLICE:PREFIX:NAME"), "{told}");
+}
+
+fn property(manager: &str, unit: &str, name: &str) -> String {
+    let mut show = Command::new("systemctl");
+    show.args([manager, "show", "--value", "-p", name, unit]);
+    let said = show.output().expect("systemctl").stdout;
+    String::from_utf8(said).expect("UTF-8").trim().to_owned()
+}
+
+/// It would never hear of the end of a cgroup that is taken away meanwhile, and
+/// keep the scope.
+pub fn a_systemd_that_is_late_keeps_no_scope() {
+    needs::lab();
+    needs::ordinary_user();
+    needs_systemd();
+    let mut container = of_a_user();
+    let unit = format!("box-{}.scope", container.id);
+    let path = json!(format!("user.slice:box:{}", container.id));
+    container.set("/linux/cgroupsPath", path);
+    container.done(&["create", "--systemd-cgroup", "--pid-file", "pid"]);
+    let pid = container.pid();
+    let own = format!("user@{}.service", getuid());
+    let late = Late::new(&property("--system", &own, "MainPID"));
+    let mut delete = container.runtime();
+    delete.args(["delete", "--force", &container.id]);
+    let mut delete = delete.spawn().expect("delete");
+    eventually("its end", || (!proc::runs(pid)).then_some(()));
+    sleep(Duration::from_secs(1));
+    drop(late);
+    assert!(delete.wait().expect("its end").success());
+    container.assert_gone();
+    eventually("the end of the scope", || {
+        (property("--user", &unit, "LoadState") == "not-found").then_some(())
+    });
+}
+
+/// A process that stands still.
+struct Late(Pid);
+
+impl Late {
+    fn new(pid: &str) -> Late {
+        let pid = Pid::from_raw(pid.parse().expect("a pid"));
+        kill(pid, Signal::SIGSTOP).expect("kill");
+        Late(pid)
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
 }
 
 pub fn where_no_systemd_answers_it_is_told() {
