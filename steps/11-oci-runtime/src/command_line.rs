@@ -5,9 +5,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// In the form of runc's: docker reads it. Whoever has no commit to name, such as
+/// Debian, repeats the version.
+const VERSION: &str = concat!(
+    "version ",
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("CARGO_PKG_VERSION"),
+    "\nspec: 1.2.1"
+);
+
 /// Step 11: a runtime for docker, containerd and podman
 #[derive(Debug, Parser)]
-#[command(version, disable_version_flag = true, arg_required_else_help = true)]
+#[command(version = VERSION, disable_version_flag = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Where the state of containers is kept
     #[arg(long, global = true, value_name = "DIR")]

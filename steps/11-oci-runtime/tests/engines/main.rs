@@ -21,6 +21,7 @@ use rootless::{
 use testbed::{eventually, needs, proc, token};
 
 testbed::main!(
+    docker_reads_its_version,
     docker_runs_a_command_to_its_end,
     docker_keeps_a_container_in_the_background,
     docker_stops_with_grace_and_without,
@@ -67,6 +68,27 @@ fn background(
 
 fn is_gone(pid: i32) {
     eventually("its end", || (!proc::runs(pid)).then_some(()));
+}
+
+fn docker_reads_its_version() {
+    let machine = machine();
+    let said = machine.done(&["sh", "-c", "$RUNTIME --version"]);
+    let of = |key: &str| {
+        let mut lines = said.lines();
+        let found = lines.find_map(|line| line.split_once(key));
+        found.unwrap_or_else(|| panic!("{key:?}: {said}")).1
+    };
+    let commit = machine.done(&["docker", "info", "-f", "{{.RuncCommit.ID}}"]);
+    assert_eq!(commit, of("commit: "));
+    let parts = "{{range .Server.Components}}{{.Name}} {{.Version}}\n{{end}}";
+    let parts = machine.done(&["docker", "version", "-f", parts]);
+    let ours = format!("workshop {}", of("version "));
+    assert!(parts.lines().any(|it| it == ours), "{parts}");
+    let script = "grep 'version: unknown' /run/engines/log";
+    assert_eq!(machine.ends(&["sh", "-c", script]), (1, String::new()));
+    let features = machine.done(&["sh", "-c", "$RUNTIME features"]);
+    let newest = format!("\"ociVersionMax\": \"{}\"", of("spec: "));
+    assert!(features.contains(&newest), "{features}");
 }
 
 fn docker_runs_a_command_to_its_end() {
