@@ -87,14 +87,24 @@ make_engines() { # DIRECTORY
     rm "$run/packages"
 }
 
-# Sets engines to their directory, or to none: where all of them are installed.
+# Sets engines to their directory, or to none: where all of them are installed. lab.sh
+# brings them beside the programs.
 find_engines() {
     engines=''
     if [[ $(type -P dockerd docker containerd ctr podman conmon crun runc slirp4netns rootlesskit busybox | wc -l) == 11 ]]; then
         return
     fi
-    cache=${XDG_CACHE_HOME:-${HOME:-~}/.cache}/container-workshop-lab
-    engines=$(in_the_cache engines "$(declare -p suite engine_packages engine_programs && declare -f make_engines)")
+    engines=${WORKSHOP_BIN-}/engines
+    [[ ! -d $engines ]] || return 0
+    local recipe home
+    recipe=$(declare -p suite engine_packages engine_programs && declare -f make_engines)
+    # Whoever calls sudo may have got them before, into a home of their own.
+    home=$(getent passwd "${SUDO_USER-}" | cut -d : -f 6) || true
+    for cache in "$home/.cache" "${XDG_CACHE_HOME:-${HOME:-~}/.cache}"; do
+        cache+=/container-workshop-lab
+        engines=$(in_the_cache engines "$recipe")
+        [[ ! -d $engines ]] || return 0
+    done
 }
 
 get_engines() {
@@ -282,7 +292,7 @@ start_docker() { # PROGRAM LOG
         tail -n 5 "$2" >&2
         fail 'docker does not start. Above is the end of its log.'
     }
-    tar -c -C "$BOX" . | docker import - box >/dev/null
+    tar -c -C "$BOX" . | docker import --change 'CMD ["sh"]' - box >/dev/null
 }
 
 # As an ordinary user, whose home is gone with the machine.
@@ -295,7 +305,7 @@ inside_rootless() { # COMMAND...
     PATH=$PATH:~/bin:/usr/share/docker.io/contrib
     docker_settings >~/.config/docker/daemon.json
     start_docker dockerd-rootless.sh ~/run/docker.log
-    tar -c -C "$BOX" . | podman import --quiet - box >~/run/podman.log 2>&1 || {
+    tar -c -C "$BOX" . | podman import --quiet --change 'CMD ["sh"]' - box >~/run/podman.log 2>&1 || {
         tail -n 5 ~/run/podman.log >&2
         fail 'podman does not take an image. Above is why.'
     }
@@ -342,7 +352,6 @@ exec "$@"'
 
 start() { # COMMAND...
     local status=0 care
-    ((EUID == 0)) || fail 'docker and containerd need root.' 'Try: sudo ./scripts/engines.sh'
     need findmnt ip setpriv unshare
     choose_runtime
     remove_leftovers
@@ -385,6 +394,7 @@ main() {
         --) shift ;;
         -*) usage >&2 && exit 125 ;;
     esac
+    ((EUID == 0)) || fail 'docker and containerd need root.' 'Try: sudo ./scripts/engines.sh'
     get_engines
     [[ $# -gt 0 ]] || set -- "${SHELL:-/bin/bash}"
     start "$@"

@@ -37,6 +37,8 @@ kernel, systemd, cgroup v2 and AppArmor, and shuts down when COMMAND ends.
                          cgroups, and sudo). root,learner: each of them in turn
   --bring FILE           bring FILE, too, such as a test: it must be in the
                          directory of the programs
+  --engines              bring docker, containerd and podman, too, as engines.sh has
+                         unpacked them: inside, it starts them
   --cpus N               the number of processors (default: 2)
   --image                get whatever the lab still needs, and boot nothing:
                          afterwards, the lab works offline
@@ -148,6 +150,11 @@ make_workspace_disk() {
         programs+=("${file#"$PWD"/}")
     done
     [[ ${#programs[@]} -eq 0 ]] || stage "$tree/programs" "${programs[@]}"
+    if [[ $engines ]]; then
+        mkdir "$tree/programs/engines"
+        cd "$engines"
+        stage "$tree/programs/engines" ./*
+    fi
     cd "$came_from"
     cp "$checkout/scripts/lib/lab-inside.sh" "$tree/inside.sh"
     declare -p users checkout WORKSHOP_BIN came_from terminal command TERM >"$tree/settings"
@@ -377,7 +384,7 @@ set_option() { # NAME VALUE
 }
 
 read_arguments() {
-    debian=12 kernel='' arch='' users=learner cpus=2 bring=() command=() terminal='' only_image='' for_cargo=''
+    debian=12 kernel='' arch='' users=learner cpus=2 bring=() command=() terminal='' engines='' only_image='' for_cargo=''
     while [[ $# -gt 0 ]]; do
         case $1 in
             --debian=* | --kernel=* | --arch=* | --user=* | --cpus=* | --bring=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" && continue ;;
@@ -385,6 +392,10 @@ read_arguments() {
                 [[ $# -gt 1 ]] || fail "$1 needs a value. See: ./scripts/lab.sh --help"
                 set_option "$1" "$2"
                 shift
+                ;;
+            --engines)
+                engines=$("$checkout/scripts/engines.sh" --check)
+                [[ $engines != / ]] || fail 'engines are installed here, so that there are none to bring.'
                 ;;
             --image) only_image=yes ;;
             --cargo) for_cargo=yes && shift && break ;;

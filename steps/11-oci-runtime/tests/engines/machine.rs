@@ -25,17 +25,24 @@ static ROOTLESS: Place = Mutex::new(None);
 
 /// The one of all claims.
 pub fn machine() -> &'static Machine {
+    needs_engines();
+    of_all(&MACHINE, &[])
+}
+
+/// The same, even where each command takes seconds.
+pub fn machine_anywhere() -> &'static Machine {
+    needs_the_programs();
     of_all(&MACHINE, &[])
 }
 
 /// The one of all claims about engines of an ordinary user.
 pub fn rootless_machine() -> &'static Machine {
+    needs_engines();
     of_all(&ROOTLESS, &["--rootless"])
 }
 
+/// Whoever skips has done so: that is a panic, and here a lock is held.
 fn of_all(place: &Place, options: &[&str]) -> &'static Machine {
-    // Before the lock is held: whoever skips panics.
-    needs_engines();
     let mut machine = place.lock().expect("the machine");
     // A claim that hung has taken it along.
     machine.take_if(|it| !proc::runs(it.pid));
@@ -56,7 +63,15 @@ pub fn last_rootless_machine() -> &'static Machine {
     machine
 }
 
+/// The lab has time for one claim.
 pub fn needs_engines() {
+    needs_the_programs();
+    if needs::in_the_lab() {
+        skip("needs a host: in the lab, one claim stands for all");
+    }
+}
+
+fn needs_the_programs() {
     needs::host_root();
     let mut check = Command::new(checkout().join("scripts/engines.sh"));
     if !check.arg("--check").output().is_ok_and(|it| it.status.success()) {
@@ -182,6 +197,13 @@ pub fn first(mark: &str) -> i32 {
 
 /// A limit as it stands in the cgroup of a process: its file of v1, and of v2.
 pub fn limit(pid: i32, v1: &str, v2: &str) -> String {
+    let file = cgroup_file(pid, v1, v2);
+    let text = fs::read_to_string(&file);
+    text.unwrap_or_else(|e| panic!("{file}: {e}")).trim().to_owned()
+}
+
+/// Its path.
+pub fn cgroup_file(pid: i32, v1: &str, v2: &str) -> String {
     let table = fs::read_to_string(format!("/proc/{pid}/cgroup"));
     let table = table.expect("its cgroups");
     let controller = v1.split('.').next().expect("a controller");
@@ -194,9 +216,11 @@ pub fn limit(pid: i32, v1: &str, v2: &str) -> String {
         line.map(|place| format!("{place}/{v2}")).expect("a cgroup")
     };
     let place = place.unwrap_or_else(unified);
-    let file = format!("/sys/fs/cgroup/{place}");
-    let text = fs::read_to_string(&file);
-    text.unwrap_or_else(|e| panic!("{file}: {e}")).trim().to_owned()
+    format!("/sys/fs/cgroup/{place}")
+}
+
+pub fn is_v2() -> bool {
+    fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false)
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -10,7 +10,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::process::Stdio;
 
 use machine::{
-    Machine, first, last_machine, limit, machine, needs_engines, text,
+    Machine, cgroup_file, first, is_v2, last_machine, limit, machine,
+    machine_anywhere, needs_engines, text,
 };
 
 use rootless::{
@@ -18,9 +19,10 @@ use rootless::{
     nothing_of_an_ordinary_users_engines_is_left,
     podman_of_an_ordinary_user_runs_what_it_is_asked_to,
 };
-use testbed::{eventually, needs, proc, token};
+use testbed::{eventually, needs, proc, skip, token};
 
 testbed::main!(
+    engines_drive_it_on_cgroup_v2,
     docker_reads_its_version,
     docker_runs_a_command_to_its_end,
     docker_keeps_a_container_in_the_background,
@@ -70,6 +72,67 @@ fn is_gone(pid: i32) {
     eventually("its end", || (!proc::runs(pid)).then_some(()));
 }
 
+/// A container of each, from its start to its end.
+fn engines_drive_it_on_cgroup_v2() {
+    if !is_v2() {
+        skip("needs cgroup v2, as the lab has it");
+    }
+    let machine = machine_anywhere();
+    let name = &*token();
+    let mark = format!("MARK={name}");
+    let runtime = machine.done(&["sh", "-c", "echo $RUNTIME"]);
+    let script = "trap 'exit 7' TERM; sleep 1000 & wait";
+    let shell = ["/bin/sh", "-c", script];
+    let opens = "(: </dev/fuse) && exit 9";
+    // One that it was not given.
+    let refused = "mknod /dev/x c 10 229; (: </dev/x) || exit 9";
+    let what = "--network none -m 48m --pids-limit 21 --device /dev/fuse -e";
+    let what: Vec<_> =
+        what.split(' ').chain([&*mark, "--name", name]).collect();
+    let ctr = ["ctr", "run", "--rm", "--memory-limit", "50331648", "--env"];
+    let its = [&*mark, "--runc-binary", &runtime, "--rootfs", ROOT[1], name];
+    let task = ["ctr", "task", "exec", "--exec-id", "e1", name];
+    let podman = ["podman", "stop", name];
+    for (run, exec, stop, pids, script) in [
+        (
+            all(&[&["docker", "run", "--rm"], &what, &["box"], &shell]),
+            &["docker", "exec", name][..],
+            &["docker", "stop", name][..],
+            "21",
+            opens,
+        ),
+        (
+            all(&[&ctr, &its, &shell]),
+            &task,
+            &["ctr", "task", "kill", name],
+            "max",
+            refused,
+        ),
+        (
+            all(&[&["podman", "run", "--rm"], &what, &ROOT, &shell]),
+            &["podman", "exec", name],
+            &podman,
+            "21",
+            opens,
+        ),
+    ] {
+        let mut runs = machine.command(&run).spawn().expect("start");
+        let pid = first(name);
+        let place = cgroup_file(pid, "pids", "");
+        assert_eq!(limit(pid, "pids.max", "pids.max"), pids, "{run:?}");
+        let bytes = limit(pid, "memory.limit_in_bytes", "memory.max");
+        assert_eq!(bytes, (48 << 20).to_string(), "{run:?}");
+        let (status, said) =
+            machine.ends(&all(&[exec, &shell[..2], &[script]]));
+        assert_eq!(status, 9, "{exec:?}: {said}");
+        machine.done(stop);
+        let end = runs.wait().expect("its end");
+        assert_eq!(end.code(), Some(7), "{run:?}");
+        is_gone(pid);
+        assert!(!fs::exists(&place).unwrap_or(true), "{place}");
+    }
+}
+
 fn docker_reads_its_version() {
     let machine = machine();
     let said = machine.done(&["sh", "-c", "$RUNTIME --version"]);
@@ -102,6 +165,9 @@ fn docker_runs_a_command_to_its_end() {
     assert_eq!(text(&output.stderr), "also");
     let told = machine.told(&all(&[&RUN, &["-i", "box", "cat"]]), &word);
     assert_eq!(told, word);
+    // Of its own, it has a shell.
+    let shell = all(&[&RUN, &["-i", "box"]]);
+    assert_eq!(machine.told(&shell, &format!("echo {word}")), word);
     // A terminal, and the container's: docker has none itself.
     let script = "tty; test -t 0 && stat -c %F /dev/console";
     let words = all(&[&RUN, &["-t", "box", "sh", "-c", script]]);

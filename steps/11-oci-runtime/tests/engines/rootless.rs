@@ -6,7 +6,7 @@ use std::fs;
 use testbed::{proc, token};
 
 use super::machine::{
-    Machine, first, last_rootless_machine, rootless_machine, text,
+    Machine, first, is_v2, last_rootless_machine, rootless_machine, text,
 };
 use super::{all, gets, host, is_frozen, is_gone, serves};
 
@@ -23,10 +23,6 @@ fn has_the_users_ids(machine: &Machine, pid: i32) {
     let joe = (first + 1000 - 1).to_string();
     let ids = proc::status(pid, "Uid").expect("a status");
     assert_eq!(ids, [&*joe; 4].join("\t"));
-}
-
-fn is_v2() -> bool {
-    fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false)
 }
 
 pub fn podman_of_an_ordinary_user_runs_what_it_is_asked_to() {

@@ -299,6 +299,7 @@ pub fn umoci_makes_the_same_tree_of_an_image() {
 
 /// A program of those that scripts/engines.sh has, and where its libraries are.
 fn engines_own(program: &str) -> (PathBuf, PathBuf) {
+    needs::real_processor();
     let check = checkout().join("scripts/engines.sh");
     let check = Command::new(check).arg("--check").output().expect("check");
     let place = String::from_utf8_lossy(&check.stdout).trim().to_owned();

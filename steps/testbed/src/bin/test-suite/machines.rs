@@ -34,6 +34,8 @@ pub struct Machine {
     everything: Option<&'static [&'static str]>,
     /// Whether it gets a whole Debian, to be booted in a container.
     debian: bool,
+    /// Whether it gets docker, containerd and podman, if they are unpacked here.
+    engines: bool,
 }
 
 /// How long an image may take to make.
@@ -50,6 +52,7 @@ const USUAL: Machine = Machine {
     changes: false,
     always: None,
     debian: false,
+    engines: false,
     everything: None,
 };
 
@@ -60,6 +63,7 @@ pub const MACHINES: [Machine; 6] = [
         name: "lab-6.12",
         options: &["--kernel", "6.12"],
         debian: true,
+        engines: true,
         ..USUAL
     },
     Machine {
@@ -282,6 +286,14 @@ impl Run {
         lab.env("WORKSHOP_BIN", programs);
         for file in binaries.iter().chain(&exercises).chain(&debian) {
             lab.arg("--bring").arg(file);
+        }
+        let drives = |it: &PathBuf| Binary::at(it.clone()).name == "engines";
+        let check = || output_of(&["./scripts/engines.sh", "--check"]);
+        if machine.engines
+            && binaries.iter().any(drives)
+            && check().is_ok_and(|place| place != b"/\n")
+        {
+            lab.arg("--engines");
         }
         lab.arg("--").arg(programs.join("test-suite"));
         lab.args(["judge", machine.name, &limit.as_secs().to_string()]);
