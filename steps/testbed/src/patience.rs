@@ -13,22 +13,29 @@ use nix::unistd::Pid;
 
 use crate::{needs, proc, record};
 
-/// How long a claim may take: not as long as test.sh waits for a whole binary.
-/// `CLAIM_SECONDS` in the environment asks for another limit.
+/// How long a claim may take where nothing else runs. `CLAIM_SECONDS` in the
+/// environment asks for another limit.
 fn limit() -> Duration {
-    let asked = std::env::var("CLAIM_SECONDS").ok();
-    let asked = asked.and_then(|seconds| seconds.parse().ok());
-    let usual = || if needs::is_emulated() { 420 } else { 180 * crowd() };
-    Duration::from_secs(asked.unwrap_or_else(usual))
+    let usual = if needs::is_emulated() { 420 } else { 180 };
+    asked().unwrap_or(Duration::from_secs(usual))
+}
+
+fn asked() -> Option<Duration> {
+    let asked = std::env::var("CLAIM_SECONDS").ok()?;
+    asked.parse().ok().map(Duration::from_secs)
 }
 
 /// How many programs share a processor now, up to three: a busy machine is slow,
-/// and no claim is about that.
-fn crowd() -> u64 {
+/// and no claim is about that. Three times a limit is still less than test.sh
+/// waits for the next word of a binary.
+fn crowd() -> u32 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split('.').next().and_then(|it| it.parse().ok());
-    let processors = available_parallelism().map_or(1, usize::from) as u64;
-    (load.unwrap_or(0) / processors).clamp(1, 3)
+    let processors = available_parallelism().map_or(1, usize::from) as u32;
+    match needs::is_emulated() {
+        true => 1,
+        false => (load.unwrap_or(0) / processors).clamp(1, 3),
+    }
 }
 
 /// How long a claim waits for the next word of a program.
@@ -41,10 +48,10 @@ pub fn patience() -> Duration {
 /// be judged at the first look.
 ///
 /// # Panics
-/// When twenty seconds have not been enough; up to sixty on a busy machine, or
-/// where the processor is emulated.
+/// When twenty seconds have not been enough; sixty, where the processor is
+/// emulated.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let seconds = if needs::is_emulated() { 60 } else { 20 * crowd() };
+    let seconds = if needs::is_emulated() { 60 } else { 20 };
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(answer) = ask() {
@@ -64,7 +71,8 @@ pub(crate) fn watched(
 ) -> (thread::Result<()>, bool) {
     let (ended, end) = channel::<()>();
     let guard = thread::spawn(move || {
-        if end.recv_timeout(limit()) != Err(RecvTimeoutError::Timeout) {
+        let limit = asked().unwrap_or_else(|| limit() * crowd());
+        if end.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
             return false;
         }
         kill_all_below(std::process::id() as i32);
