@@ -277,15 +277,18 @@ CONF
 }
 
 start_docker() { # PROGRAM LOG
-    local docker
+    local docker=none tries=0
     mkdir -p "$DOCKER_CONFIG"
     echo '{}' >"$DOCKER_CONFIG/config.json"
-    "$1" >>"$2" 2>&1 &
-    docker=$!
-    disown # its end is no news
+    # Its containerd gets 15 s to start, which a slow machine may need twice.
     for _ in {1..600}; do
         ! docker version >/dev/null 2>&1 || break
-        [[ -e /proc/$docker ]] || break
+        if [[ ! -e /proc/$docker ]]; then
+            ((tries++ < 3)) || break
+            "$1" >>"$2" 2>&1 &
+            docker=$!
+            disown # its end is no news
+        fi
         sleep 0.05
     done
     docker version >/dev/null 2>&1 || {
