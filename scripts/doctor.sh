@@ -58,13 +58,17 @@ make_place_for_roots() {
 # Runs these steps, here and as whoever we are. Prints a line for each: "5 works",
 # "5 one-id", or "5" and the step's last words.
 try_steps() { # STEP...
-    local step said program flags
+    local step said program flags status
     make_place_for_roots
     trap 'rm -rf "$XDG_CACHE_HOME"' EXIT
     for step; do
         program=$WORKSHOP_BIN/$(label "$step") flags=()
         if ((step == 6)); then flags=(--memory 64M --pids-limit 20 --cpus 0.5); fi
-        if ! said=$(timeout 10 "$program" -q "${flags[@]}" -- sh -c 'cat /proc/self/uid_map 2>&- || :' 2>&1 </dev/null); then
+        status=0
+        said=$(timeout 30 "$program" -q "${flags[@]}" -- sh -c 'cat /proc/self/uid_map 2>&- || :' 2>&1 </dev/null) || status=$?
+        if ((status == 124)); then
+            echo "$step ${program##*/} does not end within 30 s"
+        elif ((status)); then
             said=${said##*$'\n'}
             echo "$step ${said:-${program##*/} ends without a word}"
         elif ((step == 5)) && [[ $said =~ ^\ *0\ +[0-9]+\ +1$ ]]; then

@@ -931,6 +931,7 @@ fn a_resolv_conf_of_any_kind_is_no_hindrance() {
 
 /// A package that is being installed, an editor that saves a file.
 fn what_vanishes_while_it_looks_is_no_error() {
+    needs::real_processor();
     needs::root();
     let name = testbed::token();
     let ended = AtomicBool::new(false);
