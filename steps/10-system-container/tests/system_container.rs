@@ -583,7 +583,7 @@ fn containers_run_in_it_with_limits_of_their_own() {
              -- sh -c '{read}'"
         ));
         // Of cgroups v1, systemd hands ordinary users none with limits.
-        if user == "user" && !is_v2() {
+        if user == "user" && !needs::is_cgroup_v2() {
             assert_eq!(status, 125, "{step}: {said}");
             assert!(said.contains("cgroup"), "{step}: {said}");
             let (_, said) = run(&format!("--uid={user} /w/{step} -q id -u"));
@@ -598,11 +598,6 @@ fn containers_run_in_it_with_limits_of_their_own() {
         assert!(lines[2].ends_with(part), "{user}: {step}: {said}");
     }
     assert_eq!(stop(machine).0, 0);
-}
-
-/// Whether the limits of this host are those of cgroups v2.
-fn is_v2() -> bool {
-    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 /// How many ids a user namespace has, by its map.
@@ -720,7 +715,7 @@ fn a_whole_debian_boots_installs_a_package_and_runs_podman() {
 fn podman_runs_a_container(console: &mut Terminal) {
     let (word, count) = (token(), random(20, 200));
     // Of cgroups v1, root of a user namespace gets some, and crun wants all.
-    let limit = match is_v2() {
+    let limit = match needs::is_cgroup_v2() {
         true => format!("--pids-limit {count}"),
         false => "--cgroups disabled".to_owned(),
     };
@@ -749,7 +744,7 @@ fn podman_runs_a_container(console: &mut Terminal) {
     let user = fs::metadata(format!("{inside}/tmp/{word}"));
     let owner = fs::metadata(format!("/proc/{pid}")).expect("it").uid();
     assert_eq!(owner, user.expect("a file of theirs").uid(), "{said}");
-    if is_v2() {
+    if needs::is_cgroup_v2() {
         let own = fs::read_to_string(format!("/proc/{pid}/cgroup"));
         let own = own.expect("its cgroup");
         let own =

@@ -255,9 +255,13 @@ impl Feature for Cgroup {
     // comes from here is counted, and takes it for the root of the tree.
     fn on_the_way(&self, container: &Inside) -> Result<()> {
         let why = "we enter it, and so will all our children";
-        let mut v1 = self.places.iter().filter(|(name, _)| !name.is_empty());
         match &self.scope {
-            None => Ok(v1.try_for_each(|(_, at)| enter(container, at, why))?),
+            None => {
+                let born = Trees::read()?.place(None).map(|(_, own)| own);
+                let places = self.places.values();
+                let mut others = places.filter(|it| Some(*it) != born.as_ref());
+                Ok(others.try_for_each(|place| enter(container, place, why))?)
+            }
             Some(scope) if self.places.is_empty() => {
                 let places = [(String::new(), scope.start(container)?)].into();
                 let made = Cgroup { places, is_v2: true, scope: None };

@@ -387,19 +387,11 @@ impl Container {
             born = Child::start_in_cgroup(flags, directory, go).ok();
         }
         drop(directory);
-        // Where clone3(2) is refused, as by docker's filter, and by the kernel
-        // without a reason.
-        let moved = || {
-            if let Some(file) = cgroup.map(|it| it.join("cgroup.procs")) {
-                fs::write(&file, "0")
-                    .with_context(|| format!("write({file:?}, \"0\")"))?;
-            }
-            go()
-        };
+        // Where clone3(2) is refused, as by docker's filter, it moves there.
         let mut between = match born {
             Some(born) => born,
             None => Child::start(CloneFlags::empty(), || {
-                moved().unwrap_or_else(|error| own.report(&error))
+                go().unwrap_or_else(|error| own.report(&error))
             })
             .map_err(failed("clone(SIGCHLD)"))?,
         };

@@ -74,7 +74,8 @@ pub trait Feature {
         Ok(())
     }
 
-    /// The cgroup (v2) that this process is born in.
+    /// The cgroup (v2) in which the process on the way is born, where the kernel
+    /// lets it.
     fn cgroup(&self) -> Option<&Path> {
         None
     }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::proc;
@@ -88,6 +88,12 @@ pub fn real_processor() {
     if is_emulated() {
         skip("needs a processor that is not emulated: a host, or KVM");
     }
+}
+
+/// Whether all controllers are in cgroup v2, as on most machines with systemd.
+#[must_use]
+pub fn is_cgroup_v2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 /// A host that may be broken: what happens there is thrown away.

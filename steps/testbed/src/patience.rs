@@ -16,13 +16,10 @@ use crate::{needs, proc, record};
 /// How long a claim may take where nothing else runs. `CLAIM_SECONDS` in the
 /// environment asks for another limit.
 fn limit() -> Duration {
+    let asked = std::env::var("CLAIM_SECONDS").ok();
+    let asked = asked.and_then(|seconds| seconds.parse().ok());
     let usual = if needs::is_emulated() { 420 } else { 180 };
-    asked().unwrap_or(Duration::from_secs(usual))
-}
-
-fn asked() -> Option<Duration> {
-    let asked = std::env::var("CLAIM_SECONDS").ok()?;
-    asked.parse().ok().map(Duration::from_secs)
+    Duration::from_secs(asked.unwrap_or(usual))
 }
 
 /// How many programs share a processor now, up to three: a busy machine is slow,
@@ -71,8 +68,8 @@ pub(crate) fn watched(
 ) -> (thread::Result<()>, bool) {
     let (ended, end) = channel::<()>();
     let guard = thread::spawn(move || {
-        let limit = asked().unwrap_or_else(|| limit() * crowd());
-        if end.recv_timeout(limit) != Err(RecvTimeoutError::Timeout) {
+        if end.recv_timeout(limit() * crowd()) != Err(RecvTimeoutError::Timeout)
+        {
             return false;
         }
         kill_all_below(std::process::id() as i32);

@@ -20,8 +20,7 @@ pub fn begin(claim: &str) {
 
 /// Tells stdout, if `TEST_ENVIRONMENT` names the environment: environment,
 /// test binary, claim, result and reason (of a pass: how long it took),
-/// separated by tabs. Not a file: the
-/// files of a playground go with it.
+/// separated by tabs. Not a file: the files of a playground go with it.
 pub fn tell(claim: &str, result: &str, reason: &str) {
     let Ok(environment) = std::env::var("TEST_ENVIRONMENT") else {
         return;

@@ -219,10 +219,6 @@ pub fn cgroup_file(pid: i32, v1: &str, v2: &str) -> String {
     format!("/sys/fs/cgroup/{place}")
 }
 
-pub fn is_v2() -> bool {
-    fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false)
-}
-
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end().replace('\r', "")
 }

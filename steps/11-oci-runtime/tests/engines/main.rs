@@ -10,7 +10,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::process::Stdio;
 
 use machine::{
-    Machine, cgroup_file, first, is_v2, last_machine, limit, machine,
+    Machine, cgroup_file, first, last_machine, limit, machine,
     machine_anywhere, needs_engines, text,
 };
 
@@ -74,7 +74,7 @@ fn is_gone(pid: i32) {
 
 /// A container of each, from its start to its end.
 fn engines_drive_it_on_cgroup_v2() {
-    if !is_v2() {
+    if !needs::is_cgroup_v2() {
         skip("needs cgroup v2, as the lab has it");
     }
     let machine = machine_anywhere();

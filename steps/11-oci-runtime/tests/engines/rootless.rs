@@ -3,10 +3,10 @@
 
 use std::fs;
 
-use testbed::{proc, token};
+use testbed::{needs, proc, token};
 
 use super::machine::{
-    Machine, first, is_v2, last_rootless_machine, rootless_machine, text,
+    Machine, first, last_rootless_machine, rootless_machine, text,
 };
 use super::{all, gets, host, is_frozen, is_gone, serves};
 
@@ -84,7 +84,7 @@ pub fn podman_of_an_ordinary_user_runs_what_it_is_asked_to() {
         machine.ends(&["podman", "exec", &word, "sh", "-c", script]);
     assert_eq!((status, said), (6, proc::namespace(pid, "mnt")));
     // A user whose cgroup is delegated, as systemd does it with v2.
-    if is_v2() {
+    if needs::is_cgroup_v2() {
         machine.done(&["podman", "pause", &word]);
         assert!(is_frozen(pid));
         machine.done(&["podman", "unpause", &word]);

@@ -927,7 +927,7 @@ pub fn what_can_t_be_is_told_in_a_sentence() {
 pub fn limits_that_can_t_be_are_told() {
     needs::host_root();
     let mut container = Bundle::new();
-    let is_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let is_v2 = needs::is_cgroup_v2();
     let cases = [
         json!({ "pids": { "limit": i64::MAX } }),
         json!({ "memory": { "limit": i64::MIN } }),

@@ -17,7 +17,7 @@ use crate::of_a_user;
 const BOOTED: &str = "/run/systemd/system";
 
 fn needs_systemd() {
-    let is_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let is_v2 = needs::is_cgroup_v2();
     if !is_v2 || !Path::new(BOOTED).is_dir() {
         skip("needs a machine that systemd has booted, with cgroup v2");
     }

@@ -522,6 +522,8 @@ fn what_a_step_does_counts_more_than_what_is_read() {
     }
     for (name, script) in [
         ("02-uts-namespace", "echo 02: its own words >&2; exit 125"),
+        // As timeout(1) says it of what it has ended.
+        ("03-pid-namespace", "exit 124"),
         ("06-cgroups", "true"),
     ] {
         let program = made.path().join(name);
@@ -534,6 +536,8 @@ fn what_a_step_does_counts_more_than_what_is_read() {
     let report = Report::of(&output);
     assert_eq!(report.says(2, "playground", "verdict"), "no", "{output:?}");
     assert_eq!(report.says(2, "playground", "why"), "02: its own words");
+    let why = report.says(3, "playground", "why");
+    assert_eq!(why, "03-pid-namespace does not end within 30 s");
     assert_eq!(report.says(6, "playground", "verdict"), "works", "{output:?}");
 }
 
