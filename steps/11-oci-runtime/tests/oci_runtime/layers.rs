@@ -94,7 +94,7 @@ pub fn two_that_unpack_at_once_share_what_one_of_them_unpacks() {
 
 /// A runtime makes the container that config.json describes: its own writes go
 /// to the bundle, and each layer stays as it was.
-fn runs(runtime: &Path) {
+fn runs(mut run: Command) {
     let (word, new) = (token(), token());
     let below = Tar::new().file("word", &word).file("gone", "x");
     let mut image =
@@ -105,7 +105,6 @@ fn runs(runtime: &Path) {
     let output = image.unpack();
     assert!(output.status.success(), "{output:?}");
     let layer = layer_of(&image, "bundle", 2);
-    let mut run = Command::new(runtime);
     run.arg("--root").arg(image.path("bundle/state")).arg("run");
     run.args(["--bundle".into(), image.path("bundle")]).arg(token());
     let output = run.stdin(Stdio::null()).output().expect("run");
@@ -116,12 +115,12 @@ fn runs(runtime: &Path) {
 }
 
 pub fn a_bundle_of_layers_is_a_container_for_this_runtime() {
-    runs(&binary("11-oci-runtime"));
+    runs(Command::new(binary("11-oci-runtime")));
 }
 
 pub fn a_bundle_of_layers_is_a_container_for_runc() {
     needs::host_root();
-    runs(&needs::command("runc"));
+    runs(engines_own("runc"));
 }
 
 /// An image in place of the usual root directory, for the steps with an overlay.
@@ -281,11 +280,10 @@ fn varied() -> Image {
 /// umoci is an unpacker of others: of the same image it makes the same tree.
 pub fn umoci_makes_the_same_tree_of_an_image() {
     needs::host_root();
-    let umoci = engines_own("umoci").0;
+    let mut unpack = engines_own("umoci");
     let image = varied();
     image.is_called("it");
     let theirs = image.path("umoci");
-    let mut unpack = Command::new(umoci);
     let of = format!("{}:it", image.path("image").display());
     let output = unpack.args(["unpack", "--image", &of]).arg(&theirs).output();
     let output = output.expect("umoci");
@@ -297,24 +295,26 @@ pub fn umoci_makes_the_same_tree_of_an_image() {
     assert_eq!(ours.len(), theirs.len(), "{:?}", ours.keys());
 }
 
-/// A program of those that scripts/engines.sh has, and where its libraries are.
-fn engines_own(program: &str) -> (PathBuf, PathBuf) {
+/// A program of those that scripts/engines.sh has, with its libraries.
+fn engines_own(program: &str) -> Command {
     needs::real_processor();
     let check = checkout().join("scripts/engines.sh");
     let check = Command::new(check).arg("--check").output().expect("check");
     let place = String::from_utf8_lossy(&check.stdout).trim().to_owned();
-    let path = Path::new(&place).join("usr/bin").join(program);
-    if !path.is_file() {
-        skip(format!("needs {program}: ./scripts/engines.sh --get"));
-    }
+    let places =
+        ["bin", "sbin"].map(|it| format!("{place}/usr/{it}/{program}"));
+    let Some(path) = places.iter().find(|it| Path::new(it).is_file()) else {
+        skip(format!("needs {program}: ./scripts/engines.sh --get"))
+    };
+    let mut command = Command::new(path);
     let machine = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-    (path, Path::new(&place).join(machine))
+    command.env("LD_LIBRARY_PATH", format!("{place}/{machine}"));
+    command
 }
 
 /// skopeo is a writer of others: its zstd, and its tar files as docker save's.
 pub fn what_skopeo_writes_becomes_the_same_tree() {
     needs::host_root();
-    let (skopeo, libraries) = engines_own("skopeo");
     let image = varied();
     image.is_called("it");
     let of = format!("oci:{}:it", image.path("image").display());
@@ -326,9 +326,9 @@ pub fn what_skopeo_writes_becomes_the_same_tree() {
     ];
     let expected = facts(&image.root());
     for (name, target, options) in copies {
-        let mut copy = Command::new(&skopeo);
-        copy.env("LD_LIBRARY_PATH", &libraries).args(["--insecure-policy"]);
-        let output = copy.arg("copy").args(options).args([&of, &target]);
+        let mut copy = engines_own("skopeo");
+        copy.args(["--insecure-policy", "copy"]);
+        let output = copy.args(options).args([&of, &target]);
         let output = output.output().expect("skopeo");
         assert!(output.status.success(), "{output:?}");
         let (bundle, root) = (format!("{name}-bundle"), format!("{name}-root"));

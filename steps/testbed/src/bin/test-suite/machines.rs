@@ -187,7 +187,9 @@ impl Run {
                 let mut build = lab(machine);
                 build.arg("--cargo").args(&TEST_BINARIES[1..]);
                 let limit = Duration::from_secs(3600);
+                let turn = log.wait(&self.cargo);
                 let status = log.run("cargo", &mut build, limit)?;
+                drop(turn);
                 match status.and_then(|it| it.code()) {
                     Some(0) => {
                         let said = log.text();

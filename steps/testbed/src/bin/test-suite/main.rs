@@ -14,6 +14,7 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,6 +99,9 @@ struct Run {
     /// The programs that are tested: `WORKSHOP_BIN`.
     programs: PathBuf,
     binaries: Vec<Binary>,
+    /// Whoever waits for cargo's lock says nothing, and would be taken for a
+    /// program that hangs: so what compiles for long takes turns.
+    cargo: Mutex<()>,
 }
 
 fn suite(choice: Choice) -> Result<bool> {
@@ -144,6 +148,7 @@ impl Run {
             choice,
             target: target.to_owned(),
             programs,
+            cargo: Mutex::default(),
         })
     }
 
@@ -171,6 +176,7 @@ impl Run {
     }
 
     fn sources(&self) {
+        let turn = self.cargo.lock().expect("no panic with it");
         // Exercises and their solutions do not belong to a crate.
         let format = "cargo fmt --all --check
             git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' \
@@ -183,14 +189,13 @@ impl Run {
         let shellcheck =
             "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -x";
         self.whole("shellcheck", &shell(shellcheck));
-        self.whole(
-            "units",
-            &shell("cargo test --workspace --quiet --lib --bins"),
-        );
+        let units = "cargo test --workspace --quiet --lib --bins";
+        self.whole("units", &shell(units));
         // Warnings count: a link to something that is gone causes one.
         let documentation = "export RUSTDOCFLAGS='-D warnings'
             cargo doc --workspace --no-deps --quiet";
         self.whole("documentation", &shell(documentation));
+        drop(turn);
         self.oldest_rust();
     }
 

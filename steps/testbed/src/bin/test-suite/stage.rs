@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,14 @@ impl Log {
             self.tell(&format!("{part}: ended; {}", too_long(limit)))?;
         }
         Ok(status)
+    }
+
+    /// Waits for a turn, and tells how long.
+    pub fn wait<'a>(&mut self, turn: &'a Mutex<()>) -> MutexGuard<'a, ()> {
+        let begin = Instant::now();
+        let turn = turn.lock().expect("no panic with it");
+        self.parts.push(("waits".to_owned(), begin.elapsed()));
+        turn
     }
 
     /// Adds a line of our own, which starts on a new line.
