@@ -249,9 +249,12 @@ start_machine_somehow() {
 # Sets heard to the next line that the machine writes to its control port, or
 # cause to the reason why there will be none.
 hear() { # SECONDS
-    local limit=$((SECONDS + $1))
-    cause=''
-    until read -r -t 1 -u "$from_machine" heard; do
+    local limit=$((SECONDS + $1)) part=''
+    heard='' cause=''
+    # It may come in pieces; and a read that waits can lose one that arrives just as
+    # its time is up.
+    until read -r -t 0 -u "$from_machine" && read -r -t 1 -u "$from_machine" part; do
+        heard+=$part part=''
         if grep -q 'Kernel panic - not syncing' "$run/console"; then
             cause='its kernel panicked'
         elif ! machine_runs; then
@@ -260,7 +263,9 @@ hear() { # SECONDS
             cause="not within $1 s"
         fi
         [[ ! $cause ]] || return 1
+        sleep 0.3
     done
+    heard+=$part
 }
 
 show_console() {

@@ -90,6 +90,22 @@ pub fn real_processor() {
     }
 }
 
+/// Said to a machine that every run boots, however slow it is.
+pub const SHORT_OF_TIME: &str = "SHORT_OF_TIME";
+
+/// Whether an emulated machine leaves to others what they can judge, too.
+#[must_use]
+pub fn is_short_of_time() -> bool {
+    is_emulated() && std::env::var_os(SHORT_OF_TIME).is_some()
+}
+
+/// Time: what takes long, and can be judged on a host.
+pub fn time() {
+    if is_short_of_time() {
+        skip("takes long without KVM: judged on a host, and with --everything");
+    }
+}
+
 /// Whether all controllers are in cgroup v2, as on most machines with systemd.
 #[must_use]
 pub fn is_cgroup_v2() -> bool {

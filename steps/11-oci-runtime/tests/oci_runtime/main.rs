@@ -245,6 +245,7 @@ fn what_is_out_of_turn_is_refused() {
 }
 
 fn an_id_is_taken_once() {
+    needs::time();
     needs_root();
     let mut container = Bundle::new();
     let pid = container.start("true");
@@ -393,6 +394,7 @@ fn two_runtimes_at_one_id_make_one_container() {
 }
 
 fn a_state_that_somebody_else_could_write_is_not_believed() {
+    needs::time();
     needs_root();
     let mut container = Bundle::new();
     container.start("true");
@@ -695,6 +697,7 @@ fn each_new_namespace_is_new() {
 }
 
 fn a_namespace_that_is_left_out_is_the_hosts() {
+    needs::time();
     needs_root();
     for (kind, name) in KINDS.into_iter().filter(|(kind, _)| *kind != "mount") {
         let mut container = Bundle::new();
@@ -717,6 +720,7 @@ fn a_namespace_that_is_left_out_is_the_hosts() {
 }
 
 fn a_namespace_by_path_is_joined() {
+    needs::time();
     needs_root();
     let mut first = Bundle::new();
     let pid = first.start("true");
@@ -864,6 +868,7 @@ fn what_lay_below_a_tmpfs_is_there_again() {
 }
 
 fn mounts_have_their_propagation() {
+    needs::time();
     needs_root();
     for (word, mark) in [
         ("rprivate", None),
@@ -967,6 +972,7 @@ fn a_dev_null_that_is_something_else_masks_nothing() {
 
 /// CVE-2025-52881: the same with the file that a setting is written to.
 fn a_setting_is_written_to_the_kernel_and_nowhere_else() {
+    needs::time();
     needs_root();
     for (place, file) in
         [("/proc", "v/sys/kernel/msgmax"), ("/proc/sys", "v/kernel/msgmax")]
@@ -1091,6 +1097,7 @@ fn sets(pid: i32) -> [u64; 5] {
 }
 
 fn capabilities_are_set_by_set() {
+    needs::time();
     needs_root();
     const CHOWN: u64 = 1;
     const KILL: u64 = 1 << 5;
@@ -1136,6 +1143,7 @@ fn capabilities_are_set_by_set() {
 }
 
 fn a_filter_is_loaded_with_no_new_privs_and_without() {
+    needs::time();
     needs_root();
     for no_new_privs in [true, false] {
         let mut container = Bundle::new();
@@ -1176,6 +1184,7 @@ fn paths_are_masked_or_read_only() {
 }
 
 fn devices_are_made() {
+    needs::time();
     needs_root();
     let mut container = Bundle::new();
     if needs::in_first_user_namespace() {

@@ -439,6 +439,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn its_json_and_its_table_say_the_same() {
+    needs::time();
     let machine = Machine::good();
     machine.in_docker();
     machine.has("usr/sbin/dockerd");
@@ -488,6 +489,7 @@ fn it_leaves_nothing() {
 }
 
 fn before_anything_is_built_it_reads_and_says_so() {
+    needs::time();
     let asked = |variables: &[(&str, &str)]| {
         let mut doctor = Step::script("doctor.sh").args(["--json"]);
         doctor.command().envs(variables.iter().copied());
@@ -543,6 +545,7 @@ fn what_a_step_does_counts_more_than_what_is_read() {
 
 /// Step 10 without an init: a command runs in it.
 fn what_runs_and_does_less_than_it_could_is_told() {
+    needs::time();
     needs::root();
     let without = "exec unshare --mount sh -c '
         init=/usr/lib/systemd/systemd
@@ -718,6 +721,7 @@ fn newuidmap_without_rights_is_told() {
 }
 
 fn a_try_that_fails_unexpectedly_keeps_its_reason() {
+    needs::time();
     let none = "exec unshare --user --map-root-user bash -c '
         echo 0 >/proc/sys/user/max_uts_namespaces && exec \"$@\"' bash \"$@\"";
     let doctor = Step::script("doctor.sh").args(["--json"]);

@@ -46,6 +46,7 @@ testbed::main!(
     a_machine_that_ends_is_told_at_once_with_its_reason,
     a_kernel_that_panics_is_told_at_once,
     a_broken_dev_null_does_not_hide_the_machine,
+    a_status_that_comes_in_pieces_is_heard_whole,
     what_it_keeps_for_one_machine_stays_beside_that_for_another,
     an_unstable_that_does_not_boot_is_not_kept,
     where_unstable_is_broken_the_last_good_one_goes_on_and_is_named,
@@ -137,6 +138,20 @@ fn a_broken_dev_null_does_not_hide_the_machine() {
     asked.command().env("LAB_BOOT_SECONDS", "60").current_dir(checkout());
     let output = asked.output();
     assert_eq!(output.status.code(), Some(7), "{}", error(&output));
+    lab.leaves_nothing();
+}
+
+/// However long each takes: it is no other status, and not none.
+fn a_status_that_comes_in_pieces_is_heard_whole() {
+    let lab = Lab::new();
+    let script = "echo boots >$console; : >$out; : >$err; echo up >$control
+        (printf 4; sleep 1.5; printf 2; sleep 1.5; echo) >$control
+        exec sleep 99";
+    lab.has_qemu(&machine(script, script));
+    let mut asked = lab.asked(&["true"]);
+    asked.command().env("LAB_BOOT_SECONDS", "60");
+    let output = asked.output();
+    assert_eq!(output.status.code(), Some(42), "{}", error(&output));
     lab.leaves_nothing();
 }
 
