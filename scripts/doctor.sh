@@ -265,6 +265,7 @@ main() {
     export LC_ALL=C # errors are matched, and shown, in one language
     # Debian leaves these out of an ordinary user's PATH; nft lives there.
     PATH=$PATH:/usr/sbin:/sbin
+    [[ ${HOME-} ]] || { unset HOME && export HOME=~; } # as /etc/passwd has it
     case ${1-} in
         --try) try_steps "${@:2}" && exit ;;
         --json) json=yes ;;

@@ -13,6 +13,7 @@ use nix::kmod::{DeleteModuleFlags, delete_module};
 use nix::libc::SYS_kexec_load;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};
+use tempfile::TempDir;
 use testbed::token;
 
 use crate::places::{
@@ -78,7 +79,9 @@ pub fn swapon(place: Place) -> Verdict {
     need_the_machines_root()?;
     need_command("mkswap")?;
     need_command("swapoff")?;
-    let root = root_with_perl()?;
+    // On newer systems, /tmp lies in memory: nothing is swapped to a file there.
+    let on_a_disk = TempDir::new_in("/var/tmp").expect("a directory");
+    let root = root_with_perl(on_a_disk)?;
     let name = token();
     let file = root.path().join(&name);
     make_swap(&file);
@@ -104,7 +107,7 @@ fn make_swap(file: &Path) {
 
 pub fn kexec(place: Place) -> Verdict {
     need_the_machines_root()?;
-    let root = root_with_perl()?;
+    let root = root_with_perl(directory())?;
     assert!(!is_a_kernel_ready(), "a kernel is ready before the attack");
     let output = match place.step {
         0 => place.attack("kexec", &[]),
@@ -126,9 +129,9 @@ fn is_a_kernel_ready() -> bool {
 }
 
 /// The host's, and the libraries that it needs.
-fn root_with_perl() -> Result<Root, Impossible> {
+fn root_with_perl(place: TempDir) -> Result<Root, Impossible> {
     let perl = need_command("perl")?;
-    let root = Root::new();
+    let root = Root::in_a(place);
     let libraries = succeed("ldd", [&perl]);
     let libraries = libraries.split_whitespace().map(Path::new);
     for file in libraries.filter(|word| word.is_absolute()) {

@@ -306,8 +306,12 @@ pub struct Root(Cache);
 
 impl Root {
     pub fn new() -> Root {
+        Root::in_a(directory())
+    }
+
+    pub fn in_a(directory: TempDir) -> Root {
         let maker = STEPS[if needs::is_root() { 0 } else { 4 }];
-        let cache = Cache::new();
+        let cache = Cache(directory);
         let step = cache.for_step(Step::new(maker));
         let _ = step.args(["--", "true"]).stdout();
         Root(cache)
