@@ -190,7 +190,7 @@ impl Machine {
     fn asked(&self, arguments: &[&str]) -> Output {
         let mut doctor = Step::script("doctor.sh").args(arguments);
         let command = doctor.command();
-        for variable in ["PLAYGROUND", "SUDO_UID", "SUDO_GID"] {
+        for variable in ["HOME", "PLAYGROUND", "SUDO_UID", "SUDO_GID"] {
             command.env_remove(variable);
         }
         command.env("DOCTOR_ROOT", self.root.path());
