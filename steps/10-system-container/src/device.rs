@@ -11,6 +11,7 @@ use cgroups::DeviceRules;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use nix::errno::Errno;
 use nix::sys::stat::{major, minor};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, Gid, Uid, access};
 use runtime::{Because, Failure, Feature, Host, Inside, Narrator};
 
@@ -170,6 +171,13 @@ impl Feature for Devices {
             if access(source, both).is_err() {
                 container.note(refusal(source));
             }
+            if has_no_devices(source) {
+                container.note(format!(
+                    "{}: it lies on a mount without devices (nodev), where \
+                     nobody can open it: name the one in /dev",
+                    source.display()
+                ));
+            }
             if is_block(source) {
                 container.note(format!(
                     "{}: only the machine's own root mounts it: the kernel \
@@ -193,6 +201,11 @@ fn refusal(source: &Path) -> String {
          no group of the host comes along; this opens it: \
          `sudo setfacl -m u:{root}:rw {source}`"
     )
+}
+
+/// A bind mount of it is as the mount that it lies on.
+fn has_no_devices(source: &Path) -> bool {
+    statvfs(source).is_ok_and(|it| it.flags().contains(FsFlags::ST_NODEV))
 }
 
 fn is_block(source: &Path) -> bool {
