@@ -31,7 +31,8 @@ Environments
   playground-one-id
   lab-6.1-root, lab-6.1-learner         in a virtual machine with systemd and a
   lab-6.12-root, lab-6.12-learner       stock kernel (lab.sh)
-  lab-arm64-root, lab-arm64-learner     the same, with another architecture
+  lab-arm64-root, lab-arm64-learner     the same, with another architecture (the
+                                        learner: --everything)
   lab-13-root, lab-13-learner           the same, with Debian 13 (--everything)
   lab-selinux-root, lab-selinux-learner the same, where SELinux enforces
                                         (--everything)
