@@ -90,7 +90,7 @@ stage() { # DIRECTORY FILE...: relative to the current directory
 choose_programs() {
     local target=${CARGO_TARGET_DIR:-$checkout/target} foreign=''
     if [[ ! ${WORKSHOP_BIN:-} ]]; then
-        [[ $arch == "$host_arch" ]] || foreign=yes target+=/$machine_name-unknown-linux-gnu
+        [[ $arch == "$host_arch" ]] || foreign=yes target+=/$arch/$machine_name-unknown-linux-gnu
         WORKSHOP_BIN=$target/debug
         [[ ! -x $target/release/01-chroot ]] || WORKSHOP_BIN=$target/release
         [[ ! $foreign || -x $WORKSHOP_BIN/01-chroot ]] || (cd "$checkout" && run_cargo build) ||
@@ -101,7 +101,8 @@ choose_programs() {
         'Try: cargo build --release'
 }
 
-# Cargo, for the lab's architecture. The linker is Rust's own: a C compiler would
+# Cargo, for the lab's architecture, in a directory of its own: whoever compiles here
+# meanwhile waits for no lock. The linker is Rust's own: a C compiler would
 # tell it where the C library is, and which of its files begin and end a program.
 # Programs are stripped at once, since the strip that is here may not know them.
 run_cargo() { # ARG...
@@ -124,7 +125,8 @@ run_cargo() { # ARG...
         "$c/Scrt1.o" "$c/crti.o" "$gcc/crtbeginS.o" "$gcc/crtendS.o" "$c/crtn.o"; do
         flags+=$'\x1f'-Clink-arg=$file
     done
-    CARGO_ENCODED_RUSTFLAGS=$flags CARGO_BUILD_TARGET=$target cargo "$@"
+    CARGO_ENCODED_RUSTFLAGS=$flags CARGO_BUILD_TARGET=$target \
+        CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$checkout/target}/$arch cargo "$@"
 }
 
 workspace_files() {

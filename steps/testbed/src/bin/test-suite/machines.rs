@@ -188,9 +188,7 @@ impl Run {
                 let mut build = lab(machine);
                 build.arg("--cargo").args(&TEST_BINARIES[1..]);
                 let limit = Duration::from_secs(3600);
-                let turn = log.wait(&self.cargo);
                 let status = log.run("cargo", &mut build, limit)?;
-                drop(turn);
                 match status.and_then(|it| it.code()) {
                     Some(0) => {
                         let said = log.text();
@@ -332,7 +330,7 @@ impl Run {
             let mut build = lab(machine);
             build.args(["--cargo", "build", "--offline", "--quiet", "--bins"]);
             build.arg("--manifest-path").arg(package.join("Cargo.toml"));
-            build.arg("--target-dir").arg(&target);
+            build.env("CARGO_TARGET_DIR", &target);
             log.run("cargo", &mut build, Duration::from_secs(3600))?;
             target.join(programs.strip_prefix(&self.target)?)
         } else {

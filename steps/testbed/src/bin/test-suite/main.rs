@@ -14,13 +14,13 @@ use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use nix::unistd::geteuid;
+use testbed::record::MARK;
 
 use environments::Environments;
 use judge::{Binary, Place};
@@ -99,9 +99,6 @@ struct Run {
     /// The programs that are tested: `WORKSHOP_BIN`.
     programs: PathBuf,
     binaries: Vec<Binary>,
-    /// Whoever waits for cargo's lock says nothing, and would be taken for a
-    /// program that hangs: so what compiles for long takes turns.
-    cargo: Mutex<()>,
 }
 
 fn suite(choice: Choice) -> Result<bool> {
@@ -148,7 +145,6 @@ impl Run {
             choice,
             target: target.to_owned(),
             programs,
-            cargo: Mutex::default(),
         })
     }
 
@@ -176,7 +172,6 @@ impl Run {
     }
 
     fn sources(&self) {
-        let turn = self.cargo.lock().expect("no panic with it");
         // Exercises and their solutions do not belong to a crate.
         let format = "cargo fmt --all --check
             git ls-files -z 'exercises/*/start.rs' 'exercises/*/solution.rs' \
@@ -195,7 +190,6 @@ impl Run {
         let documentation = "export RUSTDOCFLAGS='-D warnings'
             cargo doc --workspace --no-deps --quiet";
         self.whole("documentation", &shell(documentation));
-        drop(turn);
         self.oldest_rust();
     }
 
@@ -332,6 +326,12 @@ impl Run {
         };
         let matrix = Matrix::read(&said);
         matrix.print(std::io::stdout().is_terminal());
+        // Once more: the matrix, which names the claims that failed, is long,
+        // and whoever reads a log begins at its end.
+        let not_in_it = |s: &&Outcome| !s.good && !s.text.contains(MARK);
+        for stage in outcomes.iter().filter(not_in_it) {
+            print!("{} FAILED\n{}", stage.name, stage.own_words());
+        }
 
         let red = outcomes.iter().filter(|s| !s.good).map(|s| s.name.as_str());
         let mut red: Vec<_> = red.collect();
@@ -346,9 +346,12 @@ impl Run {
                 || !is_root() && matrix.names(claim, "engines.sh")
         };
         let nowhere = matrix.judged_nowhere();
-        let nowhere = nowhere.into_iter().filter(|claim| !excused(claim));
-        let nowhere = if whole { nowhere.count() } else { 0 };
-        if nowhere > 0 {
+        let nowhere = nowhere.into_iter().filter(|it| whole && !excused(it));
+        let nowhere: Vec<_> = nowhere.collect();
+        for (binary, claim) in &nowhere {
+            println!("{binary}: {claim}: judged in no environment");
+        }
+        if !nowhere.is_empty() {
             red.push("judged-nowhere");
         }
         // Only a run that saw all environments can judge their table.
@@ -359,7 +362,7 @@ impl Run {
         if stale > 0 {
             red.push("README");
         }
-        problems += nowhere + stale;
+        problems += nowhere.len() + stale;
         let others: Vec<_> = outcomes.iter().map(counted).collect();
         let passed = matrix.count(|verdict| *verdict == Verdict::Pass);
         let passed =

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -91,14 +91,6 @@ impl Log {
         Ok(status)
     }
 
-    /// Waits for a turn, and tells how long.
-    pub fn wait<'a>(&mut self, turn: &'a Mutex<()>) -> MutexGuard<'a, ()> {
-        let begin = Instant::now();
-        let turn = turn.lock().expect("no panic with it");
-        self.parts.push(("waits".to_owned(), begin.elapsed()));
-        turn
-    }
-
     /// Adds a line of our own, which starts on a new line.
     ///
     /// # Errors
@@ -126,6 +118,14 @@ pub struct Outcome {
     pub good: bool,
     /// All that it said.
     pub text: String,
+}
+
+impl Outcome {
+    /// What it says about its failures, a paragraph.
+    #[must_use]
+    pub fn own_words(&self) -> String {
+        own_words(&self.text)
+    }
 }
 
 /// The stages that have not ended, and when each began.
