@@ -13,6 +13,10 @@ export const file = pathToFileURL(join(dist, 'index.html')).href;
 // everything else is refused.
 export const web = 'http://slides.invalid/some/path/';
 
+// How long something may take that happens at once on a machine with nothing else
+// to do, in milliseconds: nothing here measures how busy it is.
+export const PATIENCE = 120_000;
+
 // With `local`, servers of 127.0.0.1 are reached as well.
 export async function open({ local = false } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'slides-'));
@@ -20,6 +24,7 @@ export async function open({ local = false } = {}) {
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: findChromium(),
     headless: true,
+    timeout: PATIENCE,
     viewport: { width: 1280, height: 720 },
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', `--host-resolver-rules=MAP * ~NOTFOUND${local ? ', EXCLUDE 127.0.0.1' : ''}`],
@@ -27,6 +32,7 @@ export async function open({ local = false } = {}) {
     forget();
     throw error;
   });
+  browser.setDefaultTimeout(PATIENCE);
   await browser.route(/^https?:/, (route) => {
     const url = new URL(route.request().url());
     if (local && url.hostname === '127.0.0.1') return route.continue();

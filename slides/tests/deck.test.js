@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { assemble } from '../build/deck.js';
-import { arrives, dist, file, open, place, show, slides, watched, web } from './browser.js';
+import { PATIENCE, arrives, dist, file, open, place, show, slides, watched, web } from './browser.js';
 import { inspect } from './inspect.js';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
@@ -180,7 +180,7 @@ test('it weighs less than 3 MB', () => {
   assert(weight > 100_000 && weight < 3_000_000, `${weight} bytes`);
 });
 
-test('present.sh prints it: as many pages as slides', { timeout: 120_000 }, async () => {
+test('present.sh prints it: as many pages as slides', { timeout: 3 * PATIENCE }, async () => {
   const directory = mkdtempSync(join(tmpdir(), 'slides-pdf-'));
   try {
     const pdf = join(directory, 'deck.pdf');
@@ -192,7 +192,7 @@ test('present.sh prints it: as many pages as slides', { timeout: 120_000 }, asyn
   }
 });
 
-test('present.sh serves it on localhost, and says where', { timeout: 120_000 }, async () => {
+test('present.sh serves it on localhost, and says where', { timeout: 3 * PATIENCE }, async () => {
   const server = spawn(present, ['--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   try {
     let said = '';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readShell } from '../build/shell.js';
-import { slides } from './browser.js';
+import { PATIENCE, slides } from './browser.js';
 
 const root = join(slides, '..');
 const script = (name) => readShell(readFileSync(join(slides, 'shell', `${name}.sh`), 'utf8'));
@@ -15,7 +15,7 @@ execFileSync(join(root, 'scripts/demo.sh'), ['--prepare'], { stdio: ['ignore', '
 const playground = (commands, input = '') => execFileSync(join(root, 'scripts/playground.sh'), ['--', 'bash', '-ec', `
   cd "$(mktemp -d)"; chmod 755 .
   cp -a "$(01-chroot true 2>&1 </dev/null | sed -n 's/.* ROOT=//p')" image
-  ${commands}`], { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'inherit'], timeout: 120_000 }).trim();
+  ${commands}`], { encoding: 'utf8', input, stdio: ['pipe', 'pipe', 'inherit'], timeout: PATIENCE }).trim();
 const has = (name) => playground(`echo $${name}`);
 
 test('ten lines of shell are a container', (t) => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { open, show, slides, walk, watched, web } from './browser.js';
+import { PATIENCE, open, show, slides, walk, watched, web } from './browser.js';
 import { inspect } from './inspect.js';
 
 const SIZES = [[1280, 720], [1920, 1080], [1024, 768]];
@@ -230,7 +230,7 @@ test('a broken page is seen: an error, a missing asset, a request to elsewhere',
     await new Promise((resolve) => { picture.onerror = resolve; });
   });
   for (const what of ['error: broken', 'failed: https://example.org/', 'missing.png']) {
-    const end = Date.now() + 30_000;
+    const end = Date.now() + PATIENCE;
     while (!wrong.some((one) => one.includes(what))) {
       assert(Date.now() < end, `${what}: ${wrong}`);
       await page.waitForTimeout(20);

@@ -176,7 +176,7 @@ test("the speaker's clock says whether the talk is ahead of its plan", async () 
     const [hours, minutes, seconds] = await notes.$$eval('.pacing span:not(.mute-sign)', (all) => all.map(({ textContent }) => Number(textContent.replace(':', ''))));
     return 3600 * hours + 60 * minutes + seconds;
   };
-  await notes.waitForSelector('.pacing.on-track', { timeout: 10_000 });
+  await notes.waitForSelector('.pacing.on-track');
   const at = mains.indexOf('plan');
   const plan = await page.$$eval('.slides section[data-timing]', (all) => all.map(({ id, dataset }) => [id, Number(dataset.timing)]));
   const end = plan.findIndex(([id]) => id === mains[at]);
