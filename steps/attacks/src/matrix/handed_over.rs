@@ -7,13 +7,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::statvfs::FsFlags;
 use testbed::{Step, binary, proc, token};
 
 use crate::doors::descriptors;
 use crate::limits::{Made, of_its_cgroup};
 use crate::places::{
-    Impossible, Place, STAY, Staying, Verdict, directory, impossible,
+    Impossible, Place, STAY, Staying, Verdict, directory_without, impossible,
     need_command, need_other_ids, need_root, text,
 };
 use crate::users::need_the_machines_root;
@@ -137,11 +137,7 @@ fn devices() -> Vec<(SFlag, u64)> {
 /// device somebody has open.
 pub fn planted_node(place: Place) -> Verdict {
     need_the_machines_root()?;
-    let volume = directory();
-    let flags = statvfs(volume.path()).expect("statvfs").flags();
-    if flags.contains(FsFlags::ST_NODEV) {
-        return impossible("temporary files are on a mount with nodev");
-    }
+    let volume = directory_without(FsFlags::ST_NODEV)?;
     let node = volume.path().join("node");
     let planted = devices().into_iter().find(|(kind, number)| {
         let _ = fs::remove_file(&node);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use attacks::LAB_BOOT;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 pub use testbed::ALL_STEPS as STEPS;
@@ -235,6 +236,20 @@ pub fn need_command(name: &str) -> Result<PathBuf, Impossible> {
 
 pub fn directory() -> TempDir {
     TempDir::new().expect("a directory")
+}
+
+/// On a mount without that flag: many systems have a /tmp where no file gives
+/// power.
+pub fn directory_without(flag: FsFlags) -> Result<TempDir, Impossible> {
+    let has = |place: &TempDir| {
+        let flags = statvfs(place.path()).expect("statvfs").flags();
+        flags.contains(flag)
+    };
+    let places = [std::env::temp_dir(), "/var/tmp".into()];
+    let mut made = places.iter().flat_map(TempDir::new_in);
+    let found = made.find(|place| !has(place));
+    let why = "all temporary files are on mounts with nosuid or nodev";
+    found.ok_or_else(|| Impossible(why.to_owned()))
 }
 
 pub fn text(path: impl AsRef<Path>) -> String {

@@ -4,14 +4,15 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::sys::statvfs::FsFlags;
 use rustix::fs::{XattrFlags, setxattr};
 use testbed::{Step, binary, proc, token};
 
 use crate::layers::give_to_root_inside;
 use crate::places::{
     Impossible, Place, Root, STAY, Staying, Verdict, copy_program, directory,
-    impossible, judge, need_command, need_other_ids, stdout, text,
+    directory_without, impossible, judge, need_command, need_other_ids, stdout,
+    text,
 };
 
 /// An empty directory of the host lies over the secret.
@@ -122,15 +123,13 @@ fn by_a_program(
     seen: impl Fn(&Staying, u32) -> bool,
 ) -> Verdict {
     need_an_ordinary_user(place)?;
-    let (root, shown) = (Root::new(), directory());
+    let directory = || directory_without(FsFlags::ST_NOSUID);
+    let (root, shown) = (Root::in_a(directory()?), directory()?);
     crate::users::open_to_all(shown.path());
     let bin = match place.step {
         0 => shown.path().to_owned(),
         _ => root.path().join("bin"),
     };
-    if statvfs(&bin).expect("statvfs").flags().contains(FsFlags::ST_NOSUID) {
-        return impossible("temporary files are on a mount with nosuid");
-    }
     let (attack, program) = (bin.join("attack"), bin.join("attack-copy"));
     if place.step == 0 {
         copy_program(&binary("attack"), &attack);
