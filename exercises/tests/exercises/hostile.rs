@@ -43,7 +43,7 @@ pub fn what_a_program_leaves_is_told() {
     let told = told("chroot", "leaver");
     assert!(matches!(told.verdict, Verdict::Pass(_)), "{told:?}");
     let cleaned = told.cleaned.join("\n");
-    assert!(cleaned.contains("mounts of the host: /mnt"), "{cleaned}");
+    assert!(cleaned.contains("mounts of the host: /mnt/left"), "{cleaned}");
     assert!(cleaned.contains("the host's name"), "{cleaned}");
 }
 

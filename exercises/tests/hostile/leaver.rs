@@ -8,7 +8,9 @@ use nix::mount::{MsFlags, mount};
 fn main() -> anyhow::Result<()> {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let none = None::<&str>;
-    mount(Some("left"), "/mnt", Some("tmpfs"), MsFlags::empty(), none)?;
+    // /mnt may be a mount itself.
+    std::fs::create_dir_all("/mnt/left")?;
+    mount(Some("left"), "/mnt/left", Some("tmpfs"), MsFlags::empty(), none)?;
     nix::unistd::sethostname("left")?;
     nix::unistd::chroot(&*args[0])?;
     nix::unistd::chdir("/")?;
