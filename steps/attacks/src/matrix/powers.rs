@@ -123,8 +123,8 @@ fn by_a_program(
     seen: impl Fn(&Staying, u32) -> bool,
 ) -> Verdict {
     need_an_ordinary_user(place)?;
-    let directory = || directory_without(FsFlags::ST_NOSUID);
-    let (root, shown) = (Root::in_a(directory()?), directory()?);
+    let place_for_it = || directory_without(FsFlags::ST_NOSUID);
+    let (root, shown) = (Root::in_a(place_for_it()?), place_for_it()?);
     crate::users::open_to_all(shown.path());
     let bin = match place.step {
         0 => shown.path().to_owned(),

@@ -208,6 +208,29 @@ pub fn a_rust_that_can_not_compile_for_a_machine_is_told() {
     assert_eq!(output.stdout, b"compiles\n", "{}", error(&output));
 }
 
+/// Cargo locks it: whoever compiles here meanwhile does not wait.
+pub fn what_is_compiled_for_another_machine_has_a_directory_of_its_own() {
+    let lab = Lab::new();
+    lab.has("rustc", "echo /");
+    lab.has("cargo", "echo in $CARGO_TARGET_DIR");
+    lab.has_packages("exit 127");
+    lab.has_mmdebstrap();
+    for place in
+        ["usr/lib/aarch64-linux-gnu", "usr/lib/gcc/aarch64-linux-gnu/1"]
+    {
+        let place = lab.path("packages").join(place);
+        fs::create_dir_all(place).expect("mkdir");
+    }
+    let loader = lab.path("packages/lib/ld-linux-aarch64.so.1");
+    fs::write(loader, "").expect("write");
+    let mut asked = lab.asked(&["--arch", "arm64", "--cargo", "build"]);
+    asked.command().env("CARGO_TARGET_DIR", lab.path("target"));
+    let output = asked.output();
+    let own = format!("in {}\n", lab.path("target/arm64").display());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, own, "{}", error(&output));
+}
+
 /// Once. Nothing that could install something is called.
 pub fn where_no_qemu_is_installed_it_unpacks_one_and_installs_nothing() {
     let lab = Lab::new();

@@ -26,7 +26,7 @@ use environments::Environments;
 use judge::{Binary, Place};
 use machines::{MACHINES, Machine, judge_inside};
 use matrix::{Matrix, Verdict};
-use stage::{Log, Outcome, Stages, output_of};
+use stage::{Log, Outcome, Stages, output_of, own_words};
 
 /// Test everything: the stages, and the matrix of claims
 #[derive(Parser)]
@@ -330,7 +330,7 @@ impl Run {
         // and whoever reads a log begins at its end.
         let not_in_it = |s: &&Outcome| !s.good && !s.text.contains(MARK);
         for stage in outcomes.iter().filter(not_in_it) {
-            print!("{} FAILED\n{}", stage.name, stage.own_words());
+            print!("{} FAILED\n{}", stage.name, own_words(&stage.text));
         }
 
         let red = outcomes.iter().filter(|s| !s.good).map(|s| s.name.as_str());

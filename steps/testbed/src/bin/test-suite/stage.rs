@@ -120,14 +120,6 @@ pub struct Outcome {
     pub text: String,
 }
 
-impl Outcome {
-    /// What it says about its failures, a paragraph.
-    #[must_use]
-    pub fn own_words(&self) -> String {
-        own_words(&self.text)
-    }
-}
-
 /// The stages that have not ended, and when each began.
 type Running = Arc<Mutex<Vec<(String, Instant)>>>;
 
@@ -290,7 +282,7 @@ const FAILURE: &[&str] =
 /// What a failed stage says about its failures: the claims that failed, in
 /// their own words. If there are none: each line that reports a failure and
 /// what follows it, and the end.
-fn own_words(text: &str) -> String {
+pub fn own_words(text: &str) -> String {
     const AFTER: usize = 12;
     const ALL: usize = 150;
     let claims = text.lines().filter_map(|line| {
