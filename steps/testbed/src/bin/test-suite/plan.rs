@@ -24,10 +24,15 @@ const NOT_IN_THE_LAB: &[&str] = &[
 
 /// What takes long is judged with one kernel of Debian 12: these with the older
 /// one, those with the newer one, so that both machines have as much to do.
-const WITH_THE_OLDER_KERNEL: &[&str] =
-    &["attacks", "least_privilege", "narration", "oci_runtime", "playground"];
-const WITH_THE_NEWER_KERNEL: &[&str] =
-    &["doctor", "lessons", "networking", BOOTS_DEBIAN];
+const WITH_THE_OLDER_KERNEL: &[&str] = &[
+    "attacks",
+    "least_privilege",
+    "narration",
+    "networking",
+    "oci_runtime",
+    "playground",
+];
+const WITH_THE_NEWER_KERNEL: &[&str] = &["doctor", "lessons", BOOTS_DEBIAN];
 
 /// Nor do these ask much of a kernel; but another one could change a count.
 const WITH_TIME: &[&str] = &["narration", "starts"];
