@@ -402,17 +402,17 @@ follows_the_newest_cgroup() {
 }
 
 # What beside it shows, while it plays a scene whose command ends within a moment.
-splits() { # STEP SCENE TEXT
+splits() { # STEP SCENE VIEW TEXT: presses Enter once the view is there
   server=$((server + 1))
   terminal -u -f /dev/null new-session -d -x 200 -y 40 \
     "LC_ALL=C.UTF-8 WORKSHOP_BIN=$programs $scripts/demo.sh --split $1 --from $2"
   local result=0
-  shows "0$1-" || result=1
+  shows "0$1-" && shows "$3" || result=1
   for _ in {1..3}; do
     eventually screen_has '# ' && type_keys Enter && sleep 0.5
-    ! screen_has "$3" || break
+    ! screen_has "$4" || break
   done
-  shows "$3" || result=1
+  shows "$4" || result=1
   type_keys q
   eventually screen_has 'Press Enter to leave' && type_keys Enter
   eventually has_ended || result=1
@@ -452,11 +452,11 @@ test_views() {
     skip '--split' 'needs to be outside the playground'
     return
   fi
-  check '--split shows namespaces beside step 3' splits 3 3 ' of namespaces'
+  check '--split shows namespaces beside step 3' splits 3 3 ' of namespaces' ' of namespaces'
   if "$scripts/playground.sh" bash -c '[[ $PLAYGROUND_CGROUP == none ]]'; then
     skip '--split 6' 'needs a cgroup: root has one here'
   else
-    check '--split shows the newest cgroup beside step 6, also of a command that has ended at once' splits 6 3 ' of 20'
+    check '--split shows the newest cgroup beside step 6, also of a command that has ended at once' splits 6 3 'waiting for a cgroup' ' of 20'
   fi
 }
 
