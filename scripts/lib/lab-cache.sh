@@ -67,7 +67,7 @@ asleep=(
 # none, and panics.
 architectures() {
     cat <<'TABLE'
-amd64 | x86_64  | qemu-system-x86 | ttyS0   | -cpu max,-erms,-la57,-pku,-smap,-smep,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq | tsc=reliable clocksource=tsc no_timer_check
+amd64 | x86_64  | qemu-system-x86 | ttyS0   | -cpu max,-erms,-fsrm,-la57,-pku,-smap,-smep,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq | tsc=reliable clocksource=tsc no_timer_check
 arm64 | aarch64 | qemu-system-arm | ttyAMA0 | -machine virt -cpu cortex-a72                |
 TABLE
 }

@@ -99,10 +99,10 @@ pub fn is_short_of_time() -> bool {
     is_emulated() && std::env::var_os(SHORT_OF_TIME).is_some()
 }
 
-/// Time: what takes long, and can be judged on a host.
+/// Time: what takes long, and is judged on a host, or by night.
 pub fn time() {
     if is_short_of_time() {
-        skip("takes long without KVM: judged on a host, and with --everything");
+        skip("takes long without KVM: judged on a host, or with --everything");
     }
 }
 

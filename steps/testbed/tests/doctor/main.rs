@@ -359,8 +359,8 @@ const DAEMON: &str = "etc/docker/daemon.json";
 
 /// Among them AppArmor's restriction, which no kernel here has.
 fn it_knows_what_ails_a_made_up_machine() {
-    if needs::in_the_lab() {
-        skip("a made-up machine is the same everywhere: judged outside");
+    if needs::in_the_lab() || std::env::var_os("PLAYGROUND").is_some() {
+        skip("a made-up machine is the same everywhere: judged on the host");
     }
     let mut wrong = vec![];
     for (ailment, make, expected, part) in CASES {
@@ -664,6 +664,9 @@ fn what_it_says_of_the_playground_is_so() {
     {
         skip("in the playground, the host is what counts");
     }
+    if needs::is_root() && needs::in_the_lab() {
+        needs::time();
+    }
     compare("playground", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], in_a_playground);
 }
 
@@ -766,6 +769,7 @@ fn as_the_labs_learner(program: impl AsRef<Path>, args: &[&str]) -> Output {
 
 fn user_namespaces_for_root_alone_are_told_with_a_way_out_that_works() {
     needs::lab();
+    needs::time();
     needs::host_root();
     if !Path::new(KNOB).exists() {
         skip("this kernel has no kernel.unprivileged_userns_clone");

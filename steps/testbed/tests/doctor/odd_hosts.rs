@@ -19,6 +19,7 @@ struct Odd(&'static str);
 impl Odd {
     fn begin(arrive: &str, leave: &'static str) -> Odd {
         needs::lab();
+        needs::time();
         needs::host_root();
         // The other kernel has the same systemd, and the same tools.
         if fs::read_to_string("/proc/sys/kernel/osrelease")

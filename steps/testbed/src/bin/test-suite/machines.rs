@@ -14,8 +14,7 @@ use testbed::needs::SHORT_OF_TIME;
 use crate::judge::{Binary, Place};
 use crate::stage::{Log, output_of};
 use crate::{
-    CAN_NOT, PLAYGROUND, Run, TEST_BINARIES, binaries_in, can_do_without,
-    is_root, shell,
+    CAN_NOT, PLAYGROUND, Run, binaries_in, can_do_without, is_root, shell,
 };
 
 /// A machine of the lab.
@@ -41,6 +40,16 @@ pub struct Machine {
 
 /// How long an image may take to make.
 const MAKING: Duration = Duration::from_secs(1800);
+
+/// Compiles all programs for another machine; which test binaries follows.
+const BUILD: [&str; 6] = [
+    "build",
+    "--workspace",
+    "--bins",
+    "--profile=test",
+    "--quiet",
+    "--message-format=json",
+];
 
 /// Boots it.
 pub const BOOTS_DEBIAN: &str = "system_container";
@@ -186,7 +195,10 @@ impl Run {
             let stage = format!("{}-build", machine.name);
             self.stages.stage(&stage, |log| {
                 let mut build = lab(machine);
-                build.arg("--cargo").args(&TEST_BINARIES[1..]);
+                build.arg("--cargo").args(BUILD);
+                for binary in self.for_machine(machine) {
+                    build.args(["--test", &binary.name]);
+                }
                 let limit = Duration::from_secs(3600);
                 let status = log.run("cargo", &mut build, limit)?;
                 match status.and_then(|it| it.code()) {
@@ -220,11 +232,8 @@ impl Run {
         }
         if let Some(binaries) = binaries {
             self.stages.stage(machine.name, |log| {
-                let due = self.for_machine(machine);
-                let is_due =
-                    |it: &&Binary| due.iter().any(|due| due.name == it.name);
-                let there = binaries.iter().filter(is_due);
-                let there: Vec<_> = there.map(|it| it.path.clone()).collect();
+                let there: Vec<_> =
+                    binaries.iter().map(|it| it.path.clone()).collect();
                 let first = there.first().context("a test binary")?;
                 let programs = first.ancestors().nth(2);
                 let programs = programs.context("in target")?;

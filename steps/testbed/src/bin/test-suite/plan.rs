@@ -32,10 +32,12 @@ const WITH_THE_OLDER_KERNEL: &[&str] = &[
     "oci_runtime",
     "playground",
 ];
-const WITH_THE_NEWER_KERNEL: &[&str] = &["doctor", "lessons", BOOTS_DEBIAN];
+const WITH_THE_NEWER_KERNEL: &[&str] =
+    &["cgroups", "doctor", "lessons", BOOTS_DEBIAN];
 
-/// Nor do these ask much of a kernel; but another one could change a count.
-const WITH_TIME: &[&str] = &["narration", "starts"];
+/// Nor do these ask much of a kernel; but another one could change a count, or
+/// a call. System calls are judged on arm64, with the same kernel.
+const WITH_TIME: &[&str] = &["least_privilege", "narration", "starts"];
 
 /// The number of ids makes no difference to these.
 const IDS_ARE_THE_SAME: &[&str] = &[
@@ -90,7 +92,9 @@ pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
         let as_learner = environment.ends_with("-learner");
         let slow = binary == "terminal" || binary == "attacks" && as_learner;
         if slow && needs::is_emulated()
-            || is_one_of(WITH_TIME) && needs::is_short_of_time()
+            || is_one_of(WITH_TIME)
+                && needs::is_short_of_time()
+                && !is_in("lab-arm64-")
         {
             return Some("takes too long without KVM: judged elsewhere");
         }
