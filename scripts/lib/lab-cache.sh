@@ -61,10 +61,10 @@ asleep=(
 # A new architecture is a new row: its name in Debian, and in Linux, Rust and QEMU;
 # the package of its QEMU; its first serial port; what its QEMU needs where the code
 # is translated, and the same for its kernel. x86-64 is without the features that
-# cost most to translate, and that Linux can spare; and without AVX, which can't be
-# without XSAVE, and where Linux 7 panics. A clock that is read without asking a
-# device helps as well; and on a busy host, a kernel that checks its timer finds
-# none, and panics.
+# cost most to translate, and that Linux can spare; without FSRM, with which it hangs
+# if there is no ERMS; and without AVX, which can't be without XSAVE, and where Linux
+# 7 panics. A clock that is read without asking a device helps as well; and on a busy
+# host, a kernel that checks its timer finds none, and panics.
 architectures() {
     cat <<'TABLE'
 amd64 | x86_64  | qemu-system-x86 | ttyS0   | -cpu max,-erms,-fsrm,-la57,-pku,-smap,-smep,-xsave,-avx,-avx2,-fma,-f16c,-vaes,-vpclmulqdq | tsc=reliable clocksource=tsc no_timer_check
