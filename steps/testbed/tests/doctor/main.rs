@@ -649,6 +649,7 @@ fn in_a_playground(commands: &[Vec<&str>]) -> Vec<Outcome> {
 }
 
 fn what_it_says_of_the_host_is_so() {
+    needs::time();
     needs::root();
     // Step 08 builds a bridge, and the real host's network is not ours to
     // change.
