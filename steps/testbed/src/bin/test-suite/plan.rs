@@ -94,12 +94,15 @@ pub fn left_out(environment: &str, binary: &str) -> Option<&'static str> {
         }
         let as_root = !environment.ends_with("-learner");
         let slow = binary == "terminal" || binary == "attacks" && !as_root;
+        if slow && needs::is_emulated() {
+            return Some("takes too long without KVM: judged elsewhere");
+        }
         let left_to_others = is_one_of(WITH_TIME) && !is_in("lab-arm64-")
             || is_one_of(AS_LEARNER) && as_root;
-        if slow && needs::is_emulated()
-            || left_to_others && needs::is_short_of_time()
-        {
-            return Some("takes too long without KVM: judged elsewhere");
+        if left_to_others && needs::is_short_of_time() {
+            return Some(
+                "takes long without KVM: judged elsewhere, or with --everything",
+            );
         }
     }
     if environment.ends_with("-one-id") && is_one_of(IDS_ARE_THE_SAME) {
