@@ -121,6 +121,7 @@ fn suite(choice: Choice) -> Result<bool> {
             run.in_the_playground();
             run.demos_in_the_playground();
         });
+        scope.spawn(|| run.as_others());
     });
     run.close(begin)
 }
@@ -210,16 +211,18 @@ impl Run {
     }
 
     fn on_this_host(&self) {
-        if self.choice.quick {
-            return;
+        if !self.choice.quick {
+            self.judge(plan::at_home(), &[]);
         }
-        if is_root() {
-            self.judge("host-root", &[]);
+    }
+
+    /// Where root may be anybody.
+    fn as_others(&self) {
+        if is_root() && !self.choice.quick {
             self.judge("host-one-id", WITH_ONE_ID);
             self.judge("host-learner", AS_LEARNER);
             self.playground("one-id", (0, 1));
-        } else {
-            self.judge("host-learner", &[]);
+            self.playground("learner", (0, 1));
         }
     }
 
@@ -227,20 +230,18 @@ impl Run {
     /// at once, several of each kind: claims mostly wait, and whoever waits for
     /// an answer gets it sooner.
     fn in_the_playground(&self) {
+        let user = if is_root() { "root" } else { "learner" };
+        if !self.choice.quick {
+            return self.playground(user, (0, 1));
+        }
         let all: &[&str] = match is_root() {
-            true if self.choice.quick => &["root", "one-id", "learner"],
-            // The other one is judged beside them.
-            true => &["root", "learner"],
+            true => &["root", "one-id", "learner"],
             false => &["learner"],
         };
         thread::scope(|scope| {
             for who in all {
-                if self.choice.quick {
-                    for nth in 0..PARTS {
-                        scope.spawn(move || self.playground(who, (nth, PARTS)));
-                    }
-                } else {
-                    self.playground(who, (0, 1));
+                for nth in 0..PARTS {
+                    scope.spawn(move || self.playground(who, (nth, PARTS)));
                 }
             }
         });
