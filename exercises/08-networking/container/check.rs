@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use testbed::proc;
+use testbed::{needs, proc};
 
 use crate::judge::cgroup::{has, words as file};
 use crate::judge::look::{all_mounts, ensure, output, show, words};
@@ -163,8 +163,10 @@ const IDS: &str = "Root inside has to be FIRST outside. Write the maps from \
                    outside, then call setresgid and setresuid (step 05).";
 
 /// For all of them, on a slow machine. As a rule they take seconds. Each has a
-/// patience of its own.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// patience of its own, which ends sooner, and says what it has waited for.
+fn patience() -> Duration {
+    Duration::from_secs(if needs::is_emulated() { 300 } else { 90 })
+}
 
 /// What a container is started with.
 struct Facts {
@@ -354,13 +356,13 @@ fn attacks(judge: &Judge, programs: &Path) -> Result<usize, Failure> {
     };
     let works = |said: &str| said.contains(": works,");
     let started: Vec<_> = ATTACKS.iter().map(start).collect();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience();
     let (mut stopped, mut worked, mut broken) = (0, vec![], vec![]);
     for (attack, (name, hint, child)) in ATTACKS.iter().zip(started) {
         let (mut status, mut said) = finish(child, end);
         // Some of the attacks take all that there is: once more, alone.
         if !matches!(status, None | Some(0 | 3)) && !works(&said) {
-            let again = Instant::now() + PATIENCE;
+            let again = Instant::now() + patience();
             (status, said) = finish(start(attack).2, again);
         }
         match status {

@@ -48,21 +48,15 @@ pub fn patience() -> Duration {
 ///
 /// # Panics
 /// When twenty seconds have not been enough; sixty, where the processor is
-/// emulated; up to three times as many on a busy machine.
+/// emulated.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let some = Duration::from_secs(if needs::is_emulated() { 60 } else { 20 });
-    let begin = Instant::now();
-    let mut limit = some;
+    let seconds = if needs::is_emulated() { 60 } else { 20 };
+    let end = Instant::now() + Duration::from_secs(seconds);
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        if begin.elapsed() > limit {
-            let busy = some * crowd();
-            let seconds = limit.as_secs();
-            assert!(limit < busy, "not within {seconds} s: {what}");
-            limit = busy;
-        }
+        assert!(Instant::now() < end, "not within {seconds} s: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
