@@ -102,8 +102,13 @@ const screen = (page) => page.evaluate(() => {
   }
   return lines.join('\n').trim();
 });
-const shows = (page, what) => until(`${what}`, async () => what.test(await screen(page)))
-  .catch(async (error) => assert.fail(`${error.message}\n${await screen(page)}`));
+// What of it is meant, as soon as it is there.
+async function shows(page, what) {
+  let match;
+  await until(`${what}`, async () => { match = (await screen(page)).match(what); return match; })
+    .catch(async (error) => assert.fail(`${error.message}\n${await screen(page)}`));
+  return match;
+}
 
 async function openShell(page) {
   await page.keyboard.press('F9');
@@ -324,7 +329,7 @@ test('it is root of the playground, and of nothing else', async () => {
   await openShell(page);
   await type(page, 'echo "$(id -u) $(hostname) $PLAYGROUND"; cat /proc/self/uid_map');
   await shows(page, /^0 playground 1$/m);
-  const [, outside] = (await screen(page)).match(/^ +0 +(\d+) +\d+$/m);
+  const [, outside] = await shows(page, /^ +0 +(\d+) +\d+$/m);
   assert.notEqual(outside, '0', 'root inside is not root of the host');
 });
 
@@ -352,7 +357,7 @@ test('when its page is closed or loaded again, the demo ends and leaves nothing'
   await type(page, 'trap "" HUP TERM; (trap "" HUP TERM INT; exec -a of-the-terminal sleep 1000) & echo it $((6 * 7)) runs');
   await shows(page, /it 42 runs/);
   const stragglers = () => processes().filter((words) => words.startsWith('of-the-terminal'));
-  assert.equal(stragglers().length, 1);
+  await until('it has its name', () => stragglers().length === 1);
   await page.reload();
   await nothingPlays();
   await until('what it left is gone', () => stragglers().length === 0);
