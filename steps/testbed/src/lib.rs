@@ -37,7 +37,7 @@ pub mod watch;
 pub use claims::run;
 pub use moving::Moving;
 pub use needs::skip;
-pub use patience::{eventually, patience};
+pub use patience::{crowd, eventually, patience};
 pub use proc::token;
 pub use step::{Running, Step, binary, checkout, copy_default_root, slowness};
 pub use terminal::Terminal;
