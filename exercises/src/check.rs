@@ -16,7 +16,7 @@ use crate::screen::say;
 use crate::{Exercise, Need};
 
 /// The judge has time limits of its own. This is for when it can't keep them.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The lab makes its image the first time, and boots.
 const LAB_PATIENCE: Duration = Duration::from_secs(900);
