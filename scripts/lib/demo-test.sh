@@ -80,8 +80,10 @@ succeeds() { # NAME OPTIONS...
   ((status == 0)) && [[ ! -s $dir/err ]]
 }
 
-eventually() { # COMMAND...
-  for _ in {1..600}; do
+# A minute is for a busy machine.
+eventually() { # COMMAND...: within as many tries, ten a second
+  local try
+  for ((try = 0; try < ${tries:-600}; try++)); do
     ! "$@" || return 0
     sleep 0.1
   done
@@ -227,22 +229,18 @@ type_keys() { terminal send-keys -t 0 "$@"; }
 
 screen_has() { terminal capture-pane -p -t 0 | grep -qF -- "$1"; }
 
-shows() { # TEXT
-  eventually screen_has "$1" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
-}
-
-shows_like() { # REGULAR EXPRESSION
-  eventually screen_is_like "$1" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
-}
-
 screen_is_like() { [[ $(terminal capture-pane -p -t 0) =~ $1 ]]; }
 
-# The last lines of the screen.
-shows_last() { # LINES
-  eventually screen_ends_with "$1" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
+screen_ends_with() { [[ $(terminal capture-pane -p -t 0) == *"$1" ]]; }
+
+# Where it does not, a failure shows the screen as it is.
+comes_to() { # CHECK OF THE SCREEN
+  eventually "$@" || { terminal capture-pane -p -t 0 >"$dir/out" && return 1; }
 }
 
-screen_ends_with() { [[ $(terminal capture-pane -p -t 0) == *"$1" ]]; }
+shows() { comes_to screen_has "$1"; } # TEXT
+shows_like() { comes_to screen_is_like "$1"; } # REGULAR EXPRESSION
+shows_last() { comes_to screen_ends_with "$1"; } # LINES
 
 start_in_terminal() { # NAME
   server=$((server + 1))
@@ -419,10 +417,7 @@ splits() { # STEP SCENE COMMAND VIEW RESULT: Enter, once COMMAND and VIEW are th
   shows "# $3" && shows_like "$4" || result=1
   for _ in 1 2; do
     type_keys Enter
-    for _ in {1..50}; do
-      ! screen_is_like "$5" || break 2
-      sleep 0.1
-    done
+    ! tries=50 eventually screen_is_like "$5" || break
   done
   shows_like "$5" || result=1
   type_keys q
